@@ -1,0 +1,45 @@
+# Every target makes its own virtual environment; a second call finds it made and installs nothing.
+PYTHON ?= python3
+VENV := .venv
+STAMP := $(VENV)/.installed
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
+
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo 'Python 3.11 or later is needed: make PYTHON=python3.11 ...'; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+.PHONY: install
+install: $(STAMP) ## make the virtual environment, with all that development needs
+
+.PHONY: demo
+demo: $(STAMP) ## train a small net on generated images and draw what it learned (about 4 minutes)
+	$(BIN)/tinyalex demo
+
+.PHONY: test
+test: lint ## lint, check the types, run the tests
+	$(BIN)/python -m pytest
+
+.PHONY: lint
+lint: $(STAMP) ## check style and types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+.PHONY: format
+format: $(STAMP) ## format the code
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+.PHONY: clean
+clean: ## remove the virtual environment and all that was made, but for runs/
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,407 @@
+"""CIFAR-10's files, written here byte by byte as Python 2 wrote them, and files that are not what they claim to be."""
+
+import hashlib
+import io
+import os
+import pickle
+import struct
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tinyalex.data import cifar, download_cifar10, load_cifar10
+from tinyalex.errors import DataError, TinyAlexError, UsageError
+
+NAMES = [b"plane", b"car", b"bird", b"cat", b"deer", b"dog", b"frog", b"horse", b"ship", b"truck"]
+
+
+def pickled(value):
+    """The opcodes of pickle protocol 2 for a value, as Python 2 writes them: strings are bytes."""
+    if value is None:
+        return b"N"
+    if isinstance(value, bool):
+        return b"\x88" if value else b"\x89"
+    if isinstance(value, int):
+        return b"J" + struct.pack("<i", value)
+    if isinstance(value, float):
+        return b"G" + struct.pack(">d", value)
+    if isinstance(value, bytes):
+        return b"T" + struct.pack("<i", len(value)) + value
+    if isinstance(value, tuple):
+        return b"(" + b"".join(map(pickled, value)) + b"t"
+    if isinstance(value, list):
+        return b"](" + b"".join(map(pickled, value)) + b"e"
+    if isinstance(value, dict):
+        return b"}(" + b"".join(pickled(key) + pickled(item) for key, item in value.items()) + b"u"
+    if isinstance(value, np.ndarray):
+        return array_pickle(value.shape, value.tobytes())
+    raise TypeError(value)
+
+
+def array_pickle(shape, content, *, code=b"u1", column_major=False):
+    dtype = b"cnumpy\ndtype\n" + pickled((code, 0, 1)) + b"R" + pickled((3, b"|", None, None, None, -1, -1, 0)) + b"b"
+    empty = b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n" + pickled((0,)) + pickled(b"b") + b"tR"
+    return empty + b"(" + pickled(1) + pickled(shape) + dtype + pickled(column_major) + pickled(content) + b"tb"
+
+
+def as_file(value):
+    return b"\x80\x02" + (value if isinstance(value, bytes) else pickled(value)) + b"."
+
+
+def rows_of(count, seed):
+    return np.random.default_rng(seed).integers(0, 256, (count, 3072), dtype=np.uint8)
+
+
+def batch(data, labels):
+    return {b"batch_label": b"made by a test", b"labels": labels, b"data": data}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Three training batches of 3, 5 and 2 rows, numbered 1, 2 and 10, and 4 test rows."""
+    for number, count in ((1, 3), (2, 5), (10, 2)):
+        rows = batch(rows_of(count, number), [(number + i) % 10 for i in range(count)])
+        (tmp_path / f"data_batch_{number}").write_bytes(as_file(rows))
+    (tmp_path / "test_batch").write_bytes(as_file(batch(rows_of(4, 99), [9, 0, 3, 3])))
+    meta = {b"num_cases_per_batch": 5, b"label_names": NAMES, b"num_vis": 3072}
+    (tmp_path / "batches.meta").write_bytes(as_file(meta))
+    return tmp_path
+
+
+def test_the_writer_writes_what_pickle_reads():
+    """The test's own writer against Python's reader; NumPy may grumble at the old name it meets."""
+    value = {b"a": [1, -2, True, None, 0.5], b"b": (b"c", {})}
+    assert pickle.loads(as_file(value), encoding="bytes") == value
+
+
+def test_pixels_land_in_their_places(folder):
+    """Plane by plane, row by row: byte 1024 k + 32 r + c is colour k of the pixel (r, c)."""
+    found = load_cifar10(folder, "val", size=32)
+    rows = rows_of(4, 99)
+    assert found.read(np.arange(4)).shape == (4, 32, 32, 3)
+    for image in range(4):
+        for colour in range(3):
+            for row in (0, 1, 17, 31):
+                for column in (0, 2, 30, 31):
+                    expected = rows[image, 1024 * colour + 32 * row + column]
+                    assert found.images[image, row, column, colour] == expected
+
+
+def test_batches_follow_each_other_by_number(folder):
+    train = load_cifar10(folder, "train", size=32)
+    assert len(train) == 10
+    assert train.labels.tolist() == [1, 2, 3, 2, 3, 4, 5, 6, 0, 1]
+    assert train.labels.dtype == np.int64
+    assert (train.picture(9)[0, :, 0] == rows_of(2, 10)[1, :32]).all()
+    val = load_cifar10(folder, "val")
+    assert (val.name, val.classes[3], val.size, len(val)) == ("cifar10", "cat", 36, 4)
+    assert val.labels.tolist() == [9, 0, 3, 3]
+
+
+def test_one_batch_is_enough(folder):
+    (folder / "data_batch_2").unlink()
+    (folder / "data_batch_10").unlink()
+    assert len(load_cifar10(folder, "train")) == 3
+
+
+def test_other_files_beside_the_batches_are_no_batches(folder):
+    (folder / "data_batch_1.part").write_bytes(b"half")
+    (folder / "readme.html").write_bytes(b"<html>")
+    assert len(load_cifar10(folder, "train")) == 10
+
+
+@pytest.mark.parametrize("size", [32, 36, 37, 64, 94])
+def test_the_border_is_a_mirror(folder, size):
+    val = load_cifar10(folder, "val", size=size)
+    assert val.size == size
+    stored = val.read(np.array([2]))[0]
+    assert stored.shape == (size, size, 3)
+    original = rows_of(4, 99)[2].reshape(3, 32, 32)
+    before = (size - 32) // 2
+
+    def mirrored(place):  # 3 2 1 | 0 1 2 ... 30 31 | 30 29
+        place -= before
+        return -place if place < 0 else 62 - place if place > 31 else place
+
+    for row in range(size):
+        for column in range(size):
+            assert stored[row, column].tolist() == original[:, mirrored(row), mirrored(column)].tolist()
+    np.testing.assert_array_equal(val.picture(2), original.transpose(1, 2, 0))
+
+
+def test_an_array_stored_column_by_column(folder):
+    rows = rows_of(4, 5)
+    data = array_pickle((4, 3072), rows.tobytes(order="F"), column_major=True)
+    content = b"}(" + pickled(b"data") + data + pickled(b"labels") + pickled([0, 1, 2, 3]) + b"u"
+    (folder / "test_batch").write_bytes(as_file(content))
+    found = load_cifar10(folder, "val", size=32)
+    np.testing.assert_array_equal(found.images.transpose(0, 3, 1, 2).reshape(4, 3072), rows)
+
+
+# Safety.
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        ("os", "system"),
+        ("posix", "system"),
+        ("builtins", "eval"),
+        ("__builtin__", "eval"),
+        ("numpy", "load"),
+        ("numpy.core.multiarray", "fromfile"),
+        ("numpy", "ndarray.tofile"),
+        ("tinyalex.data.cifar", "download_cifar10"),
+    ],
+)
+@pytest.mark.parametrize("opcode", ["global", "stack_global"])
+def test_a_pickle_that_calls_anything_else_is_refused(folder, module, name, opcode, capfd):
+    if opcode == "global":
+        called = b"\x80\x02c" + f"{module}\n{name}\n".encode()
+    else:
+        called = b"\x80\x04" + b"".join(b"\x8c" + bytes([len(s)]) + s.encode() for s in (module, name)) + b"\x93"
+    (folder / "test_batch").write_bytes(called + pickled((b"echo harm",)) + b"R.")
+    with pytest.raises(DataError, match=rf"test_batch .*asks for {module}\.{name}"):
+        load_cifar10(folder, "val")
+    assert "harm" not in capfd.readouterr().out
+
+
+def test_a_dtype_of_objects_is_refused(folder):
+    """Bytes taken for pointers to objects would be the end of all safety."""
+    content = b"}(" + pickled(b"data") + array_pickle((1, 3072), bytes(3072 * 8), code=b"O8")
+    (folder / "test_batch").write_bytes(as_file(content + pickled(b"labels") + pickled([1]) + b"u"))
+    with pytest.raises(DataError, match="not uint8"):
+        load_cifar10(folder, "val")
+
+
+@pytest.mark.parametrize("where", ["start", "middle", "end", "empty"])
+def test_a_file_cut_short(folder, where):
+    path = folder / "test_batch"
+    content = path.read_bytes()
+    path.write_bytes(content[: {"start": 3, "middle": 5000, "end": len(content) - 1, "empty": 0}[where]])
+    with pytest.raises(DataError, match=r"cannot read .*test_batch") as raised:
+        load_cifar10(folder, "val")
+    assert "\n" not in str(raised.value)
+
+
+SMALL = as_file(batch(rows_of(1, 0), [1]))
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.lists(st.tuples(st.integers(0, 400) | st.integers(-60, -1), st.integers(0, 255)), min_size=1, max_size=4))
+def test_damaged_bytes_raise_nothing_but_data_errors(tmp_path_factory, changes):
+    content = bytearray(SMALL)
+    for place, value in changes:
+        content[place] = value
+    path = tmp_path_factory.getbasetemp() / "damaged_batch"
+    path.write_bytes(content)
+    try:
+        images, labels = cifar._read_batch(path, 10)
+    except DataError:
+        return
+    assert images.shape[1:] == (3, 32, 32)
+    assert ((labels >= 0) & (labels < 10)).all()
+
+
+# Contents that are pickles but no batches.
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ([1, 2], "holds a list; expected a dict"),
+        ({b"data": rows_of(2, 0)}, "no data and labels"),
+        ({b"labels": [1, 2]}, "no data and labels"),
+        (batch([1, 2], [1, 2]), "no data and labels"),
+        (batch(rows_of(2, 0)[:, :3071], [1, 2]), r"shape \(2, 3071\); expected \(rows, 3072\)"),
+        (batch(rows_of(2, 0).ravel(), [1, 2]), r"shape \(6144,\)"),
+        (batch(rows_of(2, 0), [1, 10]), r"label 10 is outside 0 ... 9"),
+        (batch(rows_of(2, 0), [1, -1]), r"label -1 is outside 0 ... 9"),
+        (batch(rows_of(2, 0), [1]), r"labels have shape \(1,\); expected \(2,\)"),
+        (batch(rows_of(2, 0), [1, 2.0]), "labels that are not integers"),
+        (batch(rows_of(2, 0), [1, None]), "labels that are not integers"),
+        (batch(rows_of(0, 0), []), "no images of the split val"),
+    ],
+)
+def test_contents_that_do_not_fit(folder, content, message):
+    (folder / "test_batch").write_bytes(as_file(content))
+    with pytest.raises(DataError, match=message):
+        load_cifar10(folder, "val")
+
+
+def test_missing_files_are_named(folder, tmp_path):
+    with pytest.raises(DataError, match=r"there is no folder .*nowhere"):
+        load_cifar10(tmp_path / "nowhere", "val")
+    (folder / "test_batch").unlink()
+    with pytest.raises(DataError, match="test_batch is missing"):
+        load_cifar10(folder, "val")
+    for number in (1, 2, 10):
+        (folder / f"data_batch_{number}").unlink()
+    with pytest.raises(DataError, match="holds no data_batch_1"):
+        load_cifar10(folder, "train")
+    (folder / "batches.meta").write_bytes(as_file({b"label_names": [1, 2]}))
+    with pytest.raises(DataError, match="no list of label_names"):
+        load_cifar10(folder, "train")
+    (folder / "batches.meta").unlink()
+    with pytest.raises(DataError, match=r"batches\.meta is missing"):
+        load_cifar10(folder, "train")
+
+
+def test_other_splits_and_sizes_are_refused(folder):
+    with pytest.raises(UsageError, match="unknown split 'test'; expected train or val"):
+        load_cifar10(folder, "test")
+    for size in (31, 95, 256):
+        with pytest.raises(UsageError, match=f"{size} x {size}.* expected 32 ... 94"):
+            load_cifar10(folder, "val", size=size)
+
+
+# Download: the network is played by a function that puts an archive where pooch would.
+
+
+def archive_of(contents):
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w:gz") as tar:
+        top = tarfile.TarInfo("cifar-10-batches-py")
+        top.type = tarfile.DIRTYPE
+        tar.addfile(top)
+        for name, content in contents.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    return file.getvalue()
+
+
+def official_contents():
+    one = as_file(batch(rows_of(2, 1), [0, 1]))
+    contents = {f"cifar-10-batches-py/data_batch_{number}": one for number in range(1, 6)}
+    contents["cifar-10-batches-py/test_batch"] = one
+    contents["cifar-10-batches-py/batches.meta"] = as_file({b"label_names": NAMES})
+    contents["cifar-10-batches-py/readme.html"] = b"<html>"
+    return contents
+
+
+@pytest.fixture
+def network(monkeypatch):
+    """A list of the calls made; `network.archive` is what comes back."""
+    pooch = pytest.importorskip("pooch")
+
+    class Network(list):
+        archive = archive_of(official_contents())
+        error = None
+
+    calls = Network()
+
+    def retrieve(url, known_hash, *, fname, path, progressbar):
+        calls.append((url, known_hash, progressbar))
+        if calls.error:
+            raise calls.error
+        (Path(path) / fname).write_bytes(calls.archive)
+        return str(Path(path) / fname)
+
+    monkeypatch.setattr(pooch, "retrieve", retrieve)
+    return calls
+
+
+def test_download_unpacks_what_can_be_loaded(network, tmp_path):
+    where = download_cifar10(tmp_path / "new" / "cifar")
+    assert where == tmp_path / "new" / "cifar"
+    assert network == [(cifar.URL, "md5:c58f30108f718f92721af3b95e74349a", True)]
+    assert cifar.URL == "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz"
+    assert sorted(path.name for path in where.iterdir()) == sorted(cifar.FILES)  # no archive, nothing half-written
+    assert len(load_cifar10(where, "train")) == 10
+    assert download_cifar10(where) == where
+    assert len(network) == 1  # it was there
+
+
+def test_a_folder_that_lacks_a_file_is_fetched_again(network, tmp_path):
+    download_cifar10(tmp_path)
+    (tmp_path / "test_batch").unlink()
+    download_cifar10(tmp_path)
+    assert len(network) == 2
+    assert len(load_cifar10(tmp_path, "val")) == 2
+
+
+def test_download_goes_to_the_cache_folder(network, tmp_path, monkeypatch):
+    monkeypatch.setenv("TINYALEX_CACHE", str(tmp_path / "cache"))
+    assert download_cifar10() == tmp_path / "cache" / "cifar-10-batches-py"
+    assert len(network) == 1
+
+
+@pytest.mark.parametrize(
+    "name", ["../escaped", "/tmp/escaped", "cifar-10-batches-py/../../escaped", "other/test_batch"]
+)
+def test_an_archive_with_anything_else_in_it_is_refused(network, tmp_path, name):
+    network.archive = archive_of(official_contents() | {name: b"harm"})
+    with pytest.raises(DataError, match="expected CIFAR-10's 7 files"):
+        download_cifar10(tmp_path / "cifar")
+    assert [path.name for path in tmp_path.rglob("*")] == ["cifar", "cifar-10-python.tar.gz"]
+
+
+def test_a_link_in_place_of_a_file_is_refused(network, tmp_path):
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w:gz") as tar:
+        for name, content in official_contents().items():
+            member = tarfile.TarInfo(name)
+            if name.endswith("test_batch"):
+                member.type, member.linkname = tarfile.SYMTYPE, "/etc/hostname"
+                tar.addfile(member)
+            else:
+                member.size = len(content)
+                tar.addfile(member, io.BytesIO(content))
+    network.archive = file.getvalue()
+    with pytest.raises(DataError, match="expected CIFAR-10's 7 files"):
+        download_cifar10(tmp_path)
+
+
+def test_an_archive_that_lacks_a_file_or_is_none(network, tmp_path):
+    contents = official_contents()
+    del contents["cifar-10-batches-py/data_batch_3"]
+    network.archive = archive_of(contents)
+    with pytest.raises(DataError, match="expected CIFAR-10's 7 files"):
+        download_cifar10(tmp_path)
+    for content in (b"<html>not found</html>", archive_of(official_contents())[:3000]):
+        network.archive = content
+        with pytest.raises(DataError, match="cannot unpack"):
+            download_cifar10(tmp_path)
+
+
+@pytest.mark.parametrize("error", [OSError("no\nnetwork"), ValueError("MD5 hash does not match")])
+def test_a_failed_download_is_one_clear_line(network, tmp_path, error):
+    network.error = error
+    with pytest.raises(DataError, match=r"cannot download https://www\.cs\.toronto\.edu") as raised:
+        download_cifar10(tmp_path)
+    assert "\n" not in str(raised.value)
+
+
+def test_without_pooch_the_extra_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "pooch", None)
+    with pytest.raises(DataError, match=r"pip install 'tinyalex\[download\]'"):
+        download_cifar10(tmp_path)
+
+
+# The real set.
+
+REAL = os.environ.get("TINYALEX_DATA")
+
+
+@pytest.mark.skipif(REAL is None, reason="TINYALEX_DATA is not set: no real images")
+@pytest.mark.filterwarnings("ignore")  # NumPy's own reading of the old names
+def test_the_real_batches_as_numpy_reads_them():
+    where = Path(REAL) / "cifar-10-batches-py"
+    val = load_cifar10(where, "val")
+    content = pickle.loads((where / "test_batch").read_bytes(), encoding="bytes")
+    assert len(val) == len(content[b"labels"]) == len(content[b"data"])
+    assert val.labels.tolist() == content[b"labels"]
+    inside = val.images[:, 2:34, 2:34].transpose(0, 3, 1, 2).reshape(-1, 3072)
+    digests = [hashlib.sha256(np.ascontiguousarray(x).tobytes()).hexdigest() for x in (inside, content[b"data"])]
+    assert digests[0] == digests[1]
+    assert val.classes == (
+        *("airplane", "automobile", "bird", "cat", "deer"),
+        *("dog", "frog", "horse", "ship", "truck"),
+    )
+    with pytest.raises(TinyAlexError):
+        load_cifar10(where.parent, "val")

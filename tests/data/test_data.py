@@ -1,0 +1,138 @@
+"""The sources that --data names, sets that lie in memory, and what the package may depend on."""
+
+import ast
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import tinyalex.data
+from tinyalex.data import ArrayDataset, cifar, folder, open_data
+from tinyalex.errors import DataError, DTypeError, LabelError, ShapeError
+
+
+def images(count=3, size=4):
+    return np.random.default_rng(0).integers(0, 256, (count, size, size, 3), dtype=np.uint8)
+
+
+def test_an_array_dataset():
+    pixels = images()
+    data = ArrayDataset("mine", pixels, np.array([1, 0, 1], np.int32), ("a", "b"))
+    assert (data.name, data.classes, data.size, len(data)) == ("mine", ("a", "b"), 4, 3)
+    assert data.labels.dtype == np.int64
+    np.testing.assert_array_equal(data.read(np.array([2, 0])), pixels[[2, 0]])
+    np.testing.assert_array_equal(data.picture(1), pixels[1])
+
+
+def test_an_array_dataset_with_pictures_of_their_own():
+    pictures = images(size=9)
+    data = ArrayDataset("mine", images(), np.zeros(3, np.int64), ("a",), pictures=pictures)
+    assert data.picture(2).shape == (9, 9, 3)
+    assert data.size == 4
+
+
+@pytest.mark.parametrize(
+    ("pixels", "labels", "error", "message"),
+    [
+        (images()[0], [0, 1, 0], ShapeError, r"shape \(4, 4, 3\); expected \(N, S, S, 3\)"),
+        (images()[:, :3], [0, 1, 0], ShapeError, r"shape \(3, 3, 4, 3\)"),
+        (images()[..., :2], [0, 1, 0], ShapeError, r"shape \(3, 4, 4, 2\)"),
+        (images() / 255, [0, 1, 0], DTypeError, "images are float64; expected uint8"),
+        (images()[:0], [], DataError, "there are no images"),
+        (images(), [0, 1], LabelError, r"labels have shape \(2,\); expected \(3,\)"),
+        (images(), [[0], [1], [1]], LabelError, r"labels have shape \(3, 1\)"),
+        (images(), [0, 1, 2], LabelError, "label 2 is outside 0 ... 1; there are 2 classes"),
+        (images(), [0, -1, 1], LabelError, "label -1 is outside 0 ... 1"),
+        (images(), [0.0, 1.0, 1.0], LabelError, "labels are float64; expected integers"),
+    ],
+)
+def test_arrays_that_are_no_dataset(pixels, labels, error, message):
+    with pytest.raises(error, match=message):
+        ArrayDataset("mine", pixels, np.array(labels), ("a", "b"))
+
+
+# open_data
+
+
+def test_shapes_are_made():
+    train, val = open_data("shapes", size=24, seed=5, train_count=12, val_count=7)
+    assert (len(train), len(val), train.size, val.size) == (12, 7, 24, 24)
+    assert train.classes == val.classes
+    assert train.read(np.array([3, 4])).shape == (2, 24, 24, 3)
+    assert not np.array_equal(train.read(np.arange(7)), val.read(np.arange(7)))
+    other, _ = open_data("shapes", size=24, seed=6, train_count=12, val_count=7)
+    assert not np.array_equal(train.read(np.arange(7)), other.read(np.arange(7)))
+
+
+def recorded(monkeypatch):
+    calls = []
+
+    def load(where, split, *, size):
+        calls.append((str(where), split, size))
+        return split
+
+    monkeypatch.setattr(tinyalex.data, "load_cifar10", load)
+    return calls
+
+
+def test_cifar10_from_a_folder(monkeypatch):
+    calls = recorded(monkeypatch)
+    assert open_data("cifar10:some/folder", size=36) == ("train", "val")
+    assert calls == [("some/folder", "train", 36), ("some/folder", "val", 36)]
+
+
+def test_cifar10_from_the_cache(monkeypatch, tmp_path):
+    calls = recorded(monkeypatch)
+    monkeypatch.setenv("TINYALEX_CACHE", str(tmp_path))
+    with pytest.raises(DataError, match=r"cifar10:DIR, or download it .*\.download_cifar10\(\)"):
+        open_data("cifar10", size=36)
+    where = tmp_path / "cifar-10-batches-py"
+    where.mkdir()
+    assert open_data("cifar10", size=40) == ("train", "val")
+    assert calls == [(str(where), "train", 40), (str(where), "val", 40)]
+
+
+def test_the_cache_is_in_the_home_folder_unless_told_otherwise(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("TINYALEX_CACHE", raising=False)
+    assert cifar.cache_folder() == tmp_path / ".cache" / "tinyalex" / "cifar-10-batches-py"
+
+
+def test_a_folder_of_images(monkeypatch, tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / "pets" / name).mkdir(parents=True)
+        for i in range(2):
+            Image.new("RGB", (9, 9)).save(tmp_path / "pets" / name / f"{i}.png")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for source in (str(tmp_path / "pets"), "~/pets"):
+        train, val = open_data(source, size=8, smallest=9)
+        assert isinstance(train, folder.FolderDataset)
+        assert (train.classes, train.size, len(train), len(val)) == (("a", "b"), 8, 2, 2)
+        assert val.read(np.array([0])).shape == (1, 8, 8, 3)
+    train, _ = open_data("~/pets", size=8, smallest=10)
+    with pytest.raises(DataError, match="expected at least 10 x 10"):
+        train.read(np.array([0]))
+
+
+def test_a_home_folder_is_found_for_cifar10_too(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(DataError, match=f"there is no folder {tmp_path}/missing"):
+        open_data("cifar10:~/missing", size=36)
+
+
+@pytest.mark.parametrize("source", ["", "shape", "cifar100", "no/such/folder", "shapes:10"])
+def test_any_other_source_names_the_three_forms(source):
+    with pytest.raises(DataError, match=r"expected shapes, cifar10\[:DIR\], or a folder of class folders") as raised:
+        open_data(source, size=36)
+    assert "\n" not in str(raised.value)
+
+
+def test_the_data_knows_nothing_of_the_net():
+    for path in Path(tinyalex.data.__file__).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            for name in names:
+                own = name.startswith(("tinyalex.data", "tinyalex.errors"))
+                assert own or not name.startswith("tinyalex"), f"{path.name} imports {name}"

@@ -1,0 +1,37 @@
+"""tinyalex: AlexNet (Krizhevsky, Sutskever & Hinton 2012), whole and by hand, in NumPy."""
+
+from tinyalex.checkpoint import load, save
+from tinyalex.gradcheck import check_function, check_layer, check_net
+from tinyalex.layers import (
+    Conv2D,
+    Dropout,
+    Flatten,
+    Linear,
+    LocalResponseNorm,
+    MaxPool2D,
+    ReLU,
+    SoftmaxCrossEntropy,
+    Tanh,
+)
+from tinyalex.net import AlexNet
+from tinyalex.optim import SGD
+
+__all__ = [
+    "SGD",
+    "AlexNet",
+    "Conv2D",
+    "Dropout",
+    "Flatten",
+    "Linear",
+    "LocalResponseNorm",
+    "MaxPool2D",
+    "ReLU",
+    "SoftmaxCrossEntropy",
+    "Tanh",
+    "check_function",
+    "check_layer",
+    "check_net",
+    "load",
+    "save",
+]
+__version__ = "0.1.0"

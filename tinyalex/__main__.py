@@ -1,0 +1,7 @@
+"""`python -m tinyalex ...` is `tinyalex ...`."""
+
+import sys
+
+from tinyalex.cli import main
+
+sys.exit(main())

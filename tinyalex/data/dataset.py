@@ -1,0 +1,91 @@
+"""What every data set offers (section 2): labelled colour images of one stored size, and the names of the classes.
+
+Axes: N images, S stored height and width, 3 colours (red, green, blue), bytes of 0 ... 255.
+"""
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tinyalex.errors import DataError, DTypeError, LabelError, ShapeError
+
+
+class Dataset(Protocol):
+    """Labelled images, read by index.
+
+    name:    what a report calls it, such as "cifar10".
+    classes: the class names; label i is classes[i].
+    labels:  (N,) int64.
+    size:    S, the height and width of every stored image; the net sees crops of it.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    labels: NDArray[np.int64]
+    size: int
+
+    def __len__(self) -> int:
+        """N, the number of images."""
+        ...
+
+    def read(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """The stored images `indices` (n,) -> (n, S, S, 3) uint8. Safe to call from several threads."""
+        ...
+
+    def picture(self, index: int) -> NDArray[np.uint8]:
+        """One image at its own resolution, for people to look at: (height, width, 3) uint8."""
+        ...
+
+
+class ArrayDataset:
+    """Images that lie in memory: images (N, S, S, 3) uint8, labels (N,) int64 in 0 ... len(classes) - 1.
+
+    pictures: (N, height, width, 3) uint8, the images at their own resolution; left out, they are `images`.
+    Raises:   ShapeError, DTypeError, LabelError or DataError where the arrays are not such.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        images: NDArray[np.uint8],
+        labels: NDArray[np.int64],
+        classes: tuple[str, ...],
+        *,
+        pictures: NDArray[np.uint8] | None = None,
+    ) -> None:
+        if images.ndim != 4 or images.shape[1] != images.shape[2] or images.shape[3] != 3:
+            raise ShapeError(f"{name}: images have shape {images.shape}; expected (N, S, S, 3)")
+        if images.dtype != np.uint8:
+            raise DTypeError(f"{name}: images are {images.dtype}; expected uint8, bytes of 0 to 255")
+        if len(images) == 0:
+            raise DataError(f"{name}: there are no images; expected at least one")
+        check_labels(name, labels, len(images), len(classes))
+        self.name, self.images, self.classes = name, images, classes
+        self.labels = labels.astype(np.int64)
+        self.pictures = images if pictures is None else pictures
+        self.size: int = images.shape[1]
+
+    def __len__(self) -> int:
+        """N, the number of images."""
+        return len(self.labels)
+
+    def read(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """The images `indices` (n,) -> (n, S, S, 3) uint8."""
+        return self.images[indices]
+
+    def picture(self, index: int) -> NDArray[np.uint8]:
+        """One image at its own resolution: (height, width, 3) uint8."""
+        picture: NDArray[np.uint8] = self.pictures[index]
+        return picture
+
+
+def check_labels(name: str, labels: NDArray[np.int64], images: int, classes: int) -> None:
+    """Raise LabelError, its message led by `name`, unless labels are `images` integers in 0 ... classes - 1."""
+    if labels.shape != (images,):
+        raise LabelError(f"{name}: labels have shape {labels.shape}; expected ({images},), one for each image")
+    if not np.issubdtype(labels.dtype, np.integer):
+        raise LabelError(f"{name}: labels are {labels.dtype}; expected integers")
+    outside = labels[(labels < 0) | (labels >= classes)]
+    if len(outside):
+        raise LabelError(f"{name}: label {outside[0]} is outside 0 ... {classes - 1}; there are {classes} classes")

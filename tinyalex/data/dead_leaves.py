@@ -1,0 +1,57 @@
+"""Dead leaves: cluttered backgrounds with the statistics of natural images, for the data set `shapes`.
+
+The world is full of things of all sizes that hide each other. The dead leaves model keeps just that: discs fall
+on one another like leaves on the ground, their radii r drawn with density ~ r^-3, so that no size stands out:
+zooming in gives the same kind of picture. As in photographs the amplitude spectrum falls roughly as 1 / frequency,
+edges are sharp and of every direction, and brightness varies more than colour does.
+
+Source: A. Lee, D. Mumford, J. Huang, "Occlusion models for natural images" (2001).
+Axes: height, width, 3 colours (red, green, blue), bytes of 0 ... 255.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+Floats = NDArray[np.float64]
+
+LEAVES = 250
+SMALLEST, LARGEST = 0.025, 0.6  # radii, as fractions of the longer side
+SUPERSAMPLING = 2  # drawn at twice the size and averaged: edges without stairs
+
+# How colours differ within a photograph: in brightness most, then orange to blue, least green to purple.
+COLOUR_AXES = np.array([[1.0, 1.0, 1.0], [1.0, 0.1, -1.0], [0.5, -0.8, 0.5]])
+DARKEST, LIGHTEST = 8, 247
+
+
+def power_law_radii(rng: np.random.Generator, count: int, smallest: float, largest: float) -> Floats:
+    """`count` radii with density ~ r^-3 between `smallest` and `largest` -> (count,) float64, in their unit.
+
+    P(radius > r) = (r^-2 - largest^-2) / (smallest^-2 - largest^-2), solved for r at uniform random numbers.
+    """
+    inverse_square = rng.uniform(largest**-2, smallest**-2, count)
+    return 1 / np.sqrt(inverse_square)
+
+
+def colours_around(rng: np.random.Generator, centre: Floats, spread: tuple[float, float, float], count: int) -> Floats:
+    """`count` normal colours of mean `centre` (3,), deviation `spread` along COLOUR_AXES -> (count, 3) float64."""
+    offsets: Floats = (rng.standard_normal((count, 3)) * spread) @ COLOUR_AXES
+    return np.clip(centre + offsets, DARKEST, LIGHTEST)
+
+
+def dead_leaves(rng: np.random.Generator, height: int, width: int) -> NDArray[np.uint8]:
+    """A background of overlapping discs -> (height, width, 3) uint8, each of its own mean colour and contrast."""
+    mean = colours_around(rng, np.full(3, rng.uniform(60, 150)), (0, 18, 9), 1)[0]
+    spread = (rng.uniform(15, 35), rng.uniform(4, 14), rng.uniform(2, 9))
+    colours = colours_around(rng, mean, spread, LEAVES).astype(int)
+
+    shape = np.array([height, width]) * SUPERSAMPLING
+    radii = power_law_radii(rng, LEAVES, SMALLEST * shape.max(), LARGEST * shape.max())
+    y, x = rng.uniform(-0.1, 1.1, (2, LEAVES)) * shape[:, None]  # some lie half outside
+    boxes = np.stack([x - radii, y - radii, x + radii, y + radii], axis=1)  # (LEAVES, 4)
+
+    image = Image.new("RGB", (width * SUPERSAMPLING, height * SUPERSAMPLING), tuple(mean.astype(int)))
+    draw = ImageDraw.Draw(image)
+    for box, colour in zip(boxes.tolist(), colours.tolist(), strict=True):
+        draw.ellipse(box, fill=tuple(colour))
+    return np.asarray(image.reduce(SUPERSAMPLING))

@@ -1,0 +1,42 @@
+"""A part of a data set: for a first try, or to see that a net can learn a hundred images by heart."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tinyalex.data.dataset import Dataset
+from tinyalex.errors import UsageError
+
+
+class Subset:
+    """The images `indices` (n,) of a data set, as a data set."""
+
+    def __init__(self, dataset: Dataset, indices: NDArray[np.int64]) -> None:
+        self.name, self.classes, self.size = dataset.name, dataset.classes, dataset.size
+        self.labels = dataset.labels[indices]
+        self._dataset, self._indices = dataset, indices
+
+    def __len__(self) -> int:
+        """n, the number of images."""
+        return len(self._indices)
+
+    def read(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """The stored images `indices` (n,) of the subset -> (n, S, S, 3) uint8."""
+        return self._dataset.read(self._indices[indices])
+
+    def picture(self, index: int) -> NDArray[np.uint8]:
+        """Image `index` of the subset at its own resolution: (height, width, 3) uint8."""
+        return self._dataset.picture(int(self._indices[index]))
+
+
+def subset(dataset: Dataset, count: int) -> Subset:
+    """`count` images of a data set, the first ones of each class, as many of each as can be.
+
+    Raises UsageError for a count below 1 or above the number of images.
+    """
+    if not 1 <= count <= len(dataset):
+        raise UsageError(f"limit is {count}: expected 1 ... {len(dataset)}, the images that there are")
+    rank = np.zeros(len(dataset), np.int64)  # within its class: 0 for the first image, 1 for the second, ...
+    for label in range(len(dataset.classes)):
+        of_class = dataset.labels == label
+        rank[of_class] = np.arange(of_class.sum())
+    return Subset(dataset, np.sort(np.argsort(rank, kind="stable")[:count]))

@@ -1,0 +1,19 @@
+"""All twins for NumPy arrays on the CPU, under the names of their definitions: what a call of one is sent to."""
+
+from tinyalex.kernels.conv import col2im, conv_backward, conv_forward, im2col
+from tinyalex.kernels.linear import linear_backward, linear_forward
+from tinyalex.kernels.lrn import lrn_backward, lrn_forward
+from tinyalex.kernels.pool import max_pool_backward, max_pool_forward
+
+__all__ = [
+    "col2im",
+    "conv_backward",
+    "conv_forward",
+    "im2col",
+    "linear_backward",
+    "linear_forward",
+    "lrn_backward",
+    "lrn_forward",
+    "max_pool_backward",
+    "max_pool_forward",
+]

@@ -1,0 +1,32 @@
+"""The twins of tinyalex.layers.linear: matrix products, shared out to the threads."""
+
+import numpy as np
+
+from tinyalex.kernels.compiled import Floats
+from tinyalex.kernels.threads import in_shares
+
+
+def linear_forward(x: Floats, w: Floats, b: Floats) -> Floats:
+    """The twin of tinyalex.layers.linear.linear_forward: each thread computes a share of the units."""
+    y = np.empty((len(x), len(w)), x.dtype)
+
+    def share(first: int, last: int) -> None:
+        y[:, first:last] = x @ w[first:last].T + b[first:last]
+
+    in_shares(share, len(w))
+    return y
+
+
+def linear_backward(dy: Floats, x: Floats, w: Floats) -> tuple[Floats, Floats, Floats]:
+    """The twin of tinyalex.layers.linear.linear_backward: shares of the units for dw, of the features for dx."""
+    dx, dw = np.empty_like(x), np.empty_like(w)
+
+    def share_of_units(first: int, last: int) -> None:
+        np.matmul(dy[:, first:last].T, x, out=dw[first:last])
+
+    def share_of_features(first: int, last: int) -> None:
+        dx[:, first:last] = dy @ w[:, first:last]
+
+    in_shares(share_of_units, len(w))
+    in_shares(share_of_features, w.shape[1])
+    return dx, dw, dy.sum(axis=0)

@@ -1,0 +1,74 @@
+"""The compiled twins of tinyalex.layers.pool: one pass over the windows, all channels of a pixel at once."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tinyalex.kernels.compiled import Floats, channels_last, compiled, geometry
+from tinyalex.kernels.threads import in_shares
+from tinyalex.window import Window
+
+
+def _max_pool_forward(first, last, x, y, argmax, KH, KW, SH, SW, PH, PW):
+    """y, argmax (N, OH, OW, C) from x (N, H, W, C): a running maximum, all channels of a pixel at once.
+
+    The numbers are as wide as a float32 while they run, so that eight channels fit one vector instruction.
+    """
+    H, W, C = x.shape[1:]
+    OH, OW = y.shape[1:3]
+    best, number = np.empty(C, x.dtype), np.empty(C, np.int32)
+    for n in range(first, last):
+        for oh in range(OH):
+            for ow in range(OW):
+                for c in range(C):
+                    best[c] = -np.inf
+                    number[c] = 0
+                for i in range(max(0, PH - oh * SH), min(KH, H + PH - oh * SH)):
+                    for j in range(max(0, PW - ow * SW), min(KW, W + PW - ow * SW)):
+                        pixels = x[n, oh * SH + i - PH, ow * SW + j - PW]
+                        cell = np.int32(i * KW + j)
+                        for c in range(C):
+                            pixel, before, at = pixels[c], best[c], number[c]
+                            wins = (pixel > before) | (pixel != pixel)  # NaN always wins
+                            best[c] = pixel if wins else before
+                            number[c] = cell if wins else at
+                for c in range(C):
+                    y[n, oh, ow, c] = best[c]
+                    argmax[n, oh, ow, c] = number[c]
+
+
+_max_pool_forward_compiled = compiled(_max_pool_forward)
+
+
+def max_pool_forward(x: Floats, window: Window) -> tuple[Floats, NDArray[Any]]:
+    """The twin of tinyalex.layers.pool.max_pool_forward: N*OH*OW*KH*KW*C comparisons without a branch."""
+    N, C, H, W = x.shape
+    x = channels_last(x)
+    y = np.empty((N, *window.output_size(H, W), C), x.dtype)
+    argmax = np.empty(y.shape, window.number_dtype)
+    in_shares(lambda first, last: _max_pool_forward_compiled(first, last, x, y, argmax, *geometry(window)), N)
+    return y.transpose(0, 3, 1, 2), argmax.transpose(0, 3, 1, 2)
+
+
+def _max_pool_backward(first, last, dy, argmax, dx, KW, SH, SW, PH, PW):
+    """dx (N, H, W, C), zeros at first, from dy, argmax (N, OH, OW, C): one addition for each output."""
+    OH, OW, C = dy.shape[1:]
+    for n in range(first, last):
+        for oh in range(OH):
+            for ow in range(OW):
+                for c in range(C):
+                    i, j = divmod(argmax[n, oh, ow, c], KW)
+                    dx[n, oh * SH + i - PH, ow * SW + j - PW, c] += dy[n, oh, ow, c]
+
+
+_max_pool_backward_compiled = compiled(_max_pool_backward)
+
+
+def max_pool_backward(dy: Floats, argmax: NDArray[Any], x_shape: tuple[int, ...], window: Window) -> Floats:
+    """The twin of tinyalex.layers.pool.max_pool_backward: N*OH*OW*C additions, not one pass for each cell."""
+    N, C, H, W = x_shape
+    dy, argmax = channels_last(dy), channels_last(argmax)
+    dx = np.zeros((N, H, W, C), dy.dtype)
+    in_shares(lambda first, last: _max_pool_backward_compiled(first, last, dy, argmax, dx, *geometry(window)[1:]), N)
+    return dx.transpose(0, 3, 1, 2)

@@ -1,0 +1,59 @@
+"""The neurons' non-linearities (Krizhevsky, Sutskever & Hinton 2012, section 3.1), and Flatten."""
+
+from tinyalex.backend import Array, get_array_module
+from tinyalex.errors import ShapeError
+from tinyalex.layers.layer import Layer
+
+
+class ReLU(Layer):
+    """y = max(0, x): it does not saturate, and learns several times faster than tanh (figure 1).
+
+    Shapes: any, y like x.   dtype: that of x.   At x = 0 the gradient is 0.   Source: section 3.1.
+    """
+
+    def forward(self, x: Array, *, train: bool = False) -> Array:
+        """x -> y, same shape."""
+        y = get_array_module(x).maximum(x, 0)
+        self._cache = y if train else None
+        return y
+
+    def backward(self, dy: Array) -> Array:
+        """dx = dy where y > 0, else 0."""
+        y = self._take_cache()
+        return dy * (y > 0)
+
+
+class Tanh(Layer):
+    """y = tanh(x), the saturating non-linearity that the paper compares ReLU with (figure 1).
+
+    Shapes: any, y like x.   dtype: that of x.   Source: section 3.1.
+    """
+
+    def forward(self, x: Array, *, train: bool = False) -> Array:
+        """x -> y, same shape."""
+        y = get_array_module(x).tanh(x)
+        self._cache = y if train else None
+        return y
+
+    def backward(self, dy: Array) -> Array:
+        """dx = dy (1 - y**2)."""
+        y = self._take_cache()
+        return dy * (1 - y * y)
+
+
+class Flatten(Layer):
+    """y[n] = all pixels of all maps of image n in a row, map by map: what fc6 reads.
+
+    Shapes: x (N, C, H, W), or any with two axes or more -> y (N, C*H*W).   dtype: that of x.
+    """
+
+    def forward(self, x: Array, *, train: bool = False) -> Array:
+        """x (N, C, H, W) -> y (N, C*H*W)."""
+        if x.ndim < 2:
+            raise ShapeError(f"Flatten: expected an input of shape (N, C, H, W), got {x.shape}")
+        self._cache = x.shape if train else None
+        return x.reshape(x.shape[0], -1)
+
+    def backward(self, dy: Array) -> Array:
+        """dy (N, C*H*W) -> dx (N, C, H, W)."""
+        return dy.reshape(self._take_cache())

@@ -1,0 +1,47 @@
+"""Dropout (Krizhevsky, Sutskever & Hinton 2012, section 4.2)."""
+
+from typing import Literal
+
+from numpy.random import Generator, default_rng
+
+from tinyalex.backend import Array, get_array_module
+from tinyalex.errors import UsageError
+from tinyalex.layers.layer import Layer
+
+
+class Dropout(Layer):
+    """In training each unit is set to zero with probability p, anew for every image: an average over many nets.
+
+    scale_at="test"  (the paper): y = x * mask in training,           y = x * (1 - p) else;
+    scale_at="train" (inverted):  y = x * mask / (1 - p) in training, y = x else.
+    Shapes: any, y like x.   dtype: that of x.   Source: section 4.2, p = 0.5 after fc6 and fc7.
+    Random: one uniform number a unit from `rng`, drawn on the host; a unit stays where it is at least p.
+    Raises: UsageError for p outside [0, 1) or another scale_at.
+    """
+
+    def __init__(
+        self, p: float = 0.5, *, rng: Generator | None = None, scale_at: Literal["test", "train"] = "test"
+    ) -> None:
+        super().__init__()
+        if not 0 <= p < 1:
+            raise UsageError(f"Dropout: p={p}: expected a probability of at least 0 and below 1")
+        if scale_at not in ("test", "train"):
+            raise UsageError(f"Dropout: scale_at={scale_at!r}: expected 'test' (the paper's) or 'train' (inverted)")
+        self.p, self.scale_at = p, scale_at
+        self.rng = default_rng() if rng is None else rng
+
+    def forward(self, x: Array, *, train: bool = False) -> Array:
+        """x -> y, same shape."""
+        xp = get_array_module(x)
+        if not train:
+            self._cache = None
+            return x * (1 - self.p) if self.scale_at == "test" else x
+        mask = xp.asarray(self.rng.random(x.shape, dtype="float32") >= self.p, dtype=x.dtype)
+        if self.scale_at == "train":
+            mask /= 1 - self.p
+        self._cache = mask
+        return x * mask
+
+    def backward(self, dy: Array) -> Array:
+        """dx = dy * the mask of the forward pass."""
+        return dy * self._take_cache()

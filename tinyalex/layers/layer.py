@@ -1,0 +1,69 @@
+"""What all layers share: parameters, gradients, and the cache between a forward and its backward."""
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy
+
+from tinyalex.backend import Array, get_array_module
+from tinyalex.errors import DTypeError, ShapeError
+
+
+class Layer(ABC):
+    """A function of one array, with its derivative.
+
+    params, grads: dicts keyed "w" and "b", empty for a layer without parameters. `backward` fills `grads`.
+    Neither `forward` nor `backward` ever writes into the array it is given.
+    """
+
+    def __init__(self) -> None:
+        self.params: dict[str, Array] = {}
+        self.grads: dict[str, Array] = {}
+        self._cache: Any = None
+
+    @abstractmethod
+    def forward(self, x: Array, *, train: bool = False) -> Array:
+        """The output for x. With `train=True` it keeps what `backward` needs, and dropout is active."""
+
+    @abstractmethod
+    def backward(self, dy: Array) -> Array:
+        """dL/dx for dy = dL/dy, and dL/dparams in `grads`; once for each `forward(..., train=True)`."""
+
+    def _take_cache(self) -> Any:
+        """What the last `forward(..., train=True)` kept; a second call raises RuntimeError, as the cache is stale."""
+        if self._cache is None:
+            raise RuntimeError(
+                f"{type(self).__name__}.backward: call forward(x, train=True) first, once for each backward"
+            )
+        cache, self._cache = self._cache, None
+        return cache
+
+    def _check_input(self, x: Array, axes: str, features: int | None = None) -> None:
+        """Raise unless x has the axes named ("N C H W"), `features` along the second, and the dtype of "w"."""
+        get_array_module(x, *self.params.values())
+        name, expected = type(self).__name__, axes.split()
+        if x.ndim != len(expected) or (features is not None and x.shape[1] != features):
+            if features is not None:
+                expected[1] = f"{expected[1]}={features}"
+            raise ShapeError(f"{name}: expected an input of shape ({', '.join(expected)}), got {x.shape}")
+        if x.dtype.kind != "f":
+            raise DTypeError(f"{name}: the input is {x.dtype}: convert it with x.astype('float32')")
+        if self.params and x.dtype != self.params["w"].dtype:
+            raise DTypeError(
+                f"{name}: the input is {x.dtype}, the parameters {self.params['w'].dtype}: "
+                f"convert the input with x.astype('{self.params['w'].dtype}')"
+            )
+
+
+def initial_parameters(
+    shape: tuple[int, ...], std: float, bias: float, rng: numpy.random.Generator | None, dtype: str
+) -> tuple[dict[str, Array], dict[str, Array]]:
+    """({"w": N(0, std**2) of `shape`, "b": `bias` repeated shape[0] times}, the same of zeros for the gradients).
+
+    The draws are of float32 whatever the dtype, so that a float64 net starts from the same numbers.
+    """
+    rng = numpy.random.default_rng() if rng is None else rng
+    w = rng.standard_normal(shape, dtype="float32")
+    w *= numpy.float32(std)
+    params = {"w": w.astype(dtype, copy=False), "b": numpy.full(shape[0], bias, dtype)}
+    return params, {key: numpy.zeros_like(value) for key, value in params.items()}

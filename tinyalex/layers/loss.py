@@ -1,0 +1,62 @@
+"""The softmax and its loss (Krizhevsky, Sutskever & Hinton 2012, section 3.5: multinomial logistic regression).
+
+Axes: N images, K classes.
+"""
+
+from typing import Any
+
+from tinyalex.backend import Array, get_array_module
+from tinyalex.errors import DTypeError, LabelError, ShapeError
+
+
+def softmax(logits: Array) -> Array:
+    """p[n, k] = exp(logits[n, k]) / sum over j of exp(logits[n, j]): (N, K) -> (N, K), rows that sum to 1.
+
+    The largest logit of a row is subtracted first, which changes nothing but keeps exp from overflowing.
+    """
+    xp = get_array_module(logits)
+    exps = xp.exp(logits - logits.max(axis=1, keepdims=True))
+    return exps / exps.sum(axis=1, keepdims=True)
+
+
+class SoftmaxCrossEntropy:
+    """The mean over the images of -log p[n, label[n]], p = softmax(logits).
+
+    forward: logits (N, K) float32 or float64, labels (N,) integers of 0 ... K-1 -> the mean loss, a float in nats.
+    backward: dlogits[n, k] = (p[n, k] - [k = label[n]]) / N, shape and dtype of logits.
+    Raises ShapeError, DTypeError, or LabelError for labels that are not integers of 0 ... K-1.
+    """
+
+    def __init__(self) -> None:
+        self._cache: Any = None
+
+    def forward(self, logits: Array, labels: Array) -> float:
+        """The mean loss; log p is computed from the logits themselves, so that it stays finite for logits of 1e4."""
+        xp = get_array_module(logits, labels)
+        if logits.ndim != 2 or labels.shape != logits.shape[:1]:
+            raise ShapeError(
+                f"expected logits of shape (N, K) and labels of shape (N,), got {logits.shape} and {labels.shape}"
+            )
+        if logits.dtype.kind != "f":
+            raise DTypeError(f"the logits are {logits.dtype}: convert them with logits.astype('float32')")
+        N, K = logits.shape
+        if labels.dtype.kind not in "iu":
+            raise LabelError(f"the labels are {labels.dtype}: expected integers of 0 ... {K - 1}")
+        if N == 0 or labels.min() < 0 or labels.max() >= K:
+            found = f"{labels.min()} ... {labels.max()}" if N else "none at all"
+            raise LabelError(f"the labels are {found}: expected integers of 0 ... {K - 1}, one for each image")
+        self._cache = (logits, labels)
+        shifted = logits - logits.max(axis=1, keepdims=True)  # (N, K), at most 0
+        log_p = shifted[xp.arange(N), labels] - xp.log(xp.exp(shifted).sum(axis=1))  # (N,)
+        return float(-log_p.mean())
+
+    def backward(self) -> Array:
+        """dlogits (N, K)."""
+        if self._cache is None:
+            raise RuntimeError("SoftmaxCrossEntropy.backward: call forward(logits, labels) first")
+        (logits, labels), self._cache = self._cache, None
+        N = len(labels)
+        dlogits = softmax(logits)
+        dlogits[get_array_module(logits).arange(N), labels] -= 1
+        dlogits /= N
+        return dlogits

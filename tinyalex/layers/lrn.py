@@ -1,0 +1,123 @@
+"""Local response normalisation (Krizhevsky, Sutskever & Hinton 2012, section 3.3).
+
+Axes: N images, C channels (kernel maps), H, W height and width, G groups (the net's columns).
+"""
+
+from tinyalex.backend import Array, get_array_module, kernel
+from tinyalex.errors import ShapeError
+from tinyalex.layers.layer import Layer
+
+
+@kernel
+def lrn_forward(x: Array, size: int, alpha: float, beta: float, k: float, groups: int) -> tuple[Array, Array]:
+    """y[c] = x[c] / scale[c]**beta, scale[c] = k + alpha * the sum of x[j]**2 over the `size` maps j around c.
+
+    x (N, C, H, W) -> y, scale, both (N, C, H, W). The window is cut off at the first and the last map of a group.
+    """
+    scale = k + alpha * _sum_over_neighbours(x * x, -(size // 2), size, groups)
+    return x * scale**-beta, scale
+
+
+@kernel
+def lrn_backward(
+    dy: Array, x: Array, y: Array, scale: Array, size: int, alpha: float, beta: float, groups: int
+) -> Array:
+    """dx[j] = dy[j] / scale[j]**beta - 2 alpha beta x[j] * the sum of dy[c] y[c] / scale[c] over the c that see j.
+
+    All (N, C, H, W). The maps c whose window holds map j form the mirrored window around j.
+    """
+    seen_by = _sum_over_neighbours(dy * y / scale, size // 2 - size + 1, size, groups)
+    return dy * scale**-beta - (2 * alpha * beta) * x * seen_by
+
+
+def _sum_over_neighbours(maps: Array, first: int, size: int, groups: int) -> Array:
+    """total[c] = the sum of maps[c + first], ..., maps[c + first + size - 1] that exist in the group of c."""
+    N, C, H, W = maps.shape
+    per_group = C // groups
+    maps = maps.reshape(N, groups, per_group, H, W)
+    total = get_array_module(maps).zeros_like(maps)
+    for shift in range(max(first, 1 - per_group), min(first + size, per_group)):
+        here = slice(max(0, -shift), per_group - max(0, shift))  # the maps that have a neighbour `shift` above
+        there = slice(max(0, shift), per_group - max(0, -shift))  # that neighbour
+        total[:, :, here] += maps[:, :, there]
+    return total.reshape(N, C, H, W)
+
+
+class LocalResponseNorm(Layer):
+    """Each map is damped by the activity of its neighbours at the same place: competition for large responses.
+
+    y[n, c] = x[n, c] / (k + alpha * sum of x[n, j]**2 over j = c - size//2 ... c - size//2 + size - 1)**beta
+    Shapes: x (N, C, H, W) -> y (N, C, H, W). With `groups` the window stays within each of G equal parts of C, as in
+            the released code, where each GPU normalises the maps of its own column.
+    dtype:  that of x.
+    Note:   the paper's alpha is not divided by `size`; cuda-convnet, Caffe and PyTorch divide it
+            (alpha_over_size=True), TensorFlow does not.
+    Raises: ShapeError for channels that do not divide by groups.
+    Source: section 3.3: k=2, size=5, alpha=1e-4, beta=0.75.
+    """
+
+    def __init__(
+        self,
+        size: int = 5,
+        alpha: float = 1e-4,
+        beta: float = 0.75,
+        k: float = 2.0,
+        *,
+        groups: int = 1,
+        alpha_over_size: bool = False,
+    ) -> None:
+        super().__init__()
+        if min(size, groups) < 1:
+            raise ShapeError(f"LocalResponseNorm: size={size} and groups={groups} must be 1 or more")
+        self.size, self.beta, self.k, self.groups = size, beta, k, groups
+        self.alpha = alpha / size if alpha_over_size else alpha
+
+    def forward(self, x: Array, *, train: bool = False) -> Array:
+        """x (N, C, H, W) -> y, same shape."""
+        self._check_input(x, "N C H W")
+        if x.shape[1] % self.groups:
+            raise ShapeError(f"LocalResponseNorm: {x.shape[1]} maps do not divide into {self.groups} groups")
+        y, scale = lrn_forward(x, self.size, self.alpha, self.beta, self.k, self.groups)
+        self._cache = (x, y, scale) if train else None
+        return y
+
+    def backward(self, dy: Array) -> Array:
+        """dy (N, C, H, W) -> dx, same shape."""
+        x, y, scale = self._take_cache()
+        return lrn_backward(dy, x, y, scale, self.size, self.alpha, self.beta, self.groups)
+
+
+class SpatialResponseNorm(Layer):
+    """The same damping by the neighbours within one map: cuda-convnet's `rnorm`, absent from the paper.
+
+    y[n, c, h, w] = x[n, c, h, w] / (1 + alpha / size**2 * sum of x[n, c]**2 over size x size cells around h, w)**beta
+    Shapes: x (N, C, H, W) -> y (N, C, H, W); `size` is odd, the window is cut off at the edges.   dtype: that of x.
+    Source: the released code's `cnorm2` between norm2 and pool2 (layers-145.cfg): size 5, alpha 1e-3, beta 0.75.
+    """
+
+    def __init__(self, size: int = 5, alpha: float = 1e-3, beta: float = 0.75) -> None:
+        super().__init__()
+        if size < 1 or size % 2 == 0:
+            raise ShapeError(f"SpatialResponseNorm: size={size}: expected an odd number, such as 5")
+        self.size, self.alpha, self.beta = size, alpha / size**2, beta
+
+    def forward(self, x: Array, *, train: bool = False) -> Array:
+        """x (N, C, H, W) -> y, same shape."""
+        self._check_input(x, "N C H W")
+        scale = 1.0 + self.alpha * self._sum_around(x * x)
+        y = x * scale**-self.beta
+        self._cache = (x, y, scale) if train else None
+        return y
+
+    def backward(self, dy: Array) -> Array:
+        """dx = dy / scale**beta - 2 alpha beta x * the sum of dy y / scale around: the window is its own mirror."""
+        x, y, scale = self._take_cache()
+        seen_by = self._sum_around(dy * y / scale)
+        return dy * scale**-self.beta - (2 * self.alpha * self.beta) * x * seen_by
+
+    def _sum_around(self, maps: Array) -> Array:
+        """The sum over the size x size cells around each cell: along the rows, then along the columns."""
+        for axis in (2, 3):
+            lines = maps.swapaxes(axis, 1)  # _sum_over_neighbours adds along axis 1
+            maps = _sum_over_neighbours(lines, -(self.size // 2), self.size, 1).swapaxes(axis, 1)
+        return maps

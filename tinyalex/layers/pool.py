@@ -1,0 +1,84 @@
+"""Overlapping max-pooling (Krizhevsky, Sutskever & Hinton 2012, section 3.4).
+
+Axes: N images, C channels, H, W height and width, KH, KW window size, OH, OW output size.
+"""
+
+import math
+
+from tinyalex.backend import Array, get_array_module, kernel
+from tinyalex.errors import ShapeError
+from tinyalex.layers.layer import Layer
+from tinyalex.window import Pair, Window, pair
+
+
+@kernel
+def max_pool_forward(x: Array, window: Window) -> tuple[Array, Array]:
+    """The largest pixel under each window, and which cell of the window it was.
+
+    x (N, C, H, W) -> y (N, C, OH, OW), argmax the same shape: cell (i, j) as i*KW + j, the first where several are
+    equal. Cells outside the image never win. A window that holds a NaN gives NaN.
+    """
+    xp = get_array_module(x)
+    N, C, H, W = x.shape
+    OH, OW = window.output_size(H, W)
+    canvas = window.on_canvas(x, fill=-math.inf)
+    y = xp.full((N, OH, OW, C), -math.inf, x.dtype).transpose(0, 3, 1, 2)
+    argmax = xp.zeros((N, OH, OW, C), window.number_dtype).transpose(0, 3, 1, 2)
+    for number, (i, j) in enumerate(window.cells()):
+        cell = window.view(canvas, i, j)
+        wins = (cell > y) | (cell != cell)  # strictly greater: of equal cells the first stays; NaN always wins
+        xp.copyto(y, cell, where=wins)
+        argmax[wins] = number
+    return y, argmax
+
+
+@kernel
+def max_pool_backward(dy: Array, argmax: Array, x_shape: tuple[int, ...], window: Window) -> Array:
+    """dx: each dy is added to the pixel that was the largest; windows overlap, so a pixel may receive several.
+
+    dy, argmax (N, C, OH, OW) -> dx (N, C, H, W).
+    """
+    canvas = window.empty_canvas(x_shape, dy, 0.0)
+    for number, (i, j) in enumerate(window.cells()):
+        pixels = window.view(canvas, i, j)
+        pixels += dy * (argmax == number)
+    return window.off_canvas(canvas, x_shape)
+
+
+class MaxPool2D(Layer):
+    """The maximum over windows of kernel_size cells, stride apart; they overlap where stride < kernel_size.
+
+    y[n, c, oh, ow] = max over i, j of x[n, c, oh*SH + i - PH, ow*SW + j - PW]
+    Shapes: x (N, C, H, W) -> y (N, C, OH, OW), OH = 1 + floor((H + 2*PH - KH) / SH), rounded up with ceil_mode.
+    dtype:  that of x.
+    Ties:   of equal cells the first, row by row, gets the gradient (Caffe's rule; cuda-convnet gives it to all).
+    Raises: ShapeError for an image smaller than the window, or a pad that is not smaller than it.
+    Source: section 3.4, where kernel_size 3 and stride 2 lower the top-1 and top-5 error by 0.4 % and 0.3 %.
+    """
+
+    def __init__(
+        self,
+        kernel_size: int | Pair = 3,
+        stride: int | Pair = 2,
+        *,
+        pad: int | Pair = 0,
+        ceil_mode: bool = False,
+    ) -> None:
+        super().__init__()
+        self.window = Window(
+            pair(kernel_size, "kernel_size", 1), pair(stride, "stride", 1), pair(pad, "pad", 0), ceil_mode
+        )
+        if any(pad >= kernel for pad, kernel in zip(self.window.pad, self.window.kernel, strict=True)):
+            raise ShapeError(f"MaxPool2D: pad={pad} with kernel_size={kernel_size}: a window would see no pixel")
+
+    def forward(self, x: Array, *, train: bool = False) -> Array:
+        """x (N, C, H, W) -> y (N, C, OH, OW)."""
+        self._check_input(x, "N C H W")
+        y, argmax = max_pool_forward(x, self.window)
+        self._cache = (argmax, x.shape) if train else None
+        return y
+
+    def backward(self, dy: Array) -> Array:
+        """dy (N, C, OH, OW) -> dx (N, C, H, W)."""
+        argmax, x_shape = self._take_cache()
+        return max_pool_backward(dy, argmax, x_shape, self.window)

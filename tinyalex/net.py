@@ -1,0 +1,212 @@
+"""The net: layers in a row, built from a spec (Krizhevsky, Sutskever & Hinton 2012, section 3.5 and figure 2).
+
+Axes: N images, 3 colours, H, W height and width, K classes.
+"""
+
+from collections.abc import Iterator, MutableMapping
+from contextlib import AbstractContextManager, nullcontext
+
+from numpy.random import Generator, default_rng
+
+from tinyalex import spec as nets
+from tinyalex.backend import Array, use_kernels
+from tinyalex.errors import ShapeError, TinyAlexError, UsageError
+from tinyalex.layers import (
+    Conv2D,
+    Dropout,
+    Flatten,
+    Layer,
+    Linear,
+    LocalResponseNorm,
+    MaxPool2D,
+    ReLU,
+    SoftmaxCrossEntropy,
+    SpatialResponseNorm,
+    Tanh,
+)
+from tinyalex.layers.loss import softmax
+
+
+class AlexNet:
+    """AlexNet: five convolutions and three fully connected layers between an image and K logits.
+
+    variant: the name of a net in `tinyalex.spec` ("paper", "cuda-convnet", "caffe", "torchvision", "mini", ...), or a
+        Spec of one's own.   input_size: height and width of the images, if other than the variant's.
+    num_classes: K.   dropout: the probability that a hidden unit of fc6 and fc7 is dropped.
+    cross_columns: the convolutions that read the maps of both columns (section 3.2).
+    seed: the initial weights and, apart from them, the dropout masks are drawn from it.
+    dtype: "float32", or "float64" for gradient checks; the initial weights are the same numbers in both.
+    kernels: "auto", "numba" or "reference", as in `tinyalex.backend.use_kernels`; "auto" follows what is in force.
+    layers: name -> layer, in order.   criterion: the softmax cross-entropy that `loss` uses.
+    masks: the random generator of the dropout masks.
+    Raises UsageError or ShapeError for settings that no net fits.
+    """
+
+    def __init__(
+        self,
+        variant: str | nets.Spec = "paper",
+        *,
+        num_classes: int = 1000,
+        input_size: int | None = None,
+        seed: int = 0,
+        dtype: str = "float32",
+        dropout: float = 0.5,
+        cross_columns: tuple[int, ...] = (3,),
+        kernels: str = "auto",
+    ) -> None:
+        if dtype not in ("float32", "float64"):
+            raise UsageError(f"dtype={dtype!r}: expected 'float32' or 'float64'")
+        self.spec = nets.variant(variant) if isinstance(variant, str) else variant
+        self.input_size = input_size or self.spec.input_size
+        self.num_classes, self.dropout, self.dtype = num_classes, dropout, dtype
+        self.cross_columns, self.kernels = tuple(cross_columns), kernels
+        with self._kernels():  # so that an unknown name is refused here
+            self.rows = nets.count(self.spec, num_classes, self.input_size, self.cross_columns)
+        self.masks = default_rng([seed, 1])
+        weights = default_rng(seed)
+        self.layers: dict[str, Layer] = {row.name: self._layer(row, weights) for row in self.rows}
+        self.criterion = SoftmaxCrossEntropy()
+        self.params: MutableMapping[str, Array] = NamedArrays(self.layers, "params")
+
+    def _layer(self, row: nets.Row, weights: Generator) -> Layer:
+        """The layer that a row of the counted spec describes."""
+        match row.layer:
+            case nets.Conv() as conv:
+                return Conv2D(
+                    row.in_shape[0],
+                    conv.kernels,
+                    conv.size,
+                    stride=conv.stride,
+                    pad=conv.pad,
+                    groups=row.groups,
+                    ceil_mode=conv.ceil_mode,
+                    **self._initial(row, conv.initial),
+                    rng=weights,
+                    dtype=self.dtype,
+                )
+            case nets.Full() as full:
+                return Linear(
+                    row.in_shape[0],
+                    row.out_shape[0],
+                    **self._initial(row, full.initial),
+                    rng=weights,
+                    dtype=self.dtype,
+                )
+            case nets.Pool() as pool:
+                return MaxPool2D(pool.size, pool.stride, ceil_mode=pool.ceil_mode)
+            case nets.Norm() as norm:
+                return LocalResponseNorm(
+                    norm.size,
+                    norm.alpha,
+                    norm.beta,
+                    norm.k,
+                    groups=row.groups,
+                    alpha_over_size=norm.alpha_over_size,
+                )
+            case nets.SpatialNorm() as norm:
+                return SpatialResponseNorm(norm.size, norm.alpha, norm.beta)
+            case nets.Drop() as drop:
+                return Dropout(self.dropout, rng=self.masks, scale_at=drop.scale_at)
+            case nets.Flat():
+                return Flatten()
+            case nets.Activation() as activation:
+                return Tanh() if activation.kind == "tanh" else ReLU()
+
+    def _initial(self, row: nets.Row, initial: nets.Initial) -> dict[str, float]:
+        fan_in = row.parameters // row.out_shape[0] - 1  # the weights of one kernel or unit, without its bias
+        return {"init_std": initial.std_for(fan_in), "init_bias": initial.bias}
+
+    # ------------------------------------------------------------ forward and backward
+
+    def forward(self, x: Array, *, train: bool = False, upto: str | None = None) -> Array:
+        """The logits: x (N, 3, H, W) -> (N, K); or, with `upto`, the output of the layer of that name."""
+        if upto is not None and upto not in self.layers:
+            raise UsageError(f"no layer is called {upto!r}: expected one of {', '.join(self.layers)}")
+        with self._kernels():
+            for name, layer in self.layers.items():
+                try:
+                    x = layer.forward(x, train=train)
+                except TinyAlexError as error:
+                    raise type(error)(f"{name}: {error}") from None
+                if name == upto:
+                    break
+        return x
+
+    def backward(self, dlogits: Array, *, input_gradient: bool = True) -> Array:
+        """dlogits (N, K) -> dx (N, 3, H, W), and dL/dparams in `grads`; after `forward(x, train=True)`.
+
+        With input_gradient=False the first layer leaves dx out, as training needs none of the images.
+        """
+        dy = dlogits
+        with self._kernels():
+            for layer in reversed(self.layers.values()):
+                if isinstance(layer, Conv2D) and layer is self.layers["conv1"]:
+                    dy = layer.backward(dy, input_gradient=input_gradient)
+                else:
+                    dy = layer.backward(dy)
+        return dy
+
+    def loss(self, x: Array, labels: Array, *, train: bool = False) -> float:
+        """The mean cross-entropy of images x (N, 3, H, W) with labels (N,), in nats.
+
+        With `train=True`, `net.backward(net.criterion.backward())` then gives the gradients.
+        """
+        return self.criterion.forward(self.forward(x, train=train), labels)
+
+    def predict(self, x: Array) -> Array:
+        """The probability of each class: x (N, 3, H, W) -> (N, K), rows that sum to 1."""
+        return softmax(self.forward(x))
+
+    # ------------------------------------------------------------ looking at it
+
+    @property
+    def grads(self) -> MutableMapping[str, Array]:
+        """The gradients of the last backward, named and ordered as `params`."""
+        return NamedArrays(self.layers, "grads")
+
+    @property
+    def last_hidden(self) -> str:
+        """The name of the layer whose output, 4,096 numbers in the paper, feeds the logits (figure 4, right)."""
+        return [row.name for row in self.rows if isinstance(row.layer, nets.Activation)][-1]
+
+    def summary(self) -> str:
+        """A table of the layers: kernel, output shape, parameters, multiply-adds, and their sums."""
+        return nets.summary(self.rows)
+
+    def _kernels(self) -> AbstractContextManager[None]:
+        return nullcontext() if self.kernels == "auto" else use_kernels(self.kernels)
+
+
+class NamedArrays(MutableMapping[str, Array]):
+    """The arrays of all layers under names such as "conv1.w", in order; assigning to a name writes into the layer."""
+
+    def __init__(self, layers: dict[str, Layer], kind: str) -> None:
+        self._layers, self._kind = layers, kind
+
+    def _arrays(self, name: str) -> tuple[dict[str, Array], str]:
+        layer, _, key = name.partition(".")
+        if layer not in self._layers:
+            raise KeyError(name)
+        return getattr(self._layers[layer], self._kind), key
+
+    def __getitem__(self, name: str) -> Array:
+        arrays, key = self._arrays(name)
+        return arrays[key]
+
+    def __setitem__(self, name: str, value: Array) -> None:
+        arrays, key = self._arrays(name)
+        if arrays[key].shape != value.shape:
+            raise ShapeError(f"{name} has the shape {arrays[key].shape}, not {value.shape}")
+        arrays[key][...] = value
+
+    def __delitem__(self, name: str) -> None:
+        raise UsageError(f"{name} cannot be removed from the net")
+
+    def __iter__(self) -> Iterator[str]:
+        return (f"{name}.{key}" for name, layer in self._layers.items() for key in getattr(layer, self._kind))
+
+    def __len__(self) -> int:
+        return sum(len(getattr(layer, self._kind)) for layer in self._layers.values())
+
+    def __repr__(self) -> str:
+        return f"{{{', '.join(f'{name}: {self[name].shape}' for name in self)}}}"

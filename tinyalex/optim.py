@@ -1,0 +1,77 @@
+"""Stochastic gradient descent with momentum and weight decay, and its schedules (section 5)."""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from tinyalex.backend import Array, get_array_module
+from tinyalex.errors import UsageError
+
+
+class Trainable(Protocol):
+    """What SGD trains: a net, or a single layer."""
+
+    @property
+    def params(self) -> Mapping[str, Array]:
+        """Parameters by name."""
+
+    @property
+    def grads(self) -> Mapping[str, Array]:
+        """Gradients by the same names, after a backward."""
+
+
+class SGD:
+    """The paper's rule:  v = momentum v - weight_decay lr w - lr dL/dw,   w = w + v.
+
+    net: a net or a layer.   lr: the learning rate; set it between steps as the schedule asks.
+    velocity: v by parameter name, of the parameters' shapes and dtype; zeros at first.
+    A net whose spec says so trains its biases at `bias_lr` times the rate, and without decay (the released code).
+    Raises UsageError for a negative setting, or a momentum of 1 and more.
+    """
+
+    def __init__(
+        self, net: Trainable, *, lr: float = 0.01, momentum: float = 0.9, weight_decay: float = 0.0005
+    ) -> None:
+        if min(lr, momentum, weight_decay) < 0 or momentum >= 1:
+            raise UsageError(
+                f"SGD: lr={lr}, momentum={momentum}, weight_decay={weight_decay}: expected 0 or more, momentum below 1"
+            )
+        self.net, self.lr, self.momentum, self.weight_decay = net, lr, momentum, weight_decay
+        self.velocity = {name: get_array_module(w).zeros_like(w) for name, w in net.params.items()}
+        spec = getattr(net, "spec", None)
+        self._bias_lr: float = spec.bias_lr if spec else 1.0
+        self._bias_decay: bool = spec.bias_decay if spec else True
+
+    def step(self) -> None:
+        """Update every parameter, in place, from the gradients of the last backward."""
+        for name, w in self.net.params.items():
+            is_bias = name.endswith("b")
+            lr = self.lr * (self._bias_lr if is_bias else 1.0)
+            decay = self.weight_decay if self._bias_decay or not is_bias else 0.0
+            v = self.velocity[name]
+            v *= self.momentum
+            v -= lr * (self.net.grads[name] + decay * w)
+            w += v
+
+
+def stepped_rate(lr: float, epoch: int, drops: Sequence[int]) -> float:
+    """The learning rate of `epoch` (0, 1, ...): lr, divided by 10 after each number of epochs in `drops`."""
+    return lr * 0.1 ** sum(epoch >= drop for drop in drops)
+
+
+def plateau_rate(lr: float, errors: Sequence[float], patience: int = 5, most: int = 3) -> float:
+    """The paper's heuristic: lr, divided by 10 whenever the validation error has stopped improving, `most` times.
+
+    errors: the validation error after each epoch so far. "Stopped": no new minimum for `patience` epochs in a row,
+    counted anew after each division. As a function of the past alone it needs no state to resume from.
+    """
+    best, waited, divided = float("inf"), 0, 0
+    for error in errors:
+        best, waited = (error, 0) if error < best else (best, waited + 1)
+        if waited == patience and divided < most:
+            divided, waited = divided + 1, 0
+    return lr * 0.1**divided
+
+
+def drop_epochs(epochs: int, shares: Sequence[float]) -> list[int]:
+    """The epochs after which the rate drops, given as shares of the whole: 90 and 0.5 -> 45."""
+    return [round(share * epochs) for share in shares]

@@ -1,0 +1,459 @@
+"""The nets as data (Krizhevsky, Sutskever & Hinton 2012, section 3.5 and figure 2), and what follows from them.
+
+A `Spec` lists the layers of a net in order, by name; `count` walks an image's shape through them and gives, for each
+layer, its shapes, parameters and multiply-adds. Every other number (the input channels of conv4, the 9,216 features
+of fc6, the 60,965,224 parameters) is computed from the list, here and nowhere else.
+"""
+
+import math
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from tinyalex.errors import ShapeError, UsageError
+from tinyalex.window import Window, pair
+
+
+@dataclass(frozen=True)
+class Initial:
+    """Weights drawn from N(0, std**2), or, with std None, from N(0, gain / fan-in); biases all `bias`."""
+
+    std: float | None = 0.01
+    bias: float = 0.0
+    gain: float = 2.0
+
+    def std_for(self, fan_in: int) -> float:
+        """The standard deviation for a unit that sums fan_in inputs."""
+        return math.sqrt(self.gain / fan_in) if self.std is None else self.std
+
+
+@dataclass(frozen=True)
+class Conv:
+    """A convolution. Where the net has columns each keeps to its own maps, unless this layer reads them all."""
+
+    kernels: int
+    size: int
+    stride: int = 1
+    pad: int = 0
+    initial: Initial = Initial()
+    ceil_mode: bool = False
+    reads_all: bool = False  # conv1 reads the image, whole; `cross_columns` names the others
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Max-pooling."""
+
+    size: int = 3
+    stride: int = 2
+    ceil_mode: bool = True
+
+
+@dataclass(frozen=True)
+class Norm:
+    """Local response normalisation across maps; within the maps of one column, if the net has columns."""
+
+    alpha: float = 1e-4
+    k: float = 2.0
+    size: int = 5
+    beta: float = 0.75
+    alpha_over_size: bool = False
+    within_columns: bool = True
+
+
+@dataclass(frozen=True)
+class SpatialNorm:
+    """cuda-convnet's normalisation within a map, over size x size cells; not in the paper."""
+
+    alpha: float = 1e-3
+    size: int = 5
+    beta: float = 0.75
+
+
+@dataclass(frozen=True)
+class Activation:
+    """max(0, x), or tanh(x) for the comparison of figure 1."""
+
+    kind: str = "relu"
+
+
+@dataclass(frozen=True)
+class Flat:
+    """Maps to one row of features an image."""
+
+
+@dataclass(frozen=True)
+class Full:
+    """A fully connected layer; units None stands for the number of classes."""
+
+    units: int | None
+    initial: Initial = Initial()
+
+
+@dataclass(frozen=True)
+class Drop:
+    """Dropout, scaled when testing (the paper) or when training (inverted)."""
+
+    scale_at: Literal["test", "train"] = "test"
+
+
+LayerSpec = Conv | Pool | Norm | SpatialNorm | Activation | Flat | Full | Drop
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a net is trained by default: section 5, or what a small net needs instead."""
+
+    epochs: int = 90
+    lr: float = 0.01
+    momentum: float = 0.9
+    weight_decay: float = 0.0005
+    batch: int = 128
+    drops: tuple[float, ...] = (0.27, 0.56, 0.87)  # the rate is divided by 10 after these shares of the epochs
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A net: its layers by name, in order, and what they are fed.
+
+    input_size:  height and width of the crop that the net sees.
+    columns:     the parts that the kernels of a convolution are divided into, two in the paper.
+    pixel_scale: the pixels, 0 ... 255 less their mean, are divided by it; 1 in the paper.
+    bias_lr:     the learning rate of biases over that of weights; bias_decay: whether weight decay shrinks biases too.
+    """
+
+    name: str
+    layers: dict[str, LayerSpec]
+    input_size: int = 224
+    columns: int = 2
+    pixel_scale: float = 1.0
+    bias_lr: float = 1.0
+    bias_decay: bool = True
+    recipe: Recipe = field(default_factory=Recipe)
+
+
+def stored_size(input_size: int) -> int:
+    """The size of the images that crops of input_size are taken from: 256 for 224, 36 for 32 (section 4.1)."""
+    return input_size * 8 // 7
+
+
+@dataclass(frozen=True)
+class Row:
+    """One layer of a net, counted.
+
+    in_shape, out_shape: (C, H, W) or (D,), of one image.   kernel: the shape of "w", None without parameters.
+    groups: the parts that a convolution, or a normalisation across maps, is divided into.
+    """
+
+    name: str
+    layer: LayerSpec
+    in_shape: tuple[int, ...]
+    out_shape: tuple[int, ...]
+    kernel: tuple[int, ...] | None = None
+    groups: int = 1
+
+    @property
+    def parameters(self) -> int:
+        """Weights and biases: a bias for each kernel or unit."""
+        return math.prod(self.kernel) + self.kernel[0] if self.kernel else 0
+
+    @property
+    def multiply_adds(self) -> int:
+        """Multiplications, each with an addition, for one image forward: every weight, at every place it is used."""
+        return math.prod(self.kernel) * math.prod(self.out_shape[1:]) if self.kernel else 0
+
+
+def conv_window(layer: Conv) -> Window:
+    """The window that the kernels of a convolution slide."""
+    return Window(pair(layer.size), pair(layer.stride), pair(layer.pad), layer.ceil_mode)
+
+
+def pool_window(layer: Pool) -> Window:
+    """The window of a pooling layer."""
+    return Window(pair(layer.size), pair(layer.stride), pair(0), layer.ceil_mode)
+
+
+def count(
+    spec: Spec, num_classes: int = 1000, input_size: int | None = None, cross_columns: tuple[int, ...] = (3,)
+) -> list[Row]:
+    """Every layer of the net with its shapes, for images of 3 x input_size x input_size (the spec's own if None).
+
+    cross_columns: the numbers of the convolutions that read the maps of all columns; the others, but for conv1,
+    read those of their own column. Raises ShapeError where an image is too small for a kernel, UsageError for
+    numbers of convolutions that the net does not have.
+    """
+    numbers = {int(name.removeprefix("conv")) for name, layer in spec.layers.items() if isinstance(layer, Conv)}
+    if not set(cross_columns) <= numbers:
+        raise UsageError(f"cross_columns={cross_columns}: {spec.name} has the convolutions {sorted(numbers)}")
+    if num_classes < 1:
+        raise UsageError(f"num_classes={num_classes}: expected 1 or more")
+    size = input_size or spec.input_size
+    shape: tuple[int, ...] = (3, size, size)
+    rows = []
+    for name, layer in spec.layers.items():
+        try:
+            row = _row(spec, name, layer, shape, num_classes, cross_columns)
+        except ShapeError as error:
+            raise ShapeError(f"{spec.name}, {name}: {error}") from None
+        rows.append(row)
+        shape = row.out_shape
+    return rows
+
+
+def _row(
+    spec: Spec,
+    name: str,
+    layer: LayerSpec,
+    shape: tuple[int, ...],
+    num_classes: int,
+    cross_columns: tuple[int, ...],
+) -> Row:
+    match layer:
+        case Conv():
+            crosses = layer.reads_all or int(name.removeprefix("conv")) in cross_columns
+            groups = 1 if crosses else spec.columns
+            out = (layer.kernels, *conv_window(layer).output_size(*shape[1:]))
+            return Row(name, layer, shape, out, (layer.kernels, shape[0] // groups, layer.size, layer.size), groups)
+        case Pool():
+            return Row(name, layer, shape, (shape[0], *pool_window(layer).output_size(*shape[1:])))
+        case Norm():
+            return Row(name, layer, shape, shape, groups=spec.columns if layer.within_columns else 1)
+        case Flat():
+            return Row(name, layer, shape, (math.prod(shape),))
+        case Full():
+            units = layer.units or num_classes
+            return Row(name, layer, shape, (units,), (units, shape[0]))
+        case _:
+            return Row(name, layer, shape, shape)
+
+
+def summary(rows: list[Row]) -> str:
+    """The rows as a table: per layer the kernel, the output, parameters and multiply-adds, and their sums."""
+    table = [("layer", "kernel", "output", "parameters", "multiply-adds")]
+    table.append(("image", "", _times(rows[0].in_shape), "", ""))
+    for row in rows:
+        kernel = _times(row.kernel) if row.kernel else ""
+        if isinstance(row.layer, Pool):
+            kernel = _times((row.layer.size, row.layer.size))
+        numbers = (f"{row.parameters:,}", f"{row.multiply_adds:,}") if row.kernel else ("", "")
+        table.append((row.name, kernel, _times(row.out_shape), *numbers))
+    table.append(("sum", "", "", f"{total_parameters(rows):,}", f"{sum(row.multiply_adds for row in rows):,}"))
+    widths = [max(map(len, cells)) for cells in zip(*table, strict=True)]
+    lines = [
+        "  ".join(cell.rjust(width) if i > 2 else cell.ljust(width) for i, (cell, width) in enumerate(cells))
+        for cells in (zip(line, widths, strict=True) for line in table)
+    ]
+    rule = "  ".join("-" * width for width in widths)
+    return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])
+
+
+def total_parameters(rows: list[Row]) -> int:
+    """The parameters of the whole net."""
+    return sum(row.parameters for row in rows)
+
+
+def _times(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape))
+
+
+# ---------------------------------------------------------------- the nets
+
+
+ONE = Initial(bias=1.0)  # conv2, conv4, conv5 and the hidden fully connected layers start with a bias of 1 (section 5)
+RELU = Activation()
+
+PAPER = Spec(
+    "paper",
+    {
+        "conv1": Conv(96, 11, stride=4, ceil_mode=True, reads_all=True),  # 224 -> 55, as in the released code
+        "relu1": RELU,
+        "norm1": Norm(),
+        "pool1": Pool(),
+        "conv2": Conv(256, 5, pad=2, initial=ONE),
+        "relu2": RELU,
+        "norm2": Norm(),
+        "pool2": Pool(),
+        "conv3": Conv(384, 3, pad=1),
+        "relu3": RELU,
+        "conv4": Conv(384, 3, pad=1, initial=ONE),
+        "relu4": RELU,
+        "conv5": Conv(256, 3, pad=1, initial=ONE),
+        "relu5": RELU,
+        "pool5": Pool(),
+        "flatten": Flat(),
+        "fc6": Full(4096, ONE),
+        "relu6": RELU,
+        "dropout6": Drop(),
+        "fc7": Full(4096, ONE),
+        "relu7": RELU,
+        "dropout7": Drop(),
+        "fc8": Full(None),
+    },
+)
+
+
+def _changed(base: Spec, name: str, changes: dict[str, LayerSpec], **settings: object) -> Spec:
+    """`base` under another name, with other layers under the names in `changes`, in place."""
+    return replace(base, name=name, layers={**base.layers, **changes}, **settings)  # type: ignore[arg-type]
+
+
+def _ordered(base: Spec, name: str, order: str, changes: dict[str, LayerSpec], **settings: object) -> Spec:
+    """`base` with `changes`, its layers in the `order` given by name."""
+    layers = {**base.layers, **changes}
+    return replace(base, name=name, layers={key: layers[key] for key in order.split()}, **settings)  # type: ignore[arg-type]
+
+
+# What Krizhevsky's program ran (layers-145.cfg): normalisation before ReLU in layer 1, one more normalisation in
+# layer 2, alpha divided by the size of the window, wider initial weights in conv3-5, biases at twice the rate.
+_RELEASED_NORM = Norm(alpha_over_size=True)
+CUDA_CONVNET = _ordered(
+    PAPER,
+    "cuda-convnet",
+    "conv1 norm1 pool1 relu1 conv2 relu2 norm2 spatial_norm2 pool2 conv3 relu3 conv4 relu4 conv5 pool5 relu5 "
+    "flatten fc6 relu6 dropout6 fc7 relu7 dropout7 fc8",
+    {
+        "norm1": _RELEASED_NORM,
+        "norm2": _RELEASED_NORM,
+        "spatial_norm2": SpatialNorm(),
+        "conv3": Conv(384, 3, pad=1, initial=Initial(0.03)),
+        "conv4": Conv(384, 3, pad=1, initial=Initial(0.03, 1.0)),
+        "conv5": Conv(256, 3, pad=1, initial=Initial(0.03, 1.0)),
+    },
+    bias_lr=2.0,
+    bias_decay=False,
+)
+
+# BVLC's bvlc_alexnet: crops of 227, k = 1, normalisation across both columns, biases 0.1, inverted dropout.
+_CAFFE_NORM = Norm(k=1.0, alpha_over_size=True, within_columns=False)
+_TENTH = Initial(bias=0.1)
+CAFFE = _changed(
+    PAPER,
+    "caffe",
+    {
+        "conv1": Conv(96, 11, stride=4, reads_all=True),
+        "norm1": _CAFFE_NORM,
+        "conv2": Conv(256, 5, pad=2, initial=_TENTH),
+        "norm2": _CAFFE_NORM,
+        "conv4": Conv(384, 3, pad=1, initial=_TENTH),
+        "conv5": Conv(256, 3, pad=1, initial=_TENTH),
+        "fc6": Full(4096, Initial(0.005, 0.1)),
+        "dropout6": Drop("train"),
+        "fc7": Full(4096, Initial(0.005, 0.1)),
+        "dropout7": Drop("train"),
+    },
+    input_size=227,
+    bias_lr=2.0,
+    bias_decay=False,
+)
+
+# torchvision.models.alexnet: one column, no normalisation, dropout before fc6 and fc7; the variance of its uniform
+# initial weights is 1 / (3 fan-in).
+_FAN_IN = Initial(None, gain=1 / 3)
+_FLOOR_POOL = Pool(ceil_mode=False)
+TORCHVISION = _ordered(
+    PAPER,
+    "torchvision",
+    "conv1 relu1 pool1 conv2 relu2 pool2 conv3 relu3 conv4 relu4 conv5 relu5 pool5 "
+    "flatten dropout6 fc6 relu6 dropout7 fc7 relu7 fc8",
+    {
+        "conv1": Conv(64, 11, stride=4, pad=2, initial=_FAN_IN, reads_all=True),
+        "pool1": _FLOOR_POOL,
+        "conv2": Conv(192, 5, pad=2, initial=_FAN_IN),
+        "pool2": _FLOOR_POOL,
+        "conv3": Conv(384, 3, pad=1, initial=_FAN_IN),
+        "conv4": Conv(256, 3, pad=1, initial=_FAN_IN),
+        "conv5": Conv(256, 3, pad=1, initial=_FAN_IN),
+        "pool5": _FLOOR_POOL,
+        "dropout6": Drop("train"),
+        "fc6": Full(4096, _FAN_IN),
+        "dropout7": Drop("train"),
+        "fc7": Full(4096, _FAN_IN),
+        "fc8": Full(None, _FAN_IN),
+    },
+    columns=1,
+    pixel_scale=58.0,  # torchvision divides by 0.225 ... 0.229 of the range, a little different for each colour
+    recipe=Recipe(weight_decay=0.0001, drops=(1 / 3, 2 / 3)),
+)
+
+# The control of section 3.2: one column of the paper's kernels, with conv5 and the rest at full width (the released
+# layers-145-half.cfg), so that it has about as many parameters.
+ONE_COLUMN = _changed(
+    PAPER,
+    "one-column",
+    {
+        "conv1": Conv(48, 11, stride=4, ceil_mode=True, reads_all=True),
+        "conv2": Conv(128, 5, pad=2, initial=ONE),
+        "conv3": Conv(192, 3, pad=1),
+        "conv4": Conv(192, 3, pad=1, initial=ONE),
+    },
+    columns=1,
+)
+
+# The control of section 3.4: windows of 2 x 2, 2 apart; pads chosen as in the released layers-147.cfg.
+NON_OVERLAPPING = _changed(
+    PAPER,
+    "non-overlapping",
+    {
+        "pool1": Pool(2),
+        "conv2": Conv(256, 5, pad=1, initial=ONE),
+        "pool2": Pool(2),
+        "conv5": Conv(256, 3, initial=ONE),
+        "pool5": Pool(2),
+    },
+)
+
+# The control of section 3.3: no normalisation anywhere.
+NO_LRN = replace(PAPER, name="no-lrn", layers={k: v for k, v in PAPER.layers.items() if not isinstance(v, Norm)})
+
+# Section 6's net with a sixth convolution over the last pooling layer, which reads both columns.
+SIX_CONV = _ordered(
+    PAPER,
+    "six-conv",
+    " ".join(PAPER.layers)
+    .replace("pool5", "pool5 conv6 relu6")
+    .replace("fc6 relu6 dropout6 fc7 relu7 dropout7 fc8", "fc7 relu7 dropout7 fc8 relu8 dropout8 fc9"),
+    {
+        "conv6": Conv(256, 3, pad=1, initial=ONE, reads_all=True),
+        "fc8": Full(4096, ONE),
+        "relu8": RELU,
+        "dropout8": Drop(),
+        "fc9": Full(None),
+    },
+)
+
+# The same ingredients for small images, two columns included. N(0, 0.01**2) stalls at this size, so the weights have
+# the variance 2 / fan-in that keeps the size of what a ReLU passes on (He et al. 2015). Pixels come divided by 64, and
+# 0.4 = 64**2 * 1e-4 is the paper's alpha for them.
+_HE = Initial(None)
+_MINI_NORM = Norm(alpha=0.4)
+MINI = _changed(
+    PAPER,
+    "mini",
+    {
+        "conv1": Conv(32, 5, pad=2, initial=_HE, reads_all=True),
+        "norm1": _MINI_NORM,
+        "conv2": Conv(64, 5, pad=2, initial=_HE),
+        "norm2": _MINI_NORM,
+        "conv3": Conv(96, 3, pad=1, initial=_HE),
+        "conv4": Conv(96, 3, pad=1, initial=_HE),
+        "conv5": Conv(64, 3, pad=1, initial=_HE),
+        "fc6": Full(512, _HE),
+        "fc7": Full(512, _HE),
+    },
+    input_size=32,
+    pixel_scale=64.0,
+    recipe=Recipe(epochs=15, lr=0.03, drops=(0.7, 0.9)),
+)
+
+VARIANTS = {
+    spec.name: spec
+    for spec in (
+        PAPER, CUDA_CONVNET, CAFFE, TORCHVISION, ONE_COLUMN, NON_OVERLAPPING, NO_LRN, SIX_CONV, MINI
+    )
+}  # fmt: skip
+
+
+def variant(name: str) -> Spec:
+    """The net of that name; UsageError, listing all, for another."""
+    if name not in VARIANTS:
+        raise UsageError(f"no variant is called {name!r}: expected one of {', '.join(VARIANTS)}")
+    return VARIANTS[name]

@@ -1,0 +1,309 @@
+"""The training loop (section 5): batches, steps, schedule, validation, and checkpoints that a run resumes from.
+
+Everything random in a run is either drawn for one place in it (an epoch's order, a batch's crops; see
+`tinyalex.data.loader`) or comes from a generator whose state the checkpoint keeps (the dropout masks). So a run that
+was killed and resumed ends with the same parameters, bit for bit, as one that never stopped.
+"""
+
+import json
+import math
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tinyalex import spec as nets
+from tinyalex.backend import to_numpy
+from tinyalex.checkpoint import Checkpoint, write
+from tinyalex.data import Dataset, batch_count, batches, pixel_statistics, subset
+from tinyalex.errors import CheckpointError, DivergenceError, UsageError
+from tinyalex.evaluate import augmenter_for, probabilities, scores
+from tinyalex.files import write_text
+from tinyalex.net import AlexNet
+from tinyalex.optim import SGD, drop_epochs, plateau_rate, stepped_rate
+
+CHECKPOINT, HISTORY = "checkpoint.npz", "history.jsonl"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a run is asked to do; `settings_for` makes one from a variant's recipe.
+
+    data: as `tinyalex.data.open_data` takes it.   limit: train on so many images only, as many of each class.
+    input_size: height and width of what the net sees.   seed: of the initial weights and all else.
+    schedule: "steps", the rate divided by 10 after the epochs in `drops`; "plateau", divided whenever the validation
+        error has not improved for `patience` epochs, three times at most; "constant".
+    crops, reflections, colour: the augmentation, see `tinyalex.data.Augmenter`.
+    save_every: steps between checkpoints within an epoch; there is one after each epoch in any case.
+    """
+
+    data: str
+    variant: str
+    epochs: int
+    batch: int
+    lr: float
+    momentum: float
+    weight_decay: float
+    drops: tuple[int, ...]
+    input_size: int
+    schedule: str = "steps"
+    patience: int = 5
+    dropout: float = 0.5
+    cross_columns: tuple[int, ...] = (3,)
+    crops: bool = True
+    reflections: bool = True
+    colour: str = "paper"
+    seed: int = 0
+    limit: int | None = None
+    save_every: int = 1000
+
+    def __post_init__(self) -> None:
+        for key in ("epochs", "batch", "patience", "save_every", "input_size", "limit"):
+            value = getattr(self, key)
+            if value is not None and value < 1:
+                raise UsageError(f"{key} is {value}: expected 1 or more")
+        if self.seed < 0:
+            raise UsageError(f"seed is {self.seed}: expected 0 or more")
+        if self.schedule not in ("steps", "plateau", "constant"):
+            raise UsageError(f"schedule {self.schedule!r}: expected steps, plateau or constant")
+
+    @property
+    def stored_size(self) -> int:
+        """The size of the images that crops are taken from."""
+        return nets.stored_size(self.input_size)
+
+
+def settings_for(variant: str = "mini", *, data: str = "shapes", **given: Any) -> Settings:
+    """Settings of a run: those `given`, and what is not given from the variant's recipe.
+
+    Raises UsageError for an unknown variant, or values that make no sense.
+    """
+    spec = nets.variant(variant)
+    recipe = asdict(spec.recipe)
+    shares = recipe.pop("drops")
+    chosen: dict[str, Any] = {"input_size": spec.input_size, **recipe, **given}
+    chosen.setdefault("drops", tuple(drop_epochs(chosen["epochs"], shares)))
+    return Settings(data, variant, **chosen)
+
+
+def saved_settings(checkpoint: Checkpoint) -> Settings:
+    """The settings of the run that wrote the checkpoint. Raises CheckpointError if no run did."""
+    saved = checkpoint.training.get("settings")
+    if saved is None:
+        raise CheckpointError("the checkpoint holds a net only, not a run: use one that a training run wrote")
+    values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in saved.items()}
+    return Settings(**values)
+
+
+@dataclass
+class Position:
+    """Where a run is: steps done in the epoch, and the sums over them; JSON values only."""
+
+    epoch: int = 0
+    step: int = 0
+    images: int = 0
+    loss: float = 0.0
+    wrong: float = 0.0
+    seconds: float = 0.0
+
+    def add(self, images: int, loss: float, wrong: float, seconds: float) -> None:
+        """Count one more step: its images, their mean loss, how many were misclassified, and its time."""
+        self.step += 1
+        self.images += images
+        self.loss += loss * images
+        self.wrong += wrong
+        self.seconds += seconds
+
+
+class Training:
+    """One training run: a net, its optimiser, the data, and how far it has come.
+
+    `start` begins one, `resume` goes on with one from its folder, `run` trains to the end.
+    history: a record for each epoch that is over; `history.jsonl` in the folder holds the same.
+    """
+
+    def __init__(self, settings: Settings, train: Dataset, val: Dataset, folder: Path, checkpoint: Checkpoint) -> None:
+        self.settings, self.train, self.val, self.folder = settings, train, val, folder
+        self.net, self.statistics = checkpoint.net, checkpoint.statistics
+        self.optimizer = SGD(self.net, lr=settings.lr, momentum=settings.momentum, weight_decay=settings.weight_decay)
+        for name, velocity in checkpoint.velocity.items():
+            self.optimizer.velocity[name][...] = velocity
+        self.position = Position(**checkpoint.training.get("position", {}))
+        self.history: list[dict[str, Any]] = checkpoint.training.get("history", [])
+        self.augmenter = augmenter_for(
+            checkpoint, crops=settings.crops, reflections=settings.reflections, colour=settings.colour
+        )
+
+    @classmethod
+    def start(
+        cls,
+        settings: Settings,
+        train: Dataset,
+        val: Dataset,
+        folder: Path,
+        progress: Callable[[int], object] | None = None,
+    ) -> "Training":
+        """A run from the first step, whose checkpoint is written at once; `folder` must not hold one already.
+
+        progress: as for `pixel_statistics`. Raises UsageError where the folder does hold one.
+        """
+        if (folder / CHECKPOINT).exists():
+            raise UsageError(f"{folder} already holds a run: go on with it by --resume, or choose another --out")
+        train = subset(train, settings.limit) if settings.limit else train
+        net = AlexNet(
+            settings.variant,
+            num_classes=len(train.classes),
+            input_size=settings.input_size,
+            seed=settings.seed,
+            dropout=settings.dropout,
+            cross_columns=settings.cross_columns,
+        )
+        statistics = pixel_statistics(train, progress)
+        training = cls(settings, train, val, folder, Checkpoint(net, tuple(train.classes), statistics))
+        training.save()
+        return training
+
+    @classmethod
+    def resume(
+        cls, checkpoint: Checkpoint, settings: Settings, train: Dataset, val: Dataset, folder: Path
+    ) -> "Training":
+        """The run that `checkpoint`, read from `folder`, belongs to, from where it was written.
+
+        The settings may ask for more epochs than before; CheckpointError if another differs, or the images do.
+        """
+        train = subset(train, settings.limit) if settings.limit else train
+        saved = saved_settings(checkpoint)
+        for key, value in asdict(settings).items():
+            if key not in ("epochs", "drops", "save_every") and getattr(saved, key) != value:
+                raise CheckpointError(
+                    f"{folder} was started with {key} = {getattr(saved, key)}, not {value}: resume with the same"
+                )
+        if checkpoint.classes != tuple(train.classes) or checkpoint.training["images"] != len(train):
+            raise CheckpointError(f"{folder} was started on other images than {settings.data} holds now: use those")
+        return cls(settings, train, val, folder, checkpoint)
+
+    # ------------------------------------------------------------ the loop
+
+    def run(self, progress: "Progress | None" = None) -> None:
+        """Train to the last epoch. Raises DivergenceError if the loss leaves the finite numbers."""
+        self._write_history()
+        while self.position.epoch < self.settings.epochs:
+            self._epoch(progress)
+
+    def _epoch(self, progress: "Progress | None") -> None:
+        """Train from the position to the end of its epoch, validate, and save."""
+        settings, position = self.settings, self.position
+        self.optimizer.lr = self._rate()
+        made = batches(
+            self.train,
+            self.augmenter,
+            settings.batch,
+            seed=settings.seed,
+            epoch=position.epoch,
+            start=position.step,
+        )
+        began = time.perf_counter()
+        with closing(made):
+            for x, labels in made:
+                loss, wrong = self._step(x, labels)
+                now = time.perf_counter()
+                position.add(len(labels), loss, wrong, now - began)
+                began = now
+                if progress:
+                    progress.step(self, len(labels))
+                if position.step % settings.save_every == 0:
+                    self.save()
+        self._end_epoch(progress)
+
+    def _step(self, x: Any, labels: Any) -> tuple[float, float]:
+        """One step of SGD on a batch -> its mean loss, and how many of its images were misclassified before it."""
+        logits = self.net.forward(x, train=True)
+        loss = self.net.criterion.forward(logits, labels)
+        if not math.isfinite(loss):
+            self._diverged(f"the loss became {loss}")
+        self.net.backward(self.net.criterion.backward(), input_gradient=False)
+        self.optimizer.step()
+        return loss, float((to_numpy(logits).argmax(axis=1) != labels).sum())
+
+    def _end_epoch(self, progress: "Progress | None") -> None:
+        """Validate, add a record to the history, move to the next epoch, save."""
+        position = self.position
+        began = time.perf_counter()
+        result = scores(probabilities(self.net, self.val, self.augmenter), self.val.labels)
+        self.history.append(
+            {
+                "epoch": position.epoch + 1,
+                "train_loss": position.loss / position.images,
+                "train_top1_error": position.wrong / position.images,
+                "val_loss": result.loss,
+                "val_top1_error": result.top1_error,
+                "val_top5_error": result.top5_error,
+                "lr": self.optimizer.lr,
+                "images_per_s": position.images / position.seconds,
+                "seconds": position.seconds,
+                "validation_seconds": time.perf_counter() - began,
+            }
+        )
+        self.position = Position(epoch=position.epoch + 1)
+        self.save()
+        self._write_history()
+        if progress:
+            progress.epoch(self)
+
+    def _rate(self) -> float:
+        """The learning rate of the epoch that the run is in."""
+        settings = self.settings
+        if settings.schedule == "steps":
+            return stepped_rate(settings.lr, self.position.epoch, settings.drops)
+        if settings.schedule == "plateau":
+            return plateau_rate(settings.lr, [one["val_top1_error"] for one in self.history], settings.patience)
+        return settings.lr
+
+    # ------------------------------------------------------------ what is kept
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """All that it takes to go on from here."""
+        training = {
+            "settings": asdict(self.settings),
+            "position": asdict(self.position),
+            "history": self.history,
+            "images": len(self.train),
+        }
+        return Checkpoint(self.net, tuple(self.train.classes), self.statistics, self.optimizer.velocity, training)
+
+    def save(self) -> None:
+        """Write the checkpoint, in one piece; parameters that are no longer finite are not written."""
+        for name, w in self.net.params.items():
+            if not np.isfinite(to_numpy(w)).all():
+                self._diverged(f"{name} is no longer finite")
+        write(self.checkpoint, self.folder / CHECKPOINT)
+
+    def _write_history(self) -> None:
+        write_text(self.folder / HISTORY, "".join(json.dumps(record) + "\n" for record in self.history))
+
+    def _diverged(self, what: str) -> None:
+        position = self.position
+        kept = f"{self.folder / CHECKPOINT} stays" if (self.folder / CHECKPOINT).exists() else "nothing was saved yet"
+        raise DivergenceError(
+            f"{what} in epoch {position.epoch + 1}, step {position.step + 1}: {kept}; use a lower learning rate (--lr)"
+        )
+
+    def steps_left(self) -> int:
+        """The steps from here to the end of the run."""
+        an_epoch = batch_count(len(self.train), self.settings.batch)
+        return (self.settings.epochs - self.position.epoch) * an_epoch - self.position.step
+
+
+class Progress:
+    """What is told of a run while it goes on; a subclass shows it."""
+
+    def step(self, training: Training, images: int) -> None:
+        """After each step, on so many images."""
+
+    def epoch(self, training: Training) -> None:
+        """After each epoch; its record is the last of training.history."""

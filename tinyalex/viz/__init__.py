@@ -1,0 +1,23 @@
+"""The pictures: learning curves, the paper's figures 3 and 4 (section 6.1), and the confusion matrix.
+
+Each function takes plain arrays and returns a `matplotlib.figure.Figure`, drawn without pyplot and so without a screen
+or global state; `save` writes it as a PNG. matplotlib is imported when the first figure is made, not before.
+"""
+
+from tinyalex.viz.canvas import Picture, save
+from tinyalex.viz.charts import confusion, confusion_matrix, learning_curves
+from tinyalex.viz.figure3 import kernels
+from tinyalex.viz.figure4 import bars, nearest, neighbours, predictions
+
+__all__ = [
+    "Picture",
+    "bars",
+    "confusion",
+    "confusion_matrix",
+    "kernels",
+    "learning_curves",
+    "nearest",
+    "neighbours",
+    "predictions",
+    "save",
+]

@@ -1,0 +1,98 @@
+"""The sliding window that convolution and pooling share: its size, stride and pad, and where its cells fall.
+
+Axes: N images, C channels, H, W height and width, KH, KW window size, OH, OW output size.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from tinyalex.backend import Array, get_array_module
+from tinyalex.errors import ShapeError
+
+Pair = tuple[int, int]
+
+
+def pair(value: int | Pair, name: str = "size", smallest: int = 0) -> Pair:
+    """An int or (vertical, horizontal) as (vertical, horizontal); ShapeError if either is below `smallest`."""
+    both = (value, value) if isinstance(value, int) else tuple(value)
+    if len(both) != 2 or min(both) < smallest:
+        raise ShapeError(f"{name}={value}: expected an int or (vertical, horizontal), {smallest} or more")
+    return both[0], both[1]
+
+
+class Window(NamedTuple):
+    """A window of kernel = (KH, KW) cells that moves by `stride` over an image with `pad` cells around it.
+
+    ceil_mode: cuda-convnet's size rule, a last window may start inside the image and reach past its edge.
+    """
+
+    kernel: Pair
+    stride: Pair
+    pad: Pair
+    ceil_mode: bool
+
+    def output_size(self, height: int, width: int) -> Pair:
+        """(OH, OW), the number of window positions: 1 + floor((size + 2 pad - kernel) / stride) along each axis.
+
+        With ceil_mode the quotient is rounded up, except for a window that would start outside the image.
+        Raises ShapeError when the window is larger than the padded image.
+        """
+        sizes = []
+        for size, kernel, stride, pad in zip((height, width), self.kernel, self.stride, self.pad, strict=True):
+            room = size + 2 * pad - kernel
+            if size < 1 or room < 0:
+                raise ShapeError(
+                    f"an image of {height} x {width} is smaller than the window of "
+                    f"{self.kernel[0]} x {self.kernel[1]} (pad {self.pad[0]}, {self.pad[1]}): use a larger image"
+                )
+            steps = room // stride
+            if self.ceil_mode and room % stride and (steps + 1) * stride < size + pad:
+                steps += 1
+            sizes.append(1 + steps)
+        return sizes[0], sizes[1]
+
+    def cells(self) -> Iterator[Pair]:
+        """The cells (i, j) of the window, row by row."""
+        return ((i, j) for i in range(self.kernel[0]) for j in range(self.kernel[1]))
+
+    @property
+    def number_dtype(self) -> str:
+        """The dtype that holds a cell's number i*KW + j: one byte is enough up to 16 x 16 cells."""
+        return "uint8" if self.kernel[0] * self.kernel[1] <= 256 else "int32"
+
+    def view(self, canvas: Array, i: int, j: int) -> Array:
+        """What cell (i, j) sees as the window moves: canvas (N, C, ...) -> (N, C, OH, OW), not a copy."""
+        bottom = canvas.shape[2] - self.kernel[0] + i + 1
+        right = canvas.shape[3] - self.kernel[1] + j + 1
+        return canvas[:, :, i : bottom : self.stride[0], j : right : self.stride[1]]
+
+    def empty_canvas(self, x_shape: tuple[int, ...], like: Array, fill: float) -> Array:
+        """A canvas of just what the windows cover, (N, C, (OH-1)*SH + KH, (OW-1)*SW + KW), set to `fill`."""
+        N, C, H, W = x_shape
+        rows, cols = (
+            (count - 1) * stride + kernel
+            for count, stride, kernel in zip(self.output_size(H, W), self.stride, self.kernel, strict=True)
+        )
+        canvas = get_array_module(like).full((N, rows, cols, C), fill, like.dtype)
+        return canvas.transpose(0, 3, 1, 2)  # channels lie last in memory, as in every image here
+
+    def image_on(self, canvas: Array, height: int, width: int) -> tuple[Array, Pair]:
+        """The part of `canvas` that shows the image, not a copy, and how much of the image (rows, columns) it is."""
+        top, left = self.pad
+        part = canvas[:, :, top : top + height, left : left + width]
+        return part, part.shape[2:]
+
+    def on_canvas(self, x: Array, fill: float = 0.0) -> Array:
+        """x (N, C, H, W) on a canvas of just what the windows cover, `fill` where there is no image."""
+        canvas = self.empty_canvas(x.shape, x, fill)
+        part, (rows, cols) = self.image_on(canvas, *x.shape[2:])
+        part[:] = x[:, :, :rows, :cols]
+        return canvas
+
+    def off_canvas(self, canvas: Array, x_shape: tuple[int, ...]) -> Array:
+        """The image cut out of `canvas` again: (N, C, H, W), zero where no window reached."""
+        N, C, H, W = x_shape
+        x = get_array_module(canvas).zeros((N, H, W, C), canvas.dtype).transpose(0, 3, 1, 2)
+        part, (rows, cols) = self.image_on(canvas, H, W)
+        x[:, :, :rows, :cols] = part
+        return x
