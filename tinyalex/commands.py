@@ -15,6 +15,8 @@ from tinyalex import gradcheck, layers, report, viz
 from tinyalex import spec as nets
 from tinyalex.backend import cpu_kernels, kernels_in_use
 from tinyalex.checkpoint import Checkpoint, read
+from tinyalex.count import count, total_parameters
+from tinyalex.count import summary as table
 from tinyalex.data import Dataset, download_cifar10, open_data, prepare_image, read_image
 from tinyalex.errors import CheckpointError, UsageError
 from tinyalex.evaluate import augmenter_for, averaged, probabilities, scores
@@ -94,7 +96,7 @@ def _finish(training: Training) -> None:
         "images_per_s": sum(record["images_per_s"] * record["seconds"] for record in history) / seconds,
         "training_images": len(training.train),
         "validation_images": len(training.val),
-        "parameters": nets.total_parameters(training.net.rows),
+        "parameters": total_parameters(training.net.rows),
         "settings": asdict(settings),
     }
     report.write_report(folder, values)
@@ -207,7 +209,7 @@ def prepare(source: str, out: Path | None, train: int, val: int, seed: int) -> N
 
 def summary(variant: str, classes: int, input_size: int | None = None, cross_columns: tuple[int, ...] = (3,)) -> None:
     """Print the layers of a net: kernels, shapes, parameters, multiply-adds."""
-    print(nets.summary(nets.count(nets.variant(variant), classes, input_size, cross_columns)))
+    print(table(count(nets.variant(variant), classes, input_size, cross_columns)))
 
 
 def check(layer: str | None, shape: tuple[int, ...], seed: int) -> None:

@@ -10,6 +10,7 @@ from numpy.random import Generator, default_rng
 
 from tinyalex import spec as nets
 from tinyalex.backend import Array, use_kernels
+from tinyalex.count import Row, count, summary
 from tinyalex.errors import ShapeError, TinyAlexError, UsageError
 from tinyalex.layers import (
     Conv2D,
@@ -61,14 +62,14 @@ class AlexNet:
         self.num_classes, self.dropout, self.dtype = num_classes, dropout, dtype
         self.cross_columns, self.kernels = tuple(cross_columns), kernels
         with self._kernels():  # so that an unknown name is refused here
-            self.rows = nets.count(self.spec, num_classes, self.input_size, self.cross_columns)
+            self.rows = count(self.spec, num_classes, self.input_size, self.cross_columns)
         self.masks = default_rng([seed, 1])
         weights = default_rng(seed)
         self.layers: dict[str, Layer] = {row.name: self._layer(row, weights) for row in self.rows}
         self.criterion = SoftmaxCrossEntropy()
         self.params: MutableMapping[str, Array] = NamedArrays(self.layers, "params")
 
-    def _layer(self, row: nets.Row, weights: Generator) -> Layer:
+    def _layer(self, row: Row, weights: Generator) -> Layer:
         """The layer that a row of the counted spec describes."""
         match row.layer:
             case nets.Conv() as conv:
@@ -112,7 +113,7 @@ class AlexNet:
             case nets.Activation() as activation:
                 return Tanh() if activation.kind == "tanh" else ReLU()
 
-    def _initial(self, row: nets.Row, initial: nets.Initial) -> dict[str, float]:
+    def _initial(self, row: Row, initial: nets.Initial) -> dict[str, float]:
         fan_in = row.parameters // row.out_shape[0] - 1  # the weights of one kernel or unit, without its bias
         return {"init_std": initial.std_for(fan_in), "init_bias": initial.bias}
 
@@ -171,7 +172,7 @@ class AlexNet:
 
     def summary(self) -> str:
         """A table of the layers: kernel, output shape, parameters, multiply-adds, and their sums."""
-        return nets.summary(self.rows)
+        return summary(self.rows)
 
     def _kernels(self) -> AbstractContextManager[None]:
         return nullcontext() if self.kernels == "auto" else use_kernels(self.kernels)

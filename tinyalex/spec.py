@@ -1,16 +1,14 @@
-"""The nets as data (Krizhevsky, Sutskever & Hinton 2012, section 3.5 and figure 2), and what follows from them.
+"""The nets as data (Krizhevsky, Sutskever & Hinton 2012, section 3.5 and figure 2).
 
-A `Spec` lists the layers of a net in order, by name; `count` walks an image's shape through them and gives, for each
-layer, its shapes, parameters and multiply-adds. Every other number (the input channels of conv4, the 9,216 features
-of fc6, the 60,965,224 parameters) is computed from the list, here and nowhere else.
+A `Spec` lists the layers of a net in order, by name. Every number that is not in the list (the input channels of
+conv4, the 9,216 features of fc6, the 60,965,224 parameters) follows from it, in `tinyalex.count`.
 """
 
 import math
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
-from tinyalex.errors import ShapeError, UsageError
-from tinyalex.window import Window, pair
+from tinyalex.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -136,125 +134,6 @@ def stored_size(input_size: int) -> int:
     return input_size * 8 // 7
 
 
-@dataclass(frozen=True)
-class Row:
-    """One layer of a net, counted.
-
-    in_shape, out_shape: (C, H, W) or (D,), of one image.   kernel: the shape of "w", None without parameters.
-    groups: the parts that a convolution, or a normalisation across maps, is divided into.
-    """
-
-    name: str
-    layer: LayerSpec
-    in_shape: tuple[int, ...]
-    out_shape: tuple[int, ...]
-    kernel: tuple[int, ...] | None = None
-    groups: int = 1
-
-    @property
-    def parameters(self) -> int:
-        """Weights and biases: a bias for each kernel or unit."""
-        return math.prod(self.kernel) + self.kernel[0] if self.kernel else 0
-
-    @property
-    def multiply_adds(self) -> int:
-        """Multiplications, each with an addition, for one image forward: every weight, at every place it is used."""
-        return math.prod(self.kernel) * math.prod(self.out_shape[1:]) if self.kernel else 0
-
-
-def conv_window(layer: Conv) -> Window:
-    """The window that the kernels of a convolution slide."""
-    return Window(pair(layer.size), pair(layer.stride), pair(layer.pad), layer.ceil_mode)
-
-
-def pool_window(layer: Pool) -> Window:
-    """The window of a pooling layer."""
-    return Window(pair(layer.size), pair(layer.stride), pair(0), layer.ceil_mode)
-
-
-def count(
-    spec: Spec, num_classes: int = 1000, input_size: int | None = None, cross_columns: tuple[int, ...] = (3,)
-) -> list[Row]:
-    """Every layer of the net with its shapes, for images of 3 x input_size x input_size (the spec's own if None).
-
-    cross_columns: the numbers of the convolutions that read the maps of all columns; the others, but for conv1,
-    read those of their own column. Raises ShapeError where an image is too small for a kernel, UsageError for
-    numbers of convolutions that the net does not have.
-    """
-    numbers = {int(name.removeprefix("conv")) for name, layer in spec.layers.items() if isinstance(layer, Conv)}
-    if not set(cross_columns) <= numbers:
-        raise UsageError(f"cross_columns={cross_columns}: {spec.name} has the convolutions {sorted(numbers)}")
-    if num_classes < 1:
-        raise UsageError(f"num_classes={num_classes}: expected 1 or more")
-    size = input_size or spec.input_size
-    shape: tuple[int, ...] = (3, size, size)
-    rows = []
-    for name, layer in spec.layers.items():
-        try:
-            row = _row(spec, name, layer, shape, num_classes, cross_columns)
-        except ShapeError as error:
-            raise ShapeError(f"{spec.name}, {name}: {error}") from None
-        rows.append(row)
-        shape = row.out_shape
-    return rows
-
-
-def _row(
-    spec: Spec,
-    name: str,
-    layer: LayerSpec,
-    shape: tuple[int, ...],
-    num_classes: int,
-    cross_columns: tuple[int, ...],
-) -> Row:
-    match layer:
-        case Conv():
-            crosses = layer.reads_all or int(name.removeprefix("conv")) in cross_columns
-            groups = 1 if crosses else spec.columns
-            out = (layer.kernels, *conv_window(layer).output_size(*shape[1:]))
-            return Row(name, layer, shape, out, (layer.kernels, shape[0] // groups, layer.size, layer.size), groups)
-        case Pool():
-            return Row(name, layer, shape, (shape[0], *pool_window(layer).output_size(*shape[1:])))
-        case Norm():
-            return Row(name, layer, shape, shape, groups=spec.columns if layer.within_columns else 1)
-        case Flat():
-            return Row(name, layer, shape, (math.prod(shape),))
-        case Full():
-            units = layer.units or num_classes
-            return Row(name, layer, shape, (units,), (units, shape[0]))
-        case _:
-            return Row(name, layer, shape, shape)
-
-
-def summary(rows: list[Row]) -> str:
-    """The rows as a table: per layer the kernel, the output, parameters and multiply-adds, and their sums."""
-    table = [("layer", "kernel", "output", "parameters", "multiply-adds")]
-    table.append(("image", "", _times(rows[0].in_shape), "", ""))
-    for row in rows:
-        kernel = _times(row.kernel) if row.kernel else ""
-        if isinstance(row.layer, Pool):
-            kernel = _times((row.layer.size, row.layer.size))
-        numbers = (f"{row.parameters:,}", f"{row.multiply_adds:,}") if row.kernel else ("", "")
-        table.append((row.name, kernel, _times(row.out_shape), *numbers))
-    table.append(("sum", "", "", f"{total_parameters(rows):,}", f"{sum(row.multiply_adds for row in rows):,}"))
-    widths = [max(map(len, cells)) for cells in zip(*table, strict=True)]
-    lines = [
-        "  ".join(cell.rjust(width) if i > 2 else cell.ljust(width) for i, (cell, width) in enumerate(cells))
-        for cells in (zip(line, widths, strict=True) for line in table)
-    ]
-    rule = "  ".join("-" * width for width in widths)
-    return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])
-
-
-def total_parameters(rows: list[Row]) -> int:
-    """The parameters of the whole net."""
-    return sum(row.parameters for row in rows)
-
-
-def _times(shape: tuple[int, ...]) -> str:
-    return " x ".join(map(str, shape))
-
-
 # ---------------------------------------------------------------- the nets
 
 
@@ -291,25 +170,20 @@ PAPER = Spec(
 )
 
 
-def _changed(base: Spec, name: str, changes: dict[str, LayerSpec], **settings: object) -> Spec:
-    """`base` under another name, with other layers under the names in `changes`, in place."""
-    return replace(base, name=name, layers={**base.layers, **changes}, **settings)  # type: ignore[arg-type]
-
-
-def _ordered(base: Spec, name: str, order: str, changes: dict[str, LayerSpec], **settings: object) -> Spec:
-    """`base` with `changes`, its layers in the `order` given by name."""
+def _changed(base: Spec, name: str, changes: dict[str, LayerSpec], order: str | None = None, **settings: Any) -> Spec:
+    """`base` under another name, with other layers under the names in `changes`; `order` names the layers in order."""
     layers = {**base.layers, **changes}
-    return replace(base, name=name, layers={key: layers[key] for key in order.split()}, **settings)  # type: ignore[arg-type]
+    return replace(
+        base, name=name, layers={key: layers[key] for key in (order or " ".join(layers)).split()}, **settings
+    )
 
 
 # What Krizhevsky's program ran (layers-145.cfg): normalisation before ReLU in layer 1, one more normalisation in
 # layer 2, alpha divided by the size of the window, wider initial weights in conv3-5, biases at twice the rate.
 _RELEASED_NORM = Norm(alpha_over_size=True)
-CUDA_CONVNET = _ordered(
+CUDA_CONVNET = _changed(
     PAPER,
     "cuda-convnet",
-    "conv1 norm1 pool1 relu1 conv2 relu2 norm2 spatial_norm2 pool2 conv3 relu3 conv4 relu4 conv5 pool5 relu5 "
-    "flatten fc6 relu6 dropout6 fc7 relu7 dropout7 fc8",
     {
         "norm1": _RELEASED_NORM,
         "norm2": _RELEASED_NORM,
@@ -318,6 +192,8 @@ CUDA_CONVNET = _ordered(
         "conv4": Conv(384, 3, pad=1, initial=Initial(0.03, 1.0)),
         "conv5": Conv(256, 3, pad=1, initial=Initial(0.03, 1.0)),
     },
+    order="conv1 norm1 pool1 relu1 conv2 relu2 norm2 spatial_norm2 pool2 conv3 relu3 conv4 relu4 conv5 pool5 relu5 "
+    "flatten fc6 relu6 dropout6 fc7 relu7 dropout7 fc8",
     bias_lr=2.0,
     bias_decay=False,
 )
@@ -349,11 +225,9 @@ CAFFE = _changed(
 # initial weights is 1 / (3 fan-in).
 _FAN_IN = Initial(None, gain=1 / 3)
 _FLOOR_POOL = Pool(ceil_mode=False)
-TORCHVISION = _ordered(
+TORCHVISION = _changed(
     PAPER,
     "torchvision",
-    "conv1 relu1 pool1 conv2 relu2 pool2 conv3 relu3 conv4 relu4 conv5 relu5 pool5 "
-    "flatten dropout6 fc6 relu6 dropout7 fc7 relu7 fc8",
     {
         "conv1": Conv(64, 11, stride=4, pad=2, initial=_FAN_IN, reads_all=True),
         "pool1": _FLOOR_POOL,
@@ -369,6 +243,8 @@ TORCHVISION = _ordered(
         "fc7": Full(4096, _FAN_IN),
         "fc8": Full(None, _FAN_IN),
     },
+    order="conv1 relu1 pool1 conv2 relu2 pool2 conv3 relu3 conv4 relu4 conv5 relu5 pool5 "
+    "flatten dropout6 fc6 relu6 dropout7 fc7 relu7 fc8",
     columns=1,
     pixel_scale=58.0,  # torchvision divides by 0.225 ... 0.229 of the range, a little different for each colour
     recipe=Recipe(weight_decay=0.0001, drops=(1 / 3, 2 / 3)),
@@ -405,12 +281,9 @@ NON_OVERLAPPING = _changed(
 NO_LRN = replace(PAPER, name="no-lrn", layers={k: v for k, v in PAPER.layers.items() if not isinstance(v, Norm)})
 
 # Section 6's net with a sixth convolution over the last pooling layer, which reads both columns.
-SIX_CONV = _ordered(
+SIX_CONV = _changed(
     PAPER,
     "six-conv",
-    " ".join(PAPER.layers)
-    .replace("pool5", "pool5 conv6 relu6")
-    .replace("fc6 relu6 dropout6 fc7 relu7 dropout7 fc8", "fc7 relu7 dropout7 fc8 relu8 dropout8 fc9"),
     {
         "conv6": Conv(256, 3, pad=1, initial=ONE, reads_all=True),
         "fc8": Full(4096, ONE),
@@ -418,6 +291,8 @@ SIX_CONV = _ordered(
         "dropout8": Drop(),
         "fc9": Full(None),
     },
+    order="conv1 relu1 norm1 pool1 conv2 relu2 norm2 pool2 conv3 relu3 conv4 relu4 conv5 relu5 pool5 conv6 relu6 "
+    "flatten fc7 relu7 dropout7 fc8 relu8 dropout8 fc9",
 )
 
 # The same ingredients for small images, two columns included. N(0, 0.01**2) stalls at this size, so the weights have

@@ -1,0 +1,127 @@
+"""A net, counted: the shape, parameters and multiply-adds of every layer (section 3.5), from its spec alone."""
+
+import math
+from dataclasses import dataclass
+
+from tinyalex.errors import ShapeError, UsageError
+from tinyalex.spec import Conv, Flat, Full, LayerSpec, Norm, Pool, Spec
+from tinyalex.window import Window, pair
+
+
+@dataclass(frozen=True)
+class Row:
+    """One layer of a net, counted.
+
+    in_shape, out_shape: (C, H, W) or (D,), of one image.   kernel: the shape of "w", None without parameters.
+    groups: the parts that a convolution, or a normalisation across maps, is divided into.
+    """
+
+    name: str
+    layer: LayerSpec
+    in_shape: tuple[int, ...]
+    out_shape: tuple[int, ...]
+    kernel: tuple[int, ...] | None = None
+    groups: int = 1
+
+    @property
+    def parameters(self) -> int:
+        """Weights and biases: a bias for each kernel or unit."""
+        return math.prod(self.kernel) + self.kernel[0] if self.kernel else 0
+
+    @property
+    def multiply_adds(self) -> int:
+        """Multiplications, each with an addition, for one image forward: every weight, at every place it is used."""
+        return math.prod(self.kernel) * math.prod(self.out_shape[1:]) if self.kernel else 0
+
+
+def conv_window(layer: Conv) -> Window:
+    """The window that the kernels of a convolution slide."""
+    return Window(pair(layer.size), pair(layer.stride), pair(layer.pad), layer.ceil_mode)
+
+
+def pool_window(layer: Pool) -> Window:
+    """The window of a pooling layer."""
+    return Window(pair(layer.size), pair(layer.stride), pair(0), layer.ceil_mode)
+
+
+def count(
+    spec: Spec, num_classes: int = 1000, input_size: int | None = None, cross_columns: tuple[int, ...] = (3,)
+) -> list[Row]:
+    """Every layer of the net with its shapes, for images of 3 x input_size x input_size (the spec's own if None).
+
+    cross_columns: the numbers of the convolutions that read the maps of all columns; the others, but for conv1,
+    read those of their own column. Raises ShapeError where an image is too small for a kernel, UsageError for
+    numbers of convolutions that the net does not have.
+    """
+    numbers = {int(name.removeprefix("conv")) for name, layer in spec.layers.items() if isinstance(layer, Conv)}
+    if not set(cross_columns) <= numbers:
+        raise UsageError(f"cross_columns={cross_columns}: {spec.name} has the convolutions {sorted(numbers)}")
+    if num_classes < 1:
+        raise UsageError(f"num_classes={num_classes}: expected 1 or more")
+    size = input_size or spec.input_size
+    shape: tuple[int, ...] = (3, size, size)
+    rows = []
+    for name, layer in spec.layers.items():
+        try:
+            row = _row(spec, name, layer, shape, num_classes, cross_columns)
+        except ShapeError as error:
+            raise ShapeError(f"{spec.name}, {name}: {error}") from None
+        rows.append(row)
+        shape = row.out_shape
+    return rows
+
+
+def _row(
+    spec: Spec,
+    name: str,
+    layer: LayerSpec,
+    shape: tuple[int, ...],
+    num_classes: int,
+    cross_columns: tuple[int, ...],
+) -> Row:
+    match layer:
+        case Conv():
+            crosses = layer.reads_all or int(name.removeprefix("conv")) in cross_columns
+            groups = 1 if crosses else spec.columns
+            out = (layer.kernels, *conv_window(layer).output_size(*shape[1:]))
+            return Row(name, layer, shape, out, (layer.kernels, shape[0] // groups, layer.size, layer.size), groups)
+        case Pool():
+            return Row(name, layer, shape, (shape[0], *pool_window(layer).output_size(*shape[1:])))
+        case Norm():
+            return Row(name, layer, shape, shape, groups=spec.columns if layer.within_columns else 1)
+        case Flat():
+            return Row(name, layer, shape, (math.prod(shape),))
+        case Full():
+            units = layer.units or num_classes
+            return Row(name, layer, shape, (units,), (units, shape[0]))
+        case _:
+            return Row(name, layer, shape, shape)
+
+
+def summary(rows: list[Row]) -> str:
+    """The rows as a table: per layer the kernel, the output, parameters and multiply-adds, and their sums."""
+    table = [("layer", "kernel", "output", "parameters", "multiply-adds")]
+    table.append(("image", "", _times(rows[0].in_shape), "", ""))
+    for row in rows:
+        kernel = _times(row.kernel) if row.kernel else ""
+        if isinstance(row.layer, Pool):
+            kernel = _times((row.layer.size, row.layer.size))
+        numbers = (f"{row.parameters:,}", f"{row.multiply_adds:,}") if row.kernel else ("", "")
+        table.append((row.name, kernel, _times(row.out_shape), *numbers))
+    table.append(("sum", "", "", f"{total_parameters(rows):,}", f"{sum(row.multiply_adds for row in rows):,}"))
+    widths = [max(map(len, cells)) for cells in zip(*table, strict=True)]
+    lines = [
+        "  ".join(cell.rjust(width) if i > 2 else cell.ljust(width) for i, (cell, width) in enumerate(cells))
+        for cells in (zip(line, widths, strict=True) for line in table)
+    ]
+    rule = "  ".join("-" * width for width in widths)
+    return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])
+
+
+def total_parameters(rows: list[Row]) -> int:
+    """The parameters of the whole net."""
+    return sum(row.parameters for row in rows)
+
+
+def _times(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape))
