@@ -82,6 +82,7 @@ def add_training(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--limit", **number, help="train on N images only, as many of each class")
     parser.add_argument("--seed", **number, help="seed of all random numbers (0)")
+    parser.add_argument("--validate-every", **number, help="epochs between validations (1)")
     parser.add_argument("--save-every", **number, help="steps between checkpoints within an epoch (1000)")
 
 

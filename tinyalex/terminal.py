@@ -52,11 +52,14 @@ class Bar(Progress):
     def epoch(self, training: Training) -> None:
         """Print the record of the epoch that is over."""
         last = training.history[-1]
-        with tqdm.external_write_mode(file=sys.stdout):
-            print(
-                f"epoch {last['epoch']:>3}/{training.settings.epochs}  rate {last['lr']:.2g}  "
-                f"train: loss {last['train_loss']:.3f}, top-1 error {last['train_top1_error']:6.1%}  "
+        line = (
+            f"epoch {last['epoch']:>3}/{training.settings.epochs}  rate {last['lr']:.2g}  "
+            f"train: loss {last['train_loss']:.3f}, top-1 error {last['train_top1_error']:6.1%}  "
+        )
+        if "val_loss" in last:
+            line += (
                 f"validation: loss {last['val_loss']:.3f}, top-1 error {last['val_top1_error']:6.1%}, "
-                f"top-5 {last['val_top5_error']:6.1%}  {last['images_per_s']:.0f} images/s",
-                flush=True,
+                f"top-5 {last['val_top5_error']:6.1%}  "
             )
+        with tqdm.external_write_mode(file=sys.stdout):
+            print(f"{line}{last['images_per_s']:.0f} images/s", flush=True)

@@ -38,6 +38,7 @@ class Settings:
     schedule: "steps", the rate divided by 10 after the epochs in `drops`; "plateau", divided whenever the validation
         error has not improved for `patience` epochs, three times at most; "constant".
     crops, reflections, colour: the augmentation, see `tinyalex.data.Augmenter`.
+    validate_every: epochs between validations; the last epoch is validated in any case.
     save_every: steps between checkpoints within an epoch; there is one after each epoch in any case.
     """
 
@@ -59,10 +60,11 @@ class Settings:
     colour: str = "paper"
     seed: int = 0
     limit: int | None = None
+    validate_every: int = 1
     save_every: int = 1000
 
     def __post_init__(self) -> None:
-        for key in ("epochs", "batch", "patience", "save_every", "input_size", "limit"):
+        for key in ("epochs", "batch", "patience", "validate_every", "save_every", "input_size", "limit"):
             value = getattr(self, key)
             if value is not None and value < 1:
                 raise UsageError(f"{key} is {value}: expected 1 or more")
@@ -178,7 +180,7 @@ class Training:
         train = subset(train, settings.limit) if settings.limit else train
         saved = saved_settings(checkpoint)
         for key, value in asdict(settings).items():
-            if key not in ("epochs", "drops", "save_every") and getattr(saved, key) != value:
+            if key not in ("epochs", "drops", "validate_every", "save_every") and getattr(saved, key) != value:
                 raise CheckpointError(
                     f"{folder} was started with {key} = {getattr(saved, key)}, not {value}: resume with the same"
                 )
@@ -230,29 +232,35 @@ class Training:
         return loss, float((to_numpy(logits).argmax(axis=1) != labels).sum())
 
     def _end_epoch(self, progress: "Progress | None") -> None:
-        """Validate, add a record to the history, move to the next epoch, save."""
+        """Validate if it is due, add a record to the history, move to the next epoch, save."""
         position = self.position
-        began = time.perf_counter()
-        result = scores(probabilities(self.net, self.val, self.augmenter), self.val.labels)
-        self.history.append(
-            {
-                "epoch": position.epoch + 1,
-                "train_loss": position.loss / position.images,
-                "train_top1_error": position.wrong / position.images,
-                "val_loss": result.loss,
-                "val_top1_error": result.top1_error,
-                "val_top5_error": result.top5_error,
-                "lr": self.optimizer.lr,
-                "images_per_s": position.images / position.seconds,
-                "seconds": position.seconds,
-                "validation_seconds": time.perf_counter() - began,
-            }
-        )
+        record = {
+            "epoch": position.epoch + 1,
+            "train_loss": position.loss / position.images,
+            "train_top1_error": position.wrong / position.images,
+            "lr": self.optimizer.lr,
+            "images_per_s": position.images / position.seconds,
+            "seconds": position.seconds,
+        }
+        if record["epoch"] % self.settings.validate_every == 0 or record["epoch"] == self.settings.epochs:
+            record |= self._validated()
+        self.history.append(record)
         self.position = Position(epoch=position.epoch + 1)
         self.save()
         self._write_history()
         if progress:
             progress.epoch(self)
+
+    def _validated(self) -> dict[str, float]:
+        """The scores on the validation images, central crops, as the history records them."""
+        began = time.perf_counter()
+        result = scores(probabilities(self.net, self.val, self.augmenter), self.val.labels)
+        return {
+            "val_loss": result.loss,
+            "val_top1_error": result.top1_error,
+            "val_top5_error": result.top5_error,
+            "validation_seconds": time.perf_counter() - began,
+        }
 
     def _rate(self) -> float:
         """The learning rate of the epoch that the run is in."""
@@ -260,7 +268,8 @@ class Training:
         if settings.schedule == "steps":
             return stepped_rate(settings.lr, self.position.epoch, settings.drops)
         if settings.schedule == "plateau":
-            return plateau_rate(settings.lr, [one["val_top1_error"] for one in self.history], settings.patience)
+            errors = [record["val_top1_error"] for record in self.history if "val_top1_error" in record]
+            return plateau_rate(settings.lr, errors, settings.patience)
         return settings.lr
 
     # ------------------------------------------------------------ what is kept

@@ -4,6 +4,7 @@ Axes: N images, C channels, H, W height and width, KH, KW window size, OH, OW ou
 """
 
 from collections.abc import Iterator
+from numbers import Integral
 from typing import NamedTuple
 
 from tinyalex.backend import Array, get_array_module
@@ -14,10 +15,10 @@ Pair = tuple[int, int]
 
 def pair(value: int | Pair, name: str = "size", smallest: int = 0) -> Pair:
     """An int or (vertical, horizontal) as (vertical, horizontal); ShapeError if either is below `smallest`."""
-    both = (value, value) if isinstance(value, int) else tuple(value)
-    if len(both) != 2 or min(both) < smallest:
+    both = value if isinstance(value, tuple | list) else (value, value)
+    if len(both) != 2 or not all(isinstance(one, Integral) and one >= smallest for one in both):
         raise ShapeError(f"{name}={value}: expected an int or (vertical, horizontal), {smallest} or more")
-    return both[0], both[1]
+    return int(both[0]), int(both[1])
 
 
 class Window(NamedTuple):
@@ -54,6 +55,12 @@ class Window(NamedTuple):
     def cells(self) -> Iterator[Pair]:
         """The cells (i, j) of the window, row by row."""
         return ((i, j) for i in range(self.kernel[0]) for j in range(self.kernel[1]))
+
+    def first_numbers(self, rows: int, cols: int) -> list[list[int]]:
+        """The number i*KW + j of the first cell inside the image, for each of the rows x cols windows."""
+        tops = [max(0, self.pad[0] - row * self.stride[0]) for row in range(rows)]
+        lefts = [max(0, self.pad[1] - col * self.stride[1]) for col in range(cols)]
+        return [[i * self.kernel[1] + j for j in lefts] for i in tops]
 
     @property
     def number_dtype(self) -> str:

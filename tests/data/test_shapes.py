@@ -191,3 +191,164 @@ def test_nearest_class_mean_is_poor(sets):
 
 
 # The forms.
+IDENTITY, ORIGIN = np.eye(2), np.zeros(2)
+
+
+def test_a_mask_covers_the_area_of_its_form():
+    scale, centre = 20 * IDENTITY, np.array([30.0, 25.0])
+    rectangle_mask = np.asarray(draw_mask([(rectangle(0.5, 0.8), True)], scale, centre, 50, 60)) / 255
+    assert rectangle_mask.shape == (50, 60)
+    # 20 x 32 pixels around x 30, y 25; a polygon's border counts as inside, so it grows by up to a third of a pixel.
+    assert 640 <= rectangle_mask.sum() <= (20 + 1 / 3) * (32 + 1 / 3) + 1
+    assert np.all(rectangle_mask[10:40, 21:39] == 1)
+    assert np.all(rectangle_mask[:8] == 0)
+    assert np.all(rectangle_mask[:, :19] == 0)
+    ring = [(circle(1), True), (circle(0.5), False)]
+    ring_mask = np.asarray(draw_mask(ring, scale, centre, 50, 60)) / 255
+    assert ring_mask.sum() == pytest.approx(math.pi * (400 - 100), rel=0.03)
+    assert ring_mask[25, 30] == 0
+    assert ring_mask[25, 45] == 1
+
+
+def test_a_mask_is_turned_and_moved_by_the_matrix_and_the_centre():
+    # A quarter turn takes x to y: a bar along x then stands upright, around the centre (12, 20).
+    quarter = 10 * np.array([[0.0, -1.0], [1.0, 0.0]])
+    mask = np.asarray(draw_mask([(rectangle(1, 0.2), True)], quarter, np.array([12.0, 20.0]), 40, 30))
+    rows, columns = np.nonzero(mask > 127)
+    assert (rows.min(), rows.max()) in {(10, 29), (10, 30), (9, 29), (9, 30)}
+    assert columns.min() >= 9
+    assert columns.max() <= 14
+
+
+@pytest.mark.parametrize("form", FORMS, ids=CLASSES)
+def test_forms_fill_their_circle_and_vary(form):
+    masks = []
+    for seed in range(6):
+        polygons = form(np.random.default_rng(seed))
+        assert max(np.abs(points).max() for points, _ in polygons) <= 1.1
+        masks.append(np.asarray(draw_mask(polygons, 20 * IDENTITY, np.array([25.0, 25.0]), 50, 50)) / 255)
+    share = np.mean(masks, axis=0).sum() / (math.pi * 20**2)
+    assert 0.2 < share < 0.85  # no class is a dot or fills all
+    assert np.ptp(masks, axis=0).max() > 0.5
+
+
+def test_forms_differ_in_any_pose():
+    """No form, turned and mirrored in steps of 10 degrees, covers another one: at most 90 % of their union is shared."""
+
+    def pose(form, turn, mirror):
+        cos, sin = math.cos(turn), math.sin(turn)
+        matrix = 14 * np.array([[cos, -sin], [sin, cos]]) @ np.diag([mirror, 1])
+        polygons = form(np.random.default_rng(0))
+        return np.asarray(draw_mask(polygons, matrix, np.array([18.0, 18.0]), 36, 36)) > 127
+
+    turns = np.arange(0, 2 * math.pi, math.pi / 18)
+    upright = [pose(form, 0, 1) for form in FORMS]
+    for label, form in enumerate(FORMS):
+        poses = np.stack([pose(form, turn, mirror) for turn in turns for mirror in (1, -1)])
+        for other in set(range(10)) - {label}:
+            shared = (poses & upright[other]).sum(axis=(1, 2)) / (poses | upright[other]).sum(axis=(1, 2))
+            assert shared.max() < 0.9, (CLASSES[label], CLASSES[other])
+
+
+@pytest.mark.parametrize("texture", TEXTURES)
+def test_textures_show_both_colours(texture):
+    uv = np.stack(np.meshgrid(np.linspace(-1, 1, 40), np.linspace(-1, 1, 30))).astype(np.float32)
+    for seed in range(5):
+        values = texture(uv, np.random.default_rng(seed))
+        assert values.shape == (30, 40)
+        assert values.dtype == np.float32
+        assert values.min() < 0.35
+        assert values.max() > 0.65
+
+
+# The background.
+
+
+def test_radii_follow_the_power_law():
+    """Of density r^-3 between 1 and 50: P(radius > r) = (r^-2 - 50^-2) / (1 - 50^-2)."""
+    radii = power_law_radii(np.random.default_rng(0), 200_000, 1, 50)
+    assert radii.min() >= 1
+    assert radii.max() <= 50
+    for r in (1.5, 2, 4, 8):
+        expected = (r**-2 - 50**-2) / (1 - 50**-2)
+        assert np.mean(radii > r) == pytest.approx(expected, abs=4 * math.sqrt(expected / 200_000))
+
+
+def spectral_slope(images):
+    """The slope of log amplitude against log frequency, from 4 to 32 cycles a picture; images (N, 128, 128) gray."""
+    window = np.hanning(128)[:, None] * np.hanning(128)
+    flat = (images - images.mean(axis=(1, 2), keepdims=True)) * window
+    power = np.mean(np.abs(np.fft.fft2(flat)) ** 2, axis=0)
+    cycles = np.hypot(*np.meshgrid(np.fft.fftfreq(128, 1 / 128), np.fft.fftfreq(128, 1 / 128)))
+    rings = np.arange(4, 33)
+    amplitude = [math.sqrt(power[np.abs(cycles - ring) < 0.5].mean()) for ring in rings]
+    return np.polyfit(np.log(rings), np.log(amplitude), 1)[0]
+
+
+def test_the_spectrum_falls_like_that_of_photographs():
+    """Amplitude ~ 1 / frequency: photographs are reported to have slopes of about -0.8 to -1.5; white noise has 0."""
+    rng = np.random.default_rng(0)
+    leaves = np.stack([dead_leaves(rng, 128, 128).mean(axis=2) for _ in range(60)])
+    assert -1.5 < spectral_slope(leaves) < -0.9
+    assert abs(spectral_slope(rng.normal(size=(60, 128, 128)))) < 0.1
+
+
+def test_brightness_varies_more_than_colour():
+    rng = np.random.default_rng(1)
+    pixels = np.concatenate([dead_leaves(rng, 40, 60).reshape(-1, 3) for _ in range(40)]).astype(float)
+    deviations = ((pixels - pixels.mean(axis=0)) @ COLOUR_AXES.T).std(axis=0) / np.linalg.norm(COLOUR_AXES, axis=1)
+    assert deviations[0] > 1.5 * deviations[1] > 1.5 * deviations[2]
+
+
+def test_dead_leaves_have_the_size_asked_for_and_no_grid():
+    leaves = dead_leaves(np.random.default_rng(2), 50, 80)
+    assert leaves.shape == (50, 80, 3)
+    assert leaves.dtype == np.uint8
+    assert len(np.unique(leaves.reshape(-1, 3), axis=0)) > 100
+
+
+def test_colours_around_have_the_mean_and_spread_asked_for():
+    centre = np.array([100.0, 120.0, 140.0])
+    colours = colours_around(np.random.default_rng(0), centre, (10, 0, 0), 4000)
+    assert colours.mean(axis=0) == pytest.approx(centre, abs=1)
+    assert colours.std(axis=0) == pytest.approx([10, 10, 10], abs=0.6)
+    extreme = colours_around(np.random.default_rng(0), centre, (500, 0, 0), 100)
+    assert extreme.min() >= 0
+    assert extreme.max() <= 255
+
+
+# JPEG files.
+
+
+def test_jpegs_lie_in_class_folders_and_show_the_pictures(tmp_path):
+    folder = tmp_path / "new" / "shapes"
+    write_jpegs(folder, train=13, val=10, seed=3)
+    for split, count in (("train", 13), ("val", 10)):
+        assert sorted(path.name for path in (folder / split).iterdir()) == sorted(CLASSES)
+        shapes = Shapes(count, split=split, seed=3)
+        files = sorted((folder / split).glob("*/*"), key=lambda path: path.name)
+        assert [path.name for path in files] == [f"{index:05d}.jpg" for index in range(count)]
+        assert [path.parent.name for path in files] == [CLASSES[label] for label in shapes.labels]
+        for index, path in enumerate(files):
+            with Image.open(path) as image:
+                assert image.format == "JPEG"
+                decoded = np.asarray(image, float)
+            picture = shapes.picture(index).astype(float)
+            assert decoded.shape == picture.shape
+            # JPEG halves the resolution of colour: the difference is that of fine grain, not of content.
+            assert np.abs(decoded - picture).mean() < 12
+
+
+def test_a_folder_that_holds_something_is_refused_and_left_alone(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(DataError, match="already holds something") as caught:
+        write_jpegs(tmp_path, train=10, val=10)
+    assert "\n" not in str(caught.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+    with pytest.raises(DataError, match="already holds something"):
+        write_jpegs(tmp_path / "notes.txt", train=10, val=10)
+
+
+def test_an_empty_folder_is_accepted(tmp_path):
+    write_jpegs(tmp_path, train=10, val=10)
+    assert len(list(tmp_path.glob("*/*/*.jpg"))) == 20

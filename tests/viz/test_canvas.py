@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -33,10 +34,26 @@ def test_save_writes_a_png_of_150_dots_an_inch_into_a_new_folder(tmp_path):
         assert (image.format, image.size) == ("PNG", (450, 300))
 
 
+def test_a_picture_is_replaced_whole(tmp_path):
+    path = tmp_path / "a.png"
+    path.write_bytes(b"old")
+    written = []
+
+    class Drawing:
+        def savefig(self, file, **_):
+            assert path.read_bytes() == b"old"
+            written.append(Path(file.name))
+            file.write(b"new")
+
+    viz.save(Drawing(), path)
+    assert path.read_bytes() == b"new"
+    assert [file.parent for file in written] == [tmp_path]  # once, beside it: a rename within one folder is atomic
+
+
 def test_a_failed_save_keeps_the_old_picture(tmp_path):
     class Broken:
-        def savefig(self, path, **_):
-            path.write_bytes(b"half")
+        def savefig(self, file, **_):
+            file.write(b"half")
             raise OSError(28, "No space left on device")
 
     path = tmp_path / "a.png"

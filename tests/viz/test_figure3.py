@@ -55,6 +55,7 @@ def test_96_kernels_make_six_rows_of_16_with_a_gap_between_the_columns(check_lay
     assert [grid.shape for grid in grids] == [(3 * 66 + 2 * 6, 16 * 66 + 15 * 6, 3)] * 2
     assert all(axes.images[0].get_interpolation() == "nearest" for axes in figure.axes)
     first, second = (axes.get_window_extent() for axes in figure.axes)
+    assert figure.bbox.width - first.x1 == pytest.approx(first.x0)  # margins of the same width
     assert first.y0 - second.y1 > 20  # column 1 above, and more between the columns than between rows
     assert [t.get_text() for t in figure.texts] == [
         "column 1",

@@ -121,22 +121,25 @@ def light(rng: np.random.Generator, scene: Floats, thing: Floats, mask: Image.Im
     cover, soft, shadow = (np.asarray(image, np.float32) / 255 for image in (mask, blurred, fallen))
 
     shine = 1 + bevel * (soft - shadow) - rim * np.clip(2.4 - 3 * soft, 0, 1)
-    ground = scene * (1 - shade * shadow)
-    picture: Floats = ground + (thing * np.clip(shine, 0.1, 2) - ground) * cover
+    picture: Floats = scene * ((1 - shade * shadow) * (1 - cover))
+    picture += thing * (np.clip(shine, 0.1, 2) * cover)
     return picture
 
 
 def paint(label: int, rng: np.random.Generator) -> Bytes:
     """A picture of an object of class `label` -> (H, W, 3) uint8, H and W from 64 to 160."""
     form_rng = rng.spawn(1)[0]  # forms take what they need: all other random numbers are the same for every class
-    shorter, aspect = int(rng.integers(*SHORTER_SIDE, endpoint=True)), rng.uniform(1, LARGEST_ASPECT)
-    height, width = (shorter, round(shorter * aspect))[:: rng.choice([-1, 1])]
+    shorter = int(rng.integers(*SHORTER_SIDE, endpoint=True))
+    height, width = shorter, round(shorter * rng.uniform(1, LARGEST_ASPECT))
+    if rng.random() < 0.5:
+        height, width = width, height
     scene = dead_leaves(rng, height, width).transpose(2, 0, 1).astype(np.float32)  # (3, H, W)
 
     matrix, centre, radius = place(rng, height, width)
     mask = draw_mask(FORMS[label](form_rng), matrix, centre, height, width)
-    x, y = (np.arange(width) - centre[0]) / radius, (np.arange(height) - centre[1]) / radius
-    xy = np.stack(np.meshgrid(x, y)).astype(np.float32)  # (2, H, W), about -1 ... 1 on the object
+    x, y = (np.arange(side, dtype=np.float32) for side in (width, height))
+    left, top = centre.tolist()
+    xy = np.stack(np.meshgrid((x - left) / radius, (y - top) / radius))  # (2, H, W), -1 ... 1 on the object
     thing = surface(rng, xy, scene.mean(axis=(1, 2), dtype=np.float64))
     picture = light(rng, scene, thing, mask, radius)
 
@@ -144,7 +147,9 @@ def paint(label: int, rng: np.random.Generator) -> Bytes:
     tint = rng.uniform(0.85, 1.15) * (1 + rng.uniform(-0.08, 0.08) * np.array([1, 0, -1], np.float32))
     falloff = np.tensordot(rng.uniform(-0.1, 0.1, 2).astype(np.float32), xy, 1)
     grain = rng.uniform(0, 6) * rng.standard_normal((height, width), np.float32)
-    picture = picture * (1 + falloff) * tint[:, None, None] + grain
+    picture *= 1 + falloff
+    picture *= tint[:, None, None]
+    picture += grain
     return np.ascontiguousarray(np.clip(picture, 0, 255).astype(np.uint8).transpose(1, 2, 0))
 
 

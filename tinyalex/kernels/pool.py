@@ -21,11 +21,12 @@ def _max_pool_forward(first, last, x, y, argmax, KH, KW, SH, SW, PH, PW):
     for n in range(first, last):
         for oh in range(OH):
             for ow in range(OW):
+                top, left = max(0, PH - oh * SH), max(0, PW - ow * SW)  # the first cell inside the image
                 for c in range(C):
                     best[c] = -np.inf
-                    number[c] = 0
-                for i in range(max(0, PH - oh * SH), min(KH, H + PH - oh * SH)):
-                    for j in range(max(0, PW - ow * SW), min(KW, W + PW - ow * SW)):
+                    number[c] = top * KW + left
+                for i in range(top, min(KH, H + PH - oh * SH)):
+                    for j in range(left, min(KW, W + PW - ow * SW)):
                         pixels = x[n, oh * SH + i - PH, ow * SW + j - PW]
                         cell = np.int32(i * KW + j)
                         for c in range(C):

@@ -23,7 +23,8 @@ def max_pool_forward(x: Array, window: Window) -> tuple[Array, Array]:
     OH, OW = window.output_size(H, W)
     canvas = window.on_canvas(x, fill=-math.inf)
     y = xp.full((N, OH, OW, C), -math.inf, x.dtype).transpose(0, 3, 1, 2)
-    argmax = xp.zeros((N, OH, OW, C), window.number_dtype).transpose(0, 3, 1, 2)
+    argmax = xp.empty((N, OH, OW, C), window.number_dtype).transpose(0, 3, 1, 2)
+    argmax[:] = xp.asarray(window.first_numbers(OH, OW))  # what stays where a window sees nothing but -inf
     for number, (i, j) in enumerate(window.cells()):
         cell = window.view(canvas, i, j)
         wins = (cell > y) | (cell != cell)  # strictly greater: of equal cells the first stays; NaN always wins

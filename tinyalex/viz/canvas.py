@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinyalex.errors import ShapeError, UsageError
+from tinyalex.files import replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -68,18 +69,13 @@ def shorten(name: str, limit: int) -> str:
 def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
     """Write `figure` to `path` as a PNG of 150 dots an inch, and return the path.
 
-    The folder is made if need be; the file appears whole or not at all (written beside it, then renamed).
+    The folder is made if need be; the file appears whole or not at all.
     Raises UsageError where it cannot be written.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            figure.savefig(temporary, format="png", dpi=DPI)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with replacing(path) as file:
+            figure.savefig(file, format="png", dpi=DPI)
     except OSError as error:
         raise UsageError(
             f"cannot write the picture {path} ({error.strerror}); expected a file in a folder that can be written: "

@@ -146,8 +146,8 @@ def confusion(matrix: ArrayLike, names: Sequence[str]) -> Figure:
     figure = new_figure(side + 2.4, side + 1.2, arranged=True)
     axes = figure.subplots()
     scale = PowerNorm(1 if numbered else 0.5, 0, 100)  # without numbers, rare confusions must still be seen
-    # a cell may be smaller than a dot of the picture: "nearest" would drop some, "antialiased" averages them
-    image = axes.imshow(percent, cmap="Blues", norm=scale, interpolation="nearest" if named else "antialiased")
+    # "antialiased": cells much larger than a dot have sharp edges, and those smaller than one are averaged, not dropped
+    image = axes.imshow(percent, cmap="Blues", norm=scale, interpolation="antialiased")
     tidy(axes, frame=("left", "right", "top", "bottom"))
     if named:
         short = [shorten(name, 20) for name in names]

@@ -6,7 +6,7 @@ Axes: Q test images, N training images, D features of the last hidden layer, h, 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -119,15 +119,14 @@ def _draw_bars(axes: Axes, p: NDArray[np.floating], names: Sequence[str], true: 
 def neighbours(
     queries: Sequence[Picture],
     found: Sequence[Sequence[Picture]],
-    query_labels: Sequence[Any] | NDArray[Any],
-    found_labels: Sequence[Sequence[Any]] | NDArray[Any],
-    names: Sequence[str] | None = None,
+    query_labels: Sequence[str],
+    found_labels: Sequence[Sequence[str]],
 ) -> Figure:
     """Draw figure 4, right: a row a test image, and beside it the training images nearest to it, the nearest first.
 
-    queries: Q of (h, w, 3) uint8; found: for each as many pictures, as `nearest` finds them. The labels are class
-    numbers with `names`, one a class, or without it whatever is to be written under a picture. A neighbour of another
-    class than its test image has a frame and a label in orange. Raises ShapeError where these do not fit each other.
+    queries: Q of (h, w, 3) uint8; found: for each as many pictures, as `nearest` finds them; the labels: their classes'
+    names, written under them. A neighbour of another class than its test image has a frame and a name in orange.
+    Raises ShapeError where these do not fit each other.
     """
     count, across = len(queries), len(found[0]) if found else 0
     if not (
@@ -159,10 +158,9 @@ def neighbours(
         for column, picture, label in cells:
             axes = figure.add_subplot(grid[row, column])
             show_picture(axes, picture)
-            same = bool(label == query_labels[row])
-            text = str(label) if names is None else names[label]
+            same = label == query_labels[row]
             axes.set_xlabel(
-                shorten(text, 18), fontsize=8.5, color=INK if same else ORANGE, labelpad=3, parse_math=False
+                shorten(label, 18), fontsize=8.5, color=INK if same else ORANGE, labelpad=3, parse_math=False
             )
             if not same:
                 for spine in axes.spines.values():
