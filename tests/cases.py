@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 
 import numpy as np
+import oracles
 from hypothesis import strategies as st
 
-import oracles
+from tinyalex import AlexNet
 
 DTYPES = st.sampled_from(["float32", "float64"])
 LAYOUTS = st.sampled_from(["channels-first", "channels-last", "reversed axes", "every second", "backwards"])
@@ -66,3 +67,10 @@ def geometries(draw, pad_below_kernel=False):
         sides.append((size, kernel, draw(st.integers(1, 3)), pad))
     (H, KH, SH, PH), (W, KW, SW, PW) = sides
     return Geometry(draw(st.integers(1, 3)), H, W, (KH, KW), (SH, SW), (PH, PW), draw(st.booleans()))
+
+
+def small_net(**settings):
+    """mini for 16 x 16 images in 3 classes, and two such images with labels."""
+    net = AlexNet("mini", num_classes=3, input_size=16, **settings)
+    x = np.random.default_rng(8).standard_normal((2, 3, 16, 16)).astype(net.dtype)
+    return net, x, np.array([2, 0])

@@ -13,7 +13,9 @@ def window_starts(size, kernel, stride, pad, ceil_mode):
 
     With ceil_mode one more follows where the others leave padded pixels over, if it begins before the image's end.
     """
-    starts = [start for start in range(-pad, size + pad) if (start + pad) % stride == 0 and start + kernel <= size + pad]
+    starts = [
+        start for start in range(-pad, size + pad) if (start + pad) % stride == 0 and start + kernel <= size + pad
+    ]
     following = starts[-1] + stride
     if ceil_mode and starts[-1] + kernel < size + pad and following < size:
         starts.append(following)

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+from cases import geometries
 from hypothesis import given
 
-from cases import geometries
 from tinyalex.errors import ShapeError
 from tinyalex.window import Window, pair
 
@@ -106,7 +106,9 @@ def test_padding_counts_towards_the_size():
     assert Window((3, 4), (1, 1), (1, 2), False).output_size(1, 1) == (1, 2)
 
 
-@pytest.mark.parametrize(("value", "expected"), [(3, (3, 3)), ((1, 2), (1, 2)), ([4, 5], (4, 5)), (np.int64(3), (3, 3))])
+@pytest.mark.parametrize(
+    ("value", "expected"), [(3, (3, 3)), ((1, 2), (1, 2)), ([4, 5], (4, 5)), (np.int64(3), (3, 3))]
+)
 def test_pair(value, expected):
     assert pair(value) == expected
 

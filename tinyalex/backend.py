@@ -20,6 +20,7 @@ from tinyalex.errors import DTypeError, UsageError
 
 Array = Any  # an ndarray of NumPy or of CuPy: the two libraries share no base class
 KernelChoice = Literal["auto", "numba", "reference"]
+COMPILED_DTYPES = ("float32", "float64", "uint8", "int32")  # of what the twins take; the integers are an argmax's
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -133,6 +134,6 @@ def _twin(name: str, args: tuple[Any, ...]) -> Callable[..., Any] | None:
     if kernels_in_use() == "reference":
         return None
     arrays = [arg for arg in args if hasattr(arg, "dtype")]
-    if not all(isinstance(array, np.ndarray) and array.dtype.char in "fdBi" for array in arrays):
-        return None  # float32, float64, and the bytes or integers of an argmax: what the twins are compiled for
+    if not all(isinstance(array, np.ndarray) and str(array.dtype) in COMPILED_DTYPES for array in arrays):
+        return None
     return getattr(cpu_kernels(), name, None)

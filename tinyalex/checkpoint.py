@@ -78,20 +78,23 @@ def read(path: str | Path) -> Checkpoint:
     """All that the file at `path` holds. Raises CheckpointError for none, a damaged one, or one of another kind."""
     if not Path(path).is_file():
         raise CheckpointError(f"no checkpoint {path}: expected a .npz file that a training run or tinyalex.save wrote")
+    if not zipfile.is_zipfile(path):  # np.load would take another kind of file for an array, or for a pickle
+        raise CheckpointError(f"{path} is cut short, or no checkpoint of tinyalex: use another file")
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with Path(path).open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             about = json.loads(str(file["about"]))
             arrays = {name: file[name] for name in file.files if name != "about"}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except Exception as error:  # zipfile raises nearly anything on a damaged file
+        reason = " ".join(str(error).split())
         raise CheckpointError(
-            f"{path} is damaged, or no checkpoint of tinyalex ({str(error).splitlines()[0]}): use another file"
-        ) from None
+            f"{path} is damaged, or no checkpoint of tinyalex ({reason}): use another file"
+        ) from error
     if not isinstance(about, dict) or about.get("format") != FORMAT:
         raise CheckpointError(f"{path} has another format than {FORMAT}: write it again with this version")
     try:
         return _restored(about, arrays)
-    except (KeyError, TypeError, TinyAlexError) as error:
-        raise CheckpointError(f"{path} does not fit the net that it names ({error}): use another file") from None
+    except (KeyError, TypeError, ValueError, TinyAlexError) as error:
+        raise CheckpointError(f"{path} does not fit the net that it names ({error}): use another file") from error
 
 
 def _restored(about: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Checkpoint:

@@ -3,6 +3,9 @@
 import importlib.util
 import os
 import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import ModuleType
@@ -18,7 +21,7 @@ from tinyalex.checkpoint import Checkpoint, read
 from tinyalex.count import count, total_parameters
 from tinyalex.count import summary as table
 from tinyalex.data import Dataset, download_cifar10, open_data, prepare_image, read_image
-from tinyalex.errors import CheckpointError, UsageError
+from tinyalex.errors import CheckpointError, TinyAlexError, UsageError
 from tinyalex.evaluate import augmenter_for, averaged, probabilities, scores
 from tinyalex.layers.loss import softmax
 from tinyalex.net import AlexNet
@@ -74,10 +77,16 @@ def _resumed(folder: Path, given: dict[str, Any]) -> Training:
 
 
 def _open(settings: Settings) -> tuple[Dataset, Dataset]:
-    """The data of a run, in the size that it stores; images must be at least as large as the first kernel."""
-    first = nets.variant(settings.variant).layers["conv1"]
+    """The data of a run, in the size that it stores."""
+    smallest = _first_kernel(nets.variant(settings.variant))
+    return open_data(settings.data, size=stored_size(settings.input_size), seed=0, smallest=smallest)
+
+
+def _first_kernel(spec: nets.Spec) -> int:
+    """The size of the kernels of conv1, the least that an image may have."""
+    first = spec.layers["conv1"]
     assert isinstance(first, nets.Conv)
-    return open_data(settings.data, size=stored_size(settings.input_size), seed=0, smallest=first.size)
+    return first.size
 
 
 def _finish(training: Training) -> None:
@@ -164,7 +173,7 @@ def predict(images: list[Path], checkpoint: Path | None, out: Path) -> None:
     chosen = checkpoint or _newest_run()
     trained = _checkpoint(chosen)
     augmenter, size = augmenter_for(trained), stored_size(trained.net.input_size)
-    pictures = [read_image(path) for path in images]
+    pictures = [read_image(path, smallest=_first_kernel(trained.net.spec)) for path in images]
     stored = np.stack([prepare_image(picture, size) for picture in pictures])
     p = softmax(trained.net.forward(augmenter.centre(stored)))
     print(f"checkpoint {chosen}")
@@ -214,9 +223,15 @@ def summary(variant: str, classes: int, input_size: int | None = None, cross_col
 
 def check(layer: str | None, shape: tuple[int, ...], seed: int) -> None:
     """Check the gradients of all layers and of a small net, or of a layer of one's own."""
+    if seed < 0:
+        raise UsageError(f"seed is {seed}: expected 0 or more")
+    if min(shape, default=0) < 1:
+        raise UsageError(f"shape is {shape}: expected sizes of 1 or more, such as 2,3,8,8")
     rng = np.random.default_rng(seed)
     if layer:
-        print(gradcheck.table(layer, gradcheck.check_layer(_own_layer(layer), rng.standard_normal(shape), rng=rng)))
+        with _told_in_one_line(Path(layer.rpartition(":")[0])):
+            checked = gradcheck.check_layer(_own_layer(layer), rng.standard_normal(shape), rng=rng)
+        print(gradcheck.table(layer, checked))
         return
     conv = layers.Conv2D(4, 6, (3, 2), stride=(2, 1), pad=(1, 0), groups=2, ceil_mode=True, init_std=0.3, rng=rng)
     cases: list[tuple[str, layers.Layer, tuple[int, ...]]] = [
@@ -249,6 +264,20 @@ def _own_layer(place: str) -> Any:
     return found() if isinstance(found, type) or not hasattr(found, "forward") else found
 
 
+@contextmanager
+def _told_in_one_line(file: Path) -> Iterator[None]:
+    """What the code in `file` raises becomes a UsageError that names the error and the line of the file."""
+    try:
+        yield
+    except TinyAlexError:
+        raise
+    except Exception as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        lines = [frame.lineno for frame in frames if Path(frame.filename) == file.absolute()]
+        where = f"{file}, line {lines[-1]}" if lines else file
+        raise UsageError(f"{where}: {type(error).__name__}: {error}") from error
+
+
 def _imported(file: Path) -> ModuleType:
     found = importlib.util.spec_from_file_location(file.stem, file)
     if found is None or found.loader is None:
@@ -267,9 +296,7 @@ def info() -> None:
     asked = os.environ.get("TINYALEX_KERNELS")
     print(f"{'kernels':<12} {kernels_in_use()} ({'TINYALEX_KERNELS' if asked else reason})")
     if twins:
-        from tinyalex.kernels.threads import thread_count  # with Numba only
-
-        print(f"{'threads':<12} {thread_count()} (TINYALEX_THREADS, else the cores of this process)")
+        print(f"{'threads':<12} {twins.thread_count()} (TINYALEX_THREADS, else the cores of this process)")
     print(
         f"{'images':<12} {os.environ.get('TINYALEX_DATA', 'TINYALEX_DATA is not set: tests and demos generate theirs')}"
     )

@@ -58,7 +58,7 @@ def count(
         raise UsageError(f"cross_columns={cross_columns}: {spec.name} has the convolutions {sorted(numbers)}")
     if num_classes < 1:
         raise UsageError(f"num_classes={num_classes}: expected 1 or more")
-    size = input_size or spec.input_size
+    size = spec.input_size if input_size is None else input_size
     shape: tuple[int, ...] = (3, size, size)
     rows = []
     for name, layer in spec.layers.items():

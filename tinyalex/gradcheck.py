@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tinyalex.errors import TinyAlexError
+from tinyalex.errors import DTypeError, TinyAlexError
 from tinyalex.net import AlexNet
 
 Floats = NDArray[np.float64]
@@ -52,15 +52,19 @@ def check_layer(
     x: an input of it, any float dtype.   entries: arrays of at most so many are compared whole, larger ones in as many
     places drawn at random.   rng: a seed or Generator, for dy and these places.   tolerance: relative.
     Random numbers that the layer draws (dropout) are drawn anew from the same state for every evaluation.
-    Returns one Checked per array. Raises GradientError at the first entry that is wrong.
+    Returns one Checked per array. Raises GradientError at the first entry that is wrong, and TinyAlexError for a layer
+    that writes into x or dy, or makes float64 of float32.
     """
     rng = np.random.default_rng(rng)
     layer, x = copy.deepcopy(layer), np.array(x, np.float64)
-    params = _to_float64(layer)
+    _check_manners(copy.deepcopy(layer), x, rng)
+    params = _in_dtype(layer, "float64")
     generators = _generators(layer)
     with _frozen(generators):
-        y = layer.forward(x, train=True)
-    dy = rng.standard_normal(y.shape)
+        dy = rng.standard_normal(layer.forward(rng.permuted(x), train=True).shape)
+        layer.backward(dy.copy())  # what this pass leaves behind must not show in the next
+    with _frozen(generators):
+        layer.forward(x, train=True)
     analytic = {"x": layer.backward(dy.copy()), **layer.grads}
 
     def forward() -> Floats:
@@ -85,7 +89,11 @@ def check_net(
     """
     rng = np.random.default_rng(rng)
     net, x = copy.deepcopy(net), np.array(x, np.float64)
-    params = {f"{name}.{key}": array for name, layer in net.layers.items() for key, array in _to_float64(layer).items()}
+    params = {
+        f"{name}.{key}": array
+        for name, layer in net.layers.items()
+        for key, array in _in_dtype(layer, "float64").items()
+    }
     generators = [generator for layer in net.layers.values() for generator in _generators(layer)]
 
     def loss() -> Floats:
@@ -209,13 +217,30 @@ def _check_entry(
     raise GradientError(name, index, analytic, numerical)
 
 
-# ---------------------------------------------------------------- float64, and chance held still
+# ---------------------------------------------------------------- what is no derivative, dtypes, and chance held still
 
 
-def _to_float64(layer: Any) -> dict[str, Floats]:
-    """Replace the parameters of `layer` by float64 copies, also where an attribute is another name of one."""
+def _check_manners(layer: Any, x: Floats, rng: np.random.Generator) -> None:
+    """Raise TinyAlexError unless a pass of `layer` in float32 stays in float32 and writes into neither x nor dy."""
+    _in_dtype(layer, "float32")
+    given_x = x.astype("float32")
+    with _frozen(_generators(layer)):
+        y = layer.forward(given_x, train=True)
+        dy = rng.standard_normal(y.shape, "float32")
+        given_dy = dy.copy()
+        dx = layer.backward(given_dy)
+    for name, given, before in (("x", given_x, x.astype("float32")), ("dy", given_dy, dy)):
+        if not np.array_equal(given, before, equal_nan=True):
+            raise TinyAlexError(f"{type(layer).__name__} writes into {name}: work on a copy of it")
+    for name, array in {"y": y, "dx": dx, **{f"grads['{key}']": grad for key, grad in layer.grads.items()}}.items():
+        if getattr(array, "dtype", "float32") != "float32":
+            raise DTypeError(f"{type(layer).__name__} makes {name} {array.dtype} of float32: keep to the dtype of x")
+
+
+def _in_dtype(layer: Any, dtype: str) -> dict[str, Any]:
+    """Replace the parameters of `layer` by copies of that dtype, also where an attribute is another name of one."""
     for key, array in list(layer.params.items()):
-        exact = np.array(array, np.float64)
+        exact = np.array(array, dtype)
         for attribute, held in list(vars(layer).items()):
             if held is array:
                 setattr(layer, attribute, exact)

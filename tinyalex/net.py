@@ -58,7 +58,7 @@ class AlexNet:
         if dtype not in ("float32", "float64"):
             raise UsageError(f"dtype={dtype!r}: expected 'float32' or 'float64'")
         self.spec = nets.variant(variant) if isinstance(variant, str) else variant
-        self.input_size = input_size or self.spec.input_size
+        self.input_size = self.spec.input_size if input_size is None else input_size
         self.num_classes, self.dropout, self.dtype = num_classes, dropout, dtype
         self.cross_columns, self.kernels = tuple(cross_columns), kernels
         with self._kernels():  # so that an unknown name is refused here

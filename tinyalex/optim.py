@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from tinyalex.backend import Array, get_array_module
+from tinyalex.backend import Array, get_array_module, kernel
 from tinyalex.errors import UsageError
 
 
@@ -19,6 +19,14 @@ class Trainable(Protocol):
         """Gradients by the same names, after a backward."""
 
 
+@kernel
+def sgd_update(w: Array, v: Array, g: Array, lr: float, momentum: float, decay: float) -> None:
+    """v = momentum v - lr (g + decay w), then w = w + v, both in place; w, v and the gradient g of one shape."""
+    v *= momentum
+    v -= lr * (g + decay * w)
+    w += v
+
+
 class SGD:
     """The paper's rule:  v = momentum v - weight_decay lr w - lr dL/dw,   w = w + v.
 
@@ -31,7 +39,7 @@ class SGD:
     def __init__(
         self, net: Trainable, *, lr: float = 0.01, momentum: float = 0.9, weight_decay: float = 0.0005
     ) -> None:
-        if min(lr, momentum, weight_decay) < 0 or momentum >= 1:
+        if not (lr >= 0 and weight_decay >= 0 and 0 <= momentum < 1):  # NaN fails each of these
             raise UsageError(
                 f"SGD: lr={lr}, momentum={momentum}, weight_decay={weight_decay}: expected 0 or more, momentum below 1"
             )
@@ -43,14 +51,12 @@ class SGD:
 
     def step(self) -> None:
         """Update every parameter, in place, from the gradients of the last backward."""
+        grads = self.net.grads
         for name, w in self.net.params.items():
             is_bias = name.endswith("b")
             lr = self.lr * (self._bias_lr if is_bias else 1.0)
             decay = self.weight_decay if self._bias_decay or not is_bias else 0.0
-            v = self.velocity[name]
-            v *= self.momentum
-            v -= lr * (self.net.grads[name] + decay * w)
-            w += v
+            sgd_update(w, self.velocity[name], grads[name], lr, self.momentum, decay)
 
 
 def stepped_rate(lr: float, epoch: int, drops: Sequence[int]) -> float:

@@ -2,7 +2,8 @@
 
 import json
 import platform
-from importlib.metadata import version
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,12 @@ SHOWN = 8  # images of figure 4, left
 
 
 def versions() -> dict[str, str]:
-    """The versions of Python, tinyalex and what it computes with."""
-    packages = ("tinyalex", "numpy", "numba", "pillow", "matplotlib")
-    return {"python": platform.python_version()} | {package: version(package) for package in packages}
+    """The versions of Python, tinyalex and what it computes with, as far as that is installed."""
+    found = {"python": platform.python_version()}
+    for package in ("tinyalex", "numpy", "numba", "pillow", "matplotlib"):
+        with suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found
 
 
 def write_report(folder: Path, values: dict[str, Any]) -> Path:

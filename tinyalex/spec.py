@@ -295,16 +295,17 @@ SIX_CONV = _changed(
     "flatten fc7 relu7 dropout7 fc8 relu8 dropout8 fc9",
 )
 
-# The same ingredients for small images, two columns included. N(0, 0.01**2) stalls at this size, so the weights have
-# the variance 2 / fan-in that keeps the size of what a ReLU passes on (He et al. 2015). Pixels come divided by 64, so
-# alpha is larger; with the paper's k of 2 the two normalisations would shrink all activations threefold.
+# The same ingredients for small images, two columns included. N(0, 0.01**2) stalls at this size, so from conv2 on the
+# weights have the variance 2 / fan-in that keeps the size of what a ReLU passes on (He et al. 2015). conv1 keeps 0.01:
+# pixels come divided by 16 only, and what it learns soon outgrows what it began with. k = 2 would shrink activations
+# for nothing here, and alpha is larger since they are smaller than in the paper's net.
 _HE = Initial(None)
 _MINI_NORM = Norm(alpha=0.1, k=1.0)
 MINI = _changed(
     PAPER,
     "mini",
     {
-        "conv1": Conv(32, 5, pad=2, initial=_HE, reads_all=True),
+        "conv1": Conv(32, 5, pad=2, reads_all=True),
         "norm1": _MINI_NORM,
         "conv2": Conv(64, 5, pad=2, initial=_HE),
         "norm2": _MINI_NORM,
@@ -315,7 +316,7 @@ MINI = _changed(
         "fc7": Full(512, _HE),
     },
     input_size=32,
-    pixel_scale=64.0,
+    pixel_scale=16.0,
     recipe=Recipe(epochs=15, lr=0.03, drops=(0.7, 0.9)),
 )
 

@@ -22,7 +22,7 @@ from tinyalex.checkpoint import Checkpoint, write
 from tinyalex.data import Dataset, batch_count, batches, pixel_statistics, subset
 from tinyalex.errors import CheckpointError, DivergenceError, UsageError
 from tinyalex.evaluate import augmenter_for, probabilities, scores
-from tinyalex.files import write_text
+from tinyalex.files import remove_leftovers, write_text
 from tinyalex.net import AlexNet
 from tinyalex.optim import SGD, drop_epochs, plateau_rate, stepped_rate
 
@@ -179,6 +179,8 @@ class Training:
         """
         train = subset(train, settings.limit) if settings.limit else train
         saved = saved_settings(checkpoint)
+        if settings.epochs < saved.epochs:
+            raise CheckpointError(f"{folder} was started for {saved.epochs} epochs: expected as many, or more")
         for key, value in asdict(settings).items():
             if key not in ("epochs", "drops", "validate_every", "save_every") and getattr(saved, key) != value:
                 raise CheckpointError(
@@ -192,9 +194,11 @@ class Training:
 
     def run(self, progress: "Progress | None" = None) -> None:
         """Train to the last epoch. Raises DivergenceError if the loss leaves the finite numbers."""
+        remove_leftovers(self.folder)
         self._write_history()
-        while self.position.epoch < self.settings.epochs:
-            self._epoch(progress)
+        with np.errstate(over="ignore", invalid="ignore"):  # told by the DivergenceError, in one line
+            while self.position.epoch < self.settings.epochs:
+                self._epoch(progress)
 
     def _epoch(self, progress: "Progress | None") -> None:
         """Train from the position to the end of its epoch, validate, and save."""

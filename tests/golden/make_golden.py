@@ -1,7 +1,7 @@
 """Golden numbers for test_golden.py, by PyTorch: an implementation that shares no line with tinyalex.
 
     python -m venv /tmp/golden
-    /tmp/golden/bin/pip install torch==2.13.0 numpy==2.4.6 --extra-index-url https://download.pytorch.org/whl/cpu
+    /tmp/golden/bin/pip install torch==2.13.0 numpy==2.4.6    # a CPU build of torch will do
     /tmp/golden/bin/python tests/golden/make_golden.py
 
 writes golden.json beside this file, in about a minute. tinyalex is not imported: the nets are written out again below,
@@ -135,10 +135,10 @@ TORCHVISION = [
     ("fc8", full(4096, 1000, std=third(4096))),
 ]
 MINI = [
-    ("conv1", conv(3, 32, 5, pad=2, std=he(75))),
-    *(F.relu, norm(0.4, 2), pool),
+    ("conv1", conv(3, 32, 5, pad=2)),
+    *(F.relu, norm(0.1, 2, k=1.0), pool),
     ("conv2", conv(32, 64, 5, pad=2, groups=2, std=he(400))),
-    *(F.relu, norm(0.4, 2), pool),
+    *(F.relu, norm(0.1, 2, k=1.0), pool),
     ("conv3", conv(64, 96, 3, pad=1, std=he(576))),
     F.relu,
     ("conv4", conv(96, 96, 3, pad=1, groups=2, std=he(432))),

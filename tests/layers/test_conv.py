@@ -1,16 +1,18 @@
 """Conv2D against the sum that defines it, and im2col against its transpose."""
 
 import numpy as np
+import oracles
 import pytest
+from cases import DTYPES, LAYOUTS, assert_close, geometries, laid_out
 from hypothesis import given
 from hypothesis import strategies as st
 
-import oracles
-from cases import DTYPES, LAYOUTS, assert_close, geometries, laid_out
 from tinyalex import Conv2D, check_layer
 from tinyalex.errors import DTypeError, ShapeError
 from tinyalex.layers import conv
 from tinyalex.window import Window
+
+pytestmark = pytest.mark.usefixtures("kernels")
 
 
 def integers(rng, *shape):
@@ -18,7 +20,7 @@ def integers(rng, *shape):
     return rng.integers(-9, 10, shape).astype("float64")
 
 
-def test_worked_by_hand(kernels):
+def test_worked_by_hand():
     """A 3 x 4 image, a 2 x 3 kernel: neither mirrored nor transposed, and each output its own sum."""
     layer = Conv2D(1, 1, (2, 3), dtype="float64")
     layer.params["w"][:] = [[[[1, 2, 3], [4, 5, 6]]]]
@@ -42,7 +44,7 @@ def test_worked_by_hand(kernels):
     part=st.sampled_from([1, 200, 1 << 20]),
     seed=st.integers(0, 99),
 )
-def test_is_its_definition(kernels, case, groups, channels, filters, dtype, layouts, part, seed):
+def test_is_its_definition(case, groups, channels, filters, dtype, layouts, part, seed):
     """All of y, dx, dw, db, for every geometry, order in memory and dtype, computed in one part or in several."""
     rng = np.random.default_rng(seed)
     layer = Conv2D(
@@ -61,8 +63,7 @@ def test_is_its_definition(kernels, case, groups, channels, filters, dtype, layo
     x = laid_out(rng.standard_normal((case.N, groups * channels, case.H, case.W)).astype(dtype), layouts[0])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(conv, "COLUMNS_IN_CACHE", part)
-        if kernels == "numba":
-            patch.setattr("tinyalex.kernels.conv.TILE", part)
+        patch.setattr("tinyalex.kernels.conv.TILE", part)
         y = layer.forward(x, train=True)
         dy = laid_out(rng.standard_normal(y.shape).astype(dtype), layouts[1])
         dx = layer.backward(dy)
@@ -74,7 +75,7 @@ def test_is_its_definition(kernels, case, groups, channels, filters, dtype, layo
 
 
 @given(case=geometries(), channels=st.integers(1, 3), layout=LAYOUTS, seed=st.integers(0, 99))
-def test_im2col_lays_out_rows_and_col2im_is_its_transpose(kernels, case, channels, layout, seed):
+def test_im2col_lays_out_rows_and_col2im_is_its_transpose(case, channels, layout, seed):
     """<im2col(x), c> = <x, col2im(c)>, exactly."""
     rng = np.random.default_rng(seed)
     window = Window(case.kernel, case.stride, case.pad, case.ceil_mode)
@@ -86,7 +87,7 @@ def test_im2col_lays_out_rows_and_col2im_is_its_transpose(kernels, case, channel
 
 
 @given(case=geometries(), groups=st.integers(1, 2), seed=st.integers(0, 99))
-def test_backward_is_the_transpose_of_forward(kernels, case, groups, seed):
+def test_backward_is_the_transpose_of_forward(case, groups, seed):
     """The convolution is linear in x and in w: <y, dy> = <x, dx> = <w, dw>, exactly, and <b, db> for the biases."""
     rng = np.random.default_rng(seed)
     window = Window(case.kernel, case.stride, case.pad, case.ceil_mode)
@@ -107,7 +108,7 @@ def test_backward_is_the_transpose_of_forward(kernels, case, groups, seed):
         {"kernel_size": 1, "stride": 2},
     ],
 )
-def test_gradients(kernels, rng, settings):
+def test_gradients(rng, settings):
     """By the project's own check, and by central differences that owe nothing to it."""
     layer = Conv2D(4, 6, **settings, init_std=1.0, init_bias=0.5, rng=rng, dtype="float64")
     x = rng.standard_normal((2, 4, 5, 6))
@@ -119,7 +120,7 @@ def test_gradients(kernels, rng, settings):
         np.testing.assert_allclose(gradient, numerical, rtol=1e-7, atol=1e-7)
 
 
-def test_two_groups_are_two_halves_joined(kernels, rng):
+def test_two_groups_are_two_halves_joined(rng):
     """Section 3.2: each half of the kernels sees its half of the maps."""
     whole = Conv2D(6, 8, (3, 2), stride=2, pad=1, groups=2, init_std=1.0, rng=rng, dtype="float64")
     whole.params["b"][:] = rng.standard_normal(8)
@@ -137,7 +138,7 @@ def test_two_groups_are_two_halves_joined(kernels, rng):
 
 
 @pytest.mark.parametrize("size", [224, 227])
-def test_first_layer_of_the_paper_gives_55(kernels, size):
+def test_first_layer_of_the_paper_gives_55(size):
     """The released code's rule; the pixels beyond the edge of a 224 image count as zeros, as in an image of 227."""
     rng = np.random.default_rng(0)
     layer = Conv2D(3, 8, 11, stride=4, ceil_mode=True, rng=rng)
@@ -149,7 +150,7 @@ def test_first_layer_of_the_paper_gives_55(kernels, size):
     assert_close(y, layer.forward(framed))
 
 
-def test_input_gradient_can_be_left_out(kernels, rng):
+def test_input_gradient_can_be_left_out(rng):
     """What the first layer does in training; the other gradients are the same."""
     layer = Conv2D(4, 6, 3, groups=2, rng=rng)
     x = rng.standard_normal((2, 4, 5, 6), dtype="float32")
@@ -201,7 +202,7 @@ def test_settings_that_make_no_sense(arguments, message):
         Conv2D(**{"in_channels": 3, "out_channels": 4, "kernel_size": 3, **arguments})
 
 
-def test_inputs_that_do_not_fit(kernels):
+def test_inputs_that_do_not_fit():
     layer = Conv2D(3, 4, 3)
     with pytest.raises(ShapeError, match=r"Conv2D: expected an input of shape \(N, C=3, H, W\), got \(1, 2, 5, 5\)"):
         layer.forward(np.zeros((1, 2, 5, 5), "float32"))

@@ -1,16 +1,17 @@
 """The two response normalisations against their formulas: settings near 1 too, where every term counts."""
 
 import numpy as np
+import oracles
 import pytest
+from cases import DTYPES, LAYOUTS, assert_close, laid_out
 from hypothesis import given
 from hypothesis import strategies as st
 
-import oracles
-from cases import DTYPES, LAYOUTS, assert_close, laid_out
 from tinyalex import LocalResponseNorm, check_layer
 from tinyalex.errors import ShapeError
 from tinyalex.layers import SpatialResponseNorm
 
+pytestmark = pytest.mark.usefixtures("kernels")
 SHAPES = st.tuples(st.integers(1, 3), st.integers(1, 4), st.integers(1, 4))
 
 
@@ -22,7 +23,7 @@ def check_against(layer, x, dy, neighbours, alpha, beta, k):
     assert_close(dx, oracles.response_norm_backward(dy, x.astype("float64"), neighbours, alpha, beta, k))
 
 
-def test_worked_by_hand(kernels):
+def test_worked_by_hand():
     """Five maps of one pixel, a window of three, beta = 1: the window is cut off at both ends."""
     x = np.array([1.0, 2, 3, 4, 5]).reshape(1, 5, 1, 1)
     y = LocalResponseNorm(3, alpha=1.0, beta=1.0, k=2.0).forward(x)
@@ -30,7 +31,7 @@ def test_worked_by_hand(kernels):
     np.testing.assert_allclose(y.ravel(), [v / (2 + s) for v, s in zip(x.ravel(), squares, strict=True)], rtol=1e-14)
 
 
-def test_an_even_window_begins_lower(kernels):
+def test_an_even_window_begins_lower():
     """size 4: maps c - 2 ... c + 1, as size//2 = 2 below and the rest above."""
     x = np.array([1.0, 2, 3, 4, 5]).reshape(1, 5, 1, 1)
     y = LocalResponseNorm(4, alpha=1.0, beta=1.0, k=0.5).forward(x)
@@ -51,14 +52,12 @@ def test_an_even_window_begins_lower(kernels):
     layouts=st.tuples(LAYOUTS, LAYOUTS),
     seed=st.integers(0, 99),
 )
-def test_is_its_definition(kernels, shape, groups, per_group, size, alpha, beta, k, alpha_over_size, dtype, layouts, seed):
+def test_is_its_definition(shape, groups, per_group, size, alpha, beta, k, alpha_over_size, dtype, layouts, seed):
     """Windows odd, even and wider than a group; within the groups, which are the net's columns."""
     rng = np.random.default_rng(seed)
     layer = LocalResponseNorm(size, alpha, beta, k, groups=groups, alpha_over_size=alpha_over_size)
     N, H, W = shape
-    x, dy = (
-        laid_out(rng.standard_normal((N, groups * per_group, H, W)).astype(dtype), layout) for layout in layouts
-    )
+    x, dy = (laid_out(rng.standard_normal((N, groups * per_group, H, W)).astype(dtype), layout) for layout in layouts)
     neighbours = oracles.neighbouring_maps(x.shape, size, groups)
     check_against(layer, x, dy, neighbours, alpha / size if alpha_over_size else alpha, beta, k)
 
@@ -73,7 +72,7 @@ def test_is_its_definition(kernels, shape, groups, per_group, size, alpha, beta,
     layouts=st.tuples(LAYOUTS, LAYOUTS),
     seed=st.integers(0, 99),
 )
-def test_spatial_is_its_definition(kernels, shape, channels, size, alpha, beta, dtype, layouts, seed):
+def test_spatial_is_its_definition(shape, channels, size, alpha, beta, dtype, layouts, seed):
     """k is 1 and alpha is divided by size**2, as in the released code."""
     rng = np.random.default_rng(seed)
     N, H, W = shape
@@ -91,7 +90,7 @@ def test_spatial_is_its_definition(kernels, shape, channels, size, alpha, beta, 
         SpatialResponseNorm(3, alpha=5.0),
     ],
 )
-def test_gradients(kernels, rng, layer):
+def test_gradients(rng, layer):
     """By the project's own check, and by central differences."""
     x = rng.standard_normal((2, 6, 3, 4))
     check_layer(layer, x)
@@ -102,7 +101,7 @@ def test_gradients(kernels, rng, layer):
     np.testing.assert_allclose(dx, numerical, rtol=1e-6, atol=1e-8)
 
 
-def test_defaults_are_the_papers(kernels):
+def test_defaults_are_the_papers():
     """Section 3.3: k = 2, n = 5, alpha = 1e-4, beta = 0.75; one lone response of 100 in five maps of zeros."""
     x = np.zeros((1, 5, 1, 1))
     x[0, 2] = 100
@@ -110,7 +109,7 @@ def test_defaults_are_the_papers(kernels):
 
 
 @pytest.mark.parametrize("columns", [1, 2])
-def test_nothing_crosses_from_one_column_to_the_other(kernels, rng, columns):
+def test_nothing_crosses_from_one_column_to_the_other(rng, columns):
     """With groups=2 the maps of the second half change nothing in the first; with one group they do."""
     layer = LocalResponseNorm(alpha=1.0, groups=columns)
     x = rng.standard_normal((1, 8, 2, 2))

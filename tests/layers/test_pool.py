@@ -1,21 +1,22 @@
 """MaxPool2D against the maximum that defines it; ties, NaN and infinity."""
 
 import numpy as np
+import oracles
 import pytest
+from cases import DTYPES, LAYOUTS, geometries, laid_out
 from hypothesis import given
 from hypothesis import strategies as st
 
-import oracles
-from cases import DTYPES, LAYOUTS, geometries, laid_out
 from tinyalex import MaxPool2D, check_layer
 from tinyalex.errors import ShapeError
 from tinyalex.layers.pool import max_pool_forward
 from tinyalex.window import Window
 
+pytestmark = pytest.mark.usefixtures("kernels")
 INF, NAN = np.inf, np.nan
 
 
-def test_worked_by_hand(kernels):
+def test_worked_by_hand():
     """Windows of 3 x 3, 2 apart, share a row or column: the pixel 9 wins two windows and gets both gradients."""
     x = np.array([[[[1.0, 2, 3, 4, 5], [8, 6, 9, 6, 7], [0, 1, 2, 3, 4]]]])
     layer = MaxPool2D()
@@ -32,7 +33,7 @@ def test_worked_by_hand(kernels):
     layouts=st.tuples(LAYOUTS, LAYOUTS),
     seed=st.integers(0, 99),
 )
-def test_is_its_definition(kernels, case, channels, values, dtype, layouts, seed):
+def test_is_its_definition(case, channels, values, dtype, layouts, seed):
     """y, and dx for a random dy, of whole numbers so that every sum is exact."""
     rng = np.random.default_rng(seed)
     shape = (case.N, channels, case.H, case.W)
@@ -67,13 +68,13 @@ def test_is_its_definition(kernels, case, channels, values, dtype, layouts, seed
         ([[INF, 5], [NAN, INF]], 2),
     ],
 )
-def test_which_cell_wins(kernels, image, cell):
+def test_which_cell_wins(image, cell):
     y, argmax = max_pool_forward(np.array([[image]], "float64"), Window((2, 2), (1, 1), (0, 0), False))
     assert argmax.item() == cell
     np.testing.assert_array_equal(y.item(), np.ravel(image)[cell])
 
 
-def test_a_window_of_many_cells(kernels, rng):
+def test_a_window_of_many_cells(rng):
     """More than 256 cells: their numbers need more than a byte."""
     x = rng.permutation(18 * 20).reshape(1, 1, 18, 20).astype("float64")
     x[0, 0, 17, 19] = 1000
@@ -86,7 +87,7 @@ def test_a_window_of_many_cells(kernels, rng):
 @pytest.mark.parametrize(
     "settings", [{}, {"kernel_size": (2, 3), "stride": (1, 2), "pad": 1, "ceil_mode": True}, {"kernel_size": 1}]
 )
-def test_gradients(kernels, rng, settings):
+def test_gradients(rng, settings):
     """By the project's own check, and by central differences; the pixels keep a distance of 0.1 from each other."""
     layer = MaxPool2D(**settings)
     x = 0.1 * rng.permutation(2 * 3 * 7 * 6).reshape(2, 3, 7, 6)
@@ -112,7 +113,7 @@ def test_settings_that_make_no_sense(settings, message):
         MaxPool2D(**settings)
 
 
-def test_inputs_that_do_not_fit(kernels):
+def test_inputs_that_do_not_fit():
     with pytest.raises(ShapeError, match=r"MaxPool2D: expected an input of shape \(N, C, H, W\), got \(4, 4\)"):
         MaxPool2D().forward(np.zeros((4, 4)))
     with pytest.raises(ShapeError, match="an image of 2 x 9 is smaller than the window of 3 x 3"):

@@ -15,8 +15,8 @@ from PIL import Image, ImageDraw
 
 Floats = NDArray[np.float64]
 
-LEAVES = 250
-SMALLEST, LARGEST = 0.025, 0.6  # radii, as fractions of the longer side
+LEAVES = 320
+SMALLEST, LARGEST = 0.02, 0.6  # radii, as fractions of the longer side
 SUPERSAMPLING = 2  # drawn at twice the size and averaged: edges without stairs
 
 # How colours differ within a photograph: in brightness most, then orange to blue, least green to purple.
@@ -42,7 +42,7 @@ def colours_around(rng: np.random.Generator, centre: Floats, spread: tuple[float
 def dead_leaves(rng: np.random.Generator, height: int, width: int) -> NDArray[np.uint8]:
     """A background of overlapping discs -> (height, width, 3) uint8, each of its own mean colour and contrast."""
     mean = colours_around(rng, np.full(3, rng.uniform(60, 150)), (0, 18, 9), 1)[0]
-    spread = (rng.uniform(15, 35), rng.uniform(4, 14), rng.uniform(2, 9))
+    spread = (rng.uniform(18, 38), rng.uniform(4, 14), rng.uniform(2, 9))
     colours = colours_around(rng, mean, spread, LEAVES).astype(int)
 
     shape = np.array([height, width]) * SUPERSAMPLING

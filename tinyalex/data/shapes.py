@@ -100,7 +100,7 @@ def place(rng: np.random.Generator, height: int, width: int) -> tuple[Matrix, Ma
 
 def surface(rng: np.random.Generator, xy: Floats, ground: Matrix) -> Floats:
     """The colours of an object, (3, H, W): two that stand out from the colour `ground` (3,), mixed by a texture."""
-    away = rng.uniform(*CONTRAST) * (1 if ground.mean() < 125 else -1)
+    away = rng.uniform(*CONTRAST) * (1 if ground.mean() < 116 else -1)
     first = colours_around(rng, ground + away, (8, 40, 22), 1).T[:, :, None]  # (3, 1, 1)
     second = colours_around(rng, ground + away * rng.uniform(0.5, 1.2), (8, 40, 22), 1).T[:, :, None]
     uv = np.tensordot(rotation(rng.uniform(0, 2 * math.pi)).astype(np.float32), xy, 1)
@@ -133,7 +133,7 @@ def paint(label: int, rng: np.random.Generator) -> Bytes:
     height, width = shorter, round(shorter * rng.uniform(1, LARGEST_ASPECT))
     if rng.random() < 0.5:
         height, width = width, height
-    scene = dead_leaves(rng, height, width).transpose(2, 0, 1).astype(np.float32)  # (3, H, W)
+    scene = dead_leaves(rng, height, width).transpose(2, 0, 1).astype(np.float32, order="C")  # (3, H, W)
 
     matrix, centre, radius = place(rng, height, width)
     mask = draw_mask(FORMS[label](form_rng), matrix, centre, height, width)

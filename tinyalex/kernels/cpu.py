@@ -1,9 +1,11 @@
-"""All twins for NumPy arrays on the CPU, under the names of their definitions: what a call of one is sent to."""
+"""All twins for NumPy arrays on the CPU, under the names of their definitions, and how many threads they use."""
 
 from tinyalex.kernels.conv import col2im, conv_backward, conv_forward, im2col
 from tinyalex.kernels.linear import linear_backward, linear_forward
 from tinyalex.kernels.lrn import lrn_backward, lrn_forward
+from tinyalex.kernels.optim import sgd_update
 from tinyalex.kernels.pool import max_pool_backward, max_pool_forward
+from tinyalex.kernels.threads import thread_count
 
 __all__ = [
     "col2im",
@@ -16,4 +18,6 @@ __all__ = [
     "lrn_forward",
     "max_pool_backward",
     "max_pool_forward",
+    "sgd_update",
+    "thread_count",
 ]

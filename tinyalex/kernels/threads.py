@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import copy_context
 from itertools import pairwise
 
 from threadpoolctl import ThreadpoolController
@@ -27,11 +28,14 @@ def thread_count() -> int:
 
 
 def in_shares(work: Callable[[int, int], None], count: int) -> None:
-    """Call work(first, last) for shares that together are 0 ... count - 1, each in a thread of the pool."""
+    """Call work(first, last) for shares that together are 0 ... count - 1, each in a thread of the pool.
+
+    The threads work in the caller's context: an np.errstate there holds for them too.
+    """
     threads = max(1, min(thread_count(), count))
     cuts = [count * i // threads for i in range(threads + 1)]
     with _state.one_blas_thread():
-        others = [_state.pool().submit(work, first, last) for first, last in pairwise(cuts[1:])]
+        others = [_state.pool().submit(copy_context().run, work, first, last) for first, last in pairwise(cuts[1:])]
         try:
             work(cuts[0], cuts[1])  # the calling thread takes a share too
         finally:
@@ -47,6 +51,7 @@ class _State:
         self._lock = threading.Lock()
         self._holding = 0
         self._blas = ThreadpoolController().select(user_api="blas")
+        self._keeper = ThreadPoolExecutor(1, thread_name_prefix="tinyalex-blas")  # the one thread that sets the limit
 
     def pool(self) -> ThreadPoolExecutor:
         with self._lock:
@@ -56,19 +61,22 @@ class _State:
 
     @contextmanager
     def one_blas_thread(self) -> Iterator[None]:
-        """Hold BLAS to one thread; of calls that overlap the first sets the limit and the last lifts it."""
+        """Hold BLAS to one thread; of calls that overlap the first sets the limit and the last lifts it.
+
+        Both in the same thread, whoever calls: threadpoolctl lets the first thread that ever set a limit of OpenBLAS
+        change it, and ignores all others.
+        """
         with self._lock:
             self._holding += 1
             if self._holding == 1:
-                self._limit = self._blas.limit(limits=1)
-                self._limit.__enter__()
+                self._limit = self._keeper.submit(self._blas.limit, limits=1).result()
         try:
             yield
         finally:
             with self._lock:
                 self._holding -= 1
                 if self._holding == 0:
-                    self._limit.__exit__(None, None, None)
+                    self._keeper.submit(self._limit.restore_original_limits).result()
 
 
 def _start_anew() -> None:

@@ -1,5 +1,7 @@
 """The neurons' non-linearities (Krizhevsky, Sutskever & Hinton 2012, section 3.1), and Flatten."""
 
+import math
+
 from tinyalex.backend import Array, get_array_module
 from tinyalex.errors import ShapeError
 from tinyalex.layers.layer import Layer
@@ -20,6 +22,7 @@ class ReLU(Layer):
     def backward(self, dy: Array) -> Array:
         """dx = dy where y > 0, else 0."""
         y = self._take_cache()
+        self._check_dy(dy, y.shape)
         return dy * (y > 0)
 
 
@@ -38,6 +41,7 @@ class Tanh(Layer):
     def backward(self, dy: Array) -> Array:
         """dx = dy (1 - y**2)."""
         y = self._take_cache()
+        self._check_dy(dy, y.shape)
         return dy * (1 - y * y)
 
 
@@ -56,4 +60,6 @@ class Flatten(Layer):
 
     def backward(self, dy: Array) -> Array:
         """dy (N, C*H*W) -> dx (N, C, H, W)."""
-        return dy.reshape(self._take_cache())
+        x_shape = self._take_cache()
+        self._check_dy(dy, (x_shape[0], math.prod(x_shape[1:])))
+        return dy.reshape(x_shape)

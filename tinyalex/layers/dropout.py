@@ -27,7 +27,7 @@ class Dropout(Layer):
             raise UsageError(f"Dropout: p={p}: expected a probability of at least 0 and below 1")
         if scale_at not in ("test", "train"):
             raise UsageError(f"Dropout: scale_at={scale_at!r}: expected 'test' (the paper's) or 'train' (inverted)")
-        self.p, self.scale_at = p, scale_at
+        self.p, self.scale_at = float(p), scale_at
         self.rng = default_rng() if rng is None else rng
 
     def forward(self, x: Array, *, train: bool = False) -> Array:
@@ -44,4 +44,6 @@ class Dropout(Layer):
 
     def backward(self, dy: Array) -> Array:
         """dx = dy * the mask of the forward pass."""
-        return dy * self._take_cache()
+        mask = self._take_cache()
+        self._check_dy(dy, mask.shape)
+        return dy * mask

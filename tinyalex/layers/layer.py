@@ -38,6 +38,11 @@ class Layer(ABC):
         cache, self._cache = self._cache, None
         return cache
 
+    def _check_dy(self, dy: Array, shape: tuple[int, ...]) -> None:
+        """Raise unless dy has the `shape` of the output: one of another might be stretched to it in silence."""
+        if dy.shape != shape:
+            raise ShapeError(f"{type(self).__name__}.backward: expected dy of shape {shape}, got {dy.shape}")
+
     def _check_input(self, x: Array, axes: str, features: int | None = None) -> None:
         """Raise unless x has the axes named ("N C H W"), `features` along the second, and the dtype of "w"."""
         get_array_module(x, *self.params.values())

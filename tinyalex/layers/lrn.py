@@ -69,8 +69,8 @@ class LocalResponseNorm(Layer):
         super().__init__()
         if min(size, groups) < 1:
             raise ShapeError(f"LocalResponseNorm: size={size} and groups={groups} must be 1 or more")
-        self.size, self.beta, self.k, self.groups = size, beta, k, groups
-        self.alpha = alpha / size if alpha_over_size else alpha
+        self.size, self.beta, self.k, self.groups = size, float(beta), float(k), groups
+        self.alpha = float(alpha / size if alpha_over_size else alpha)
 
     def forward(self, x: Array, *, train: bool = False) -> Array:
         """x (N, C, H, W) -> y, same shape."""
@@ -84,6 +84,7 @@ class LocalResponseNorm(Layer):
     def backward(self, dy: Array) -> Array:
         """dy (N, C, H, W) -> dx, same shape."""
         x, y, scale = self._take_cache()
+        self._check_dy(dy, y.shape)
         return lrn_backward(dy, x, y, scale, self.size, self.alpha, self.beta, self.groups)
 
 
@@ -99,7 +100,7 @@ class SpatialResponseNorm(Layer):
         super().__init__()
         if size < 1 or size % 2 == 0:
             raise ShapeError(f"SpatialResponseNorm: size={size}: expected an odd number, such as 5")
-        self.size, self.alpha, self.beta = size, alpha / size**2, beta
+        self.size, self.alpha, self.beta = size, float(alpha / size**2), float(beta)
 
     def forward(self, x: Array, *, train: bool = False) -> Array:
         """x (N, C, H, W) -> y, same shape."""
@@ -112,6 +113,7 @@ class SpatialResponseNorm(Layer):
     def backward(self, dy: Array) -> Array:
         """dx = dy / scale**beta - 2 alpha beta x * the sum of dy y / scale around: the window is its own mirror."""
         x, y, scale = self._take_cache()
+        self._check_dy(dy, y.shape)
         seen_by = self._sum_around(dy * y / scale)
         return dy * scale**-self.beta - (2 * self.alpha * self.beta) * x * seen_by
 

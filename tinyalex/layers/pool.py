@@ -82,4 +82,5 @@ class MaxPool2D(Layer):
     def backward(self, dy: Array) -> Array:
         """dy (N, C, OH, OW) -> dx (N, C, H, W)."""
         argmax, x_shape = self._take_cache()
+        self._check_dy(dy, argmax.shape)
         return max_pool_backward(dy, argmax, x_shape, self.window)

@@ -1,0 +1,110 @@
+"""The pool that shares work out, and BLAS held to one thread meanwhile."""
+
+import threading
+
+import pytest
+from threadpoolctl import threadpool_info
+
+from tinyalex.errors import UsageError
+from tinyalex.kernels.threads import in_shares, thread_count
+
+
+def blas_threads():
+    return {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"}
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3, 7])
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 10])
+def test_shares_are_the_whole_once(monkeypatch, threads, count):
+    """Neighbouring shares, none twice, of sizes that differ by one at most; as many as threads, if there is work."""
+    monkeypatch.setenv("TINYALEX_THREADS", str(threads))
+    shares = []
+    in_shares(lambda first, last: shares.append((first, last)), count)
+    assert [n for first, last in sorted(shares) for n in range(first, last)] == list(range(count))
+    sizes = [last - first for first, last in shares]
+    assert max(sizes) - min(sizes) <= 1
+    assert len(shares) == max(1, min(threads, count))
+
+
+def test_shares_run_side_by_side(monkeypatch):
+    """Three shares that wait for each other; one of them in the thread that called."""
+    monkeypatch.setenv("TINYALEX_THREADS", "3")
+    meeting, names = threading.Barrier(3, timeout=20), set()
+
+    def work(_first, _last):
+        names.add(threading.current_thread())
+        meeting.wait()
+
+    in_shares(work, 3)
+    assert threading.current_thread() in names
+    assert len(names) == 3
+
+
+@pytest.mark.parametrize("failing", [0, 1, 2])
+def test_a_share_that_fails(monkeypatch, failing):
+    """The error arrives, after all shares have ended, and leaves nothing held."""
+    monkeypatch.setenv("TINYALEX_THREADS", "3")
+    done, before = [], blas_threads()
+
+    def work(first, _last):
+        done.append(first)
+        if first == failing:
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        in_shares(work, 3)
+    assert sorted(done) == [0, 1, 2]
+    assert blas_threads() == before
+
+
+def test_blas_keeps_to_one_thread_within(monkeypatch):
+    """Whichever thread calls, and until the last of the calls that overlap has ended; then all is as before."""
+    monkeypatch.setenv("TINYALEX_THREADS", "1")
+    before, seen = blas_threads(), []
+    inside, leave = threading.Event(), threading.Event()
+
+    def look(_first, _last):
+        seen.append(blas_threads())
+
+    def slow(first, last):
+        inside.set()
+        assert leave.wait(20)
+        look(first, last)
+
+    in_shares(look, 1)
+    assert blas_threads() == before
+    other = threading.Thread(target=in_shares, args=(slow, 1))
+    other.start()
+    try:
+        assert inside.wait(20)
+        in_shares(look, 1)
+        seen.append(blas_threads())  # the other call still runs
+    finally:
+        leave.set()
+        other.join()
+    assert seen == [{1}] * 4
+    assert blas_threads() == before
+
+
+def test_thread_count(monkeypatch):
+    monkeypatch.setenv("TINYALEX_THREADS", "5")
+    assert thread_count() == 5
+    for nothing in ("", None):
+        if nothing is None:
+            monkeypatch.delenv("TINYALEX_THREADS")
+        else:
+            monkeypatch.setenv("TINYALEX_THREADS", nothing)
+        monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 3, 7}, raising=False)
+        assert thread_count() == 3
+    monkeypatch.delattr("os.sched_getaffinity")
+    monkeypatch.setattr("os.cpu_count", lambda: 6)
+    assert thread_count() == 6
+    monkeypatch.setattr("os.cpu_count", lambda: None)
+    assert thread_count() == 1
+
+
+@pytest.mark.parametrize("wanted", ["0", "-1", "two", "1.5"])
+def test_a_number_of_threads_that_is_none(monkeypatch, wanted):
+    monkeypatch.setenv("TINYALEX_THREADS", wanted)
+    with pytest.raises(UsageError, match=f"TINYALEX_THREADS={wanted}: expected a number of threads, 1 or more"):
+        in_shares(lambda *_: None, 3)

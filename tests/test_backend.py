@@ -1,0 +1,226 @@
+"""Which library owns an array, moving between devices, and the choice between a definition and its twin."""
+
+import contextlib
+import subprocess
+import sys
+import threading
+import types
+
+import numpy as np
+import pytest
+
+from tinyalex import backend
+from tinyalex.backend import get_array_module, kernel, kernels_in_use, to_device, to_numpy, use_kernels
+from tinyalex.errors import DTypeError, UsageError
+
+
+class FakeCuPy(types.ModuleType):
+    """The few names of CuPy that the array switch uses, over NumPy, with devices that are only numbers."""
+
+    def __init__(self, available=True):
+        super().__init__("cupy")
+        self.current = 0
+        self.cuda = types.SimpleNamespace(is_available=lambda: available, Device=self.on_device)
+        self.ndarray = type("ndarray", (), {"__module__": "cupy", "get": lambda array: array.held})
+
+    @contextlib.contextmanager
+    def on_device(self, number):
+        self.current, before = number, self.current
+        yield
+        self.current = before
+
+    def asarray(self, held):
+        array = self.ndarray()
+        array.held, array.dtype, array.device = held, held.dtype, types.SimpleNamespace(id=self.current)
+        return array
+
+
+@pytest.fixture
+def cupy(monkeypatch):
+    module = FakeCuPy()
+    monkeypatch.setitem(sys.modules, "cupy", module)
+    return module
+
+
+# ---------------------------------------------------------------- arrays and devices
+
+
+def test_numpy_owns_numpy_arrays():
+    assert get_array_module(np.zeros(2), None, np.float32(1)) is np
+    assert get_array_module() is np
+
+
+def test_cupy_owns_its_arrays(cupy):
+    x = cupy.asarray(np.zeros(2))
+    assert get_array_module(x, None, x) is cupy
+
+
+def test_arrays_on_different_devices(cupy):
+    here, there = cupy.asarray(np.zeros(2)), to_device(np.zeros(2), "cuda:1")
+    with pytest.raises(
+        UsageError, match="arrays on different devices, cpu and cuda:0: move them to one with to_device"
+    ):
+        get_array_module(np.zeros(2), here)
+    with pytest.raises(UsageError, match="cuda:0 and cuda:1"):
+        get_array_module(here, there)
+
+
+@pytest.mark.parametrize("value", [[1, 2], 3.0, "text"])
+def test_what_is_no_array(value):
+    with pytest.raises(DTypeError, match=f"expected a NumPy or CuPy array, got {type(value).__name__}: convert it"):
+        get_array_module(np.zeros(2), value)
+
+
+@pytest.mark.parametrize("device", ["cpu", "cpu:0", "cpu:3"])
+def test_to_the_cpu(cupy, device):
+    x = np.arange(3.0)
+    assert to_device(x, device) is x
+    assert to_numpy(x) is x
+    assert to_device(cupy.asarray(x), device) is x
+    assert to_numpy(cupy.asarray(x)) is x
+
+
+@pytest.mark.parametrize(("device", "number"), [("cuda", 0), ("cuda:0", 0), ("cuda:1", 1), ("cuda:12", 12)])
+def test_to_a_gpu(cupy, device, number):
+    moved = to_device(np.arange(3.0), device)
+    assert backend.device_of(moved) == f"cuda:{number}"
+    assert cupy.current == 0
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:", "cuda:x", "cuda:-1", "cpu:1.5", "", "cpu 0"])
+def test_a_device_that_does_not_exist(device):
+    with pytest.raises(UsageError, match=f"no device is called '{device}': expected 'cpu', 'cpu:0', 'cuda:0'"):
+        to_device(np.zeros(2), device)
+
+
+def test_a_gpu_without_cupy(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    with pytest.raises(UsageError, match="a 'cuda' device needs CuPy: install cupy-cuda12x"):
+        to_device(np.zeros(2), "cuda:0")
+
+
+def test_cupy_without_a_gpu(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", FakeCuPy(available=False))
+    with pytest.raises(UsageError, match="CuPy finds no GPU here: use the device 'cpu'"):
+        to_device(np.zeros(2), "cuda:0")
+
+
+# ---------------------------------------------------------------- definitions and twins
+
+
+@kernel
+def im2col(*_):
+    """A definition of the name of one that has a twin: what it returns tells that it was called itself."""
+    return "the definition"
+
+
+@pytest.fixture
+def called(monkeypatch):
+    """Who answers a call of `im2col` with these arrays."""
+    monkeypatch.setattr(backend, "cpu_kernels", lambda: types.SimpleNamespace(im2col=lambda *_: "the twin"))
+    return lambda *arrays: im2col(*arrays, None)
+
+
+def test_who_is_called(called):
+    x = np.zeros((1, 1, 2, 2), "float32")
+    for choice, expected in (("auto", "the twin"), ("numba", "the twin"), ("reference", "the definition")):
+        with use_kernels(choice):
+            assert called(x) == expected
+
+
+@pytest.mark.parametrize("dtype", ["float16", "longdouble", "complex64", "int64", ">f4"])
+def test_twins_get_only_what_they_are_compiled_for(called, dtype):
+    x = np.zeros(2, dtype)
+    for choice in ("auto", "numba"):
+        with use_kernels(choice):
+            assert called(x) == "the definition"
+
+
+def test_arrays_of_a_gpu_have_no_compiled_twin(called, cupy):
+    assert called(cupy.asarray(np.zeros(2, "float32"))) == "the definition"
+
+
+def test_a_definition_without_a_twin(monkeypatch):
+    @kernel
+    def lonely(x):
+        return x + 1
+
+    assert lonely(np.zeros(())) == 1
+    assert lonely.__wrapped__(1) == 2
+    monkeypatch.setattr(backend, "cpu_kernels", lambda: None)
+    assert im2col(np.zeros(2), None) == "the definition"
+
+
+def test_the_innermost_choice_counts_and_ends_with_its_block(monkeypatch):
+    monkeypatch.delenv("TINYALEX_KERNELS", raising=False)
+    assert kernels_in_use() == "auto"
+    with use_kernels("reference"):
+        with use_kernels("numba"):
+            assert kernels_in_use() == "numba"
+        assert kernels_in_use() == "reference"
+    with contextlib.suppress(KeyError), use_kernels("reference"):
+        raise KeyError
+    assert kernels_in_use() == "auto"
+
+
+def test_a_choice_holds_in_its_own_thread_only():
+    seen = []
+    with use_kernels("reference"):
+        thread = threading.Thread(target=lambda: seen.append(kernels_in_use()))
+        thread.start()
+        thread.join()
+        assert kernels_in_use() == "reference"
+    assert seen == ["auto"]
+
+
+def test_the_environment_chooses_where_nobody_else_does(monkeypatch):
+    monkeypatch.setenv("TINYALEX_KERNELS", "reference")
+    assert kernels_in_use() == "reference"
+    with use_kernels("auto"):
+        assert kernels_in_use() == "auto"
+    monkeypatch.setenv("TINYALEX_KERNELS", "fast")
+    with pytest.raises(UsageError, match="kernels='fast': expected one of auto, numba, reference"):
+        kernels_in_use()
+
+
+def test_a_choice_that_does_not_exist():
+    with (
+        pytest.raises(UsageError, match="kernels='numbas': expected one of auto, numba, reference"),
+        use_kernels("numbas"),
+    ):
+        raise AssertionError("the block ran")
+
+
+def test_numba_where_there_is_none(monkeypatch):
+    monkeypatch.setattr(backend, "cpu_kernels", lambda: None)
+    with pytest.raises(UsageError, match="kernels='numba' needs Numba: pip install numba"), use_kernels("numba"):
+        raise AssertionError("the block ran")
+
+
+TRAIN_ONE_STEP = """
+import numpy, tinyalex
+net = tinyalex.AlexNet("mini", num_classes=3, input_size=16, kernels={kernels!r})
+x = numpy.random.default_rng(0).standard_normal((2, 3, 16, 16), dtype="float32")
+net.loss(x, numpy.array([0, 2]), train=True)
+net.backward(net.criterion.backward())
+tinyalex.SGD(net).step()
+print(sorted(name for name in ("numba", "threadpoolctl") if sys.modules.get(name)))
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "kernels", "imported"),
+    [
+        ("import sys", "reference", "[]"),
+        ("import os, sys; os.environ['TINYALEX_KERNELS'] = 'reference'", "auto", "[]"),
+        ("import sys; sys.modules['numba'] = None", "auto", "[]"),
+        ("import sys", "auto", "['numba', 'threadpoolctl']"),
+    ],
+    ids=["reference", "reference by environment", "auto without Numba", "auto"],
+)
+def test_whether_numba_is_imported(before, kernels, imported):
+    """The reference runs on NumPy alone, and "auto" does where Numba cannot be imported."""
+    script = before + TRAIN_ONE_STEP.format(kernels=kernels)
+    run = subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, timeout=120)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.strip() == imported

@@ -1,0 +1,81 @@
+"""Files that are the old one or the new one, whole."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from tinyalex.files import remove_leftovers, replacing, write_text
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_the_old_file_stays_until_the_new_one_is_whole(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    with replacing(path) as file:
+        file.write(b"new")
+        file.flush()
+        assert path.read_bytes() == b"old"
+    assert path.read_bytes() == b"new"
+    assert names(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize("before", [b"old", None])
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, SystemExit])
+def test_what_fails_midway_leaves_no_trace(tmp_path, before, error):
+    path = tmp_path / "file"
+    if before:
+        path.write_bytes(before)
+
+    def fail():
+        with replacing(path) as file:
+            file.write(b"half of the")
+            raise error
+
+    with pytest.raises(error):
+        fail()
+    assert names(tmp_path) == (["file"] if before else [])
+    assert not before or path.read_bytes() == before
+
+
+def test_folders_are_made(tmp_path):
+    write_text(tmp_path / "a" / "b" / "file", "Übermaß\n")
+    assert (tmp_path / "a" / "b" / "file").read_bytes() == b"\xc3\x9cberma\xc3\x9f\n"
+
+
+def test_the_bytes_are_on_the_disk_before_the_name_is(tmp_path, monkeypatch):
+    """Else a machine that loses its power could be left with a renamed, empty file."""
+    done = []
+    monkeypatch.setattr(os, "fsync", lambda number: done.append(os.fstat(number).st_size))
+    with replacing(tmp_path / "file") as file:
+        file.write(b"12345")
+        assert done == []
+    assert done == [5]
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from tinyalex.files import replacing
+with replacing(Path(sys.argv[1])) as file:
+    file.write(b"half of the")
+    file.flush()
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
+def test_a_killed_process_leaves_the_old_file_and_what_can_be_cleared_away(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    (tmp_path / ".hidden").write_bytes(b"mine")
+    assert subprocess.run([sys.executable, "-c", KILLED, path], timeout=60).returncode == -signal.SIGKILL
+    assert path.read_bytes() == b"old"
+    assert len(names(tmp_path)) == 3
+    remove_leftovers(tmp_path)
+    assert names(tmp_path) == [".hidden", "file"]

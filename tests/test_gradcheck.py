@@ -1,0 +1,339 @@
+"""The gradient checks: they pass what is right, and find each of a set of layers with a planted mistake."""
+
+import copy
+import re
+
+import numpy as np
+import pytest
+from planted import MISTAKES, HalfNorm, MeanBias, Widens, WidensBack, WritesIntoDy, WritesIntoX
+
+from tinyalex import (
+    AlexNet,
+    Conv2D,
+    Dropout,
+    Linear,
+    MaxPool2D,
+    ReLU,
+    check_function,
+    check_layer,
+    check_net,
+)
+from tinyalex.errors import DTypeError, TinyAlexError
+from tinyalex.gradcheck import Checked, GradientError, table
+from tinyalex.layers import Layer
+from tinyalex.layers.loss import softmax
+
+
+def away_from_zero(shape):
+    """Random numbers of size 0.5 to 2, so that no ReLU bends near them."""
+    rng = np.random.default_rng(3)
+    return rng.choice([-1, 1], shape) * rng.uniform(0.5, 2, shape)
+
+
+@pytest.mark.parametrize("mistake", list(MISTAKES))
+def test_mistakes_are_found(mistake):
+    layer, shape, array = MISTAKES[mistake]
+    with pytest.raises(GradientError) as found:
+        check_layer(layer, away_from_zero(shape))
+    assert found.value.name == array
+
+
+@pytest.mark.parametrize("mistake", [name for name in MISTAKES if name != "backward of zeros"])
+def test_without_the_mistake_they_pass(mistake):
+    """So what is found is the mistake: the class that each of them breaks is right."""
+    layer, shape, _ = MISTAKES[mistake]
+    layer = copy.deepcopy(layer)
+    layer.__class__ = type(layer).__base__
+    check_layer(layer, away_from_zero(shape))
+
+
+@pytest.mark.parametrize(
+    ("layer", "error", "message"),
+    [
+        (WritesIntoX(), TinyAlexError, "WritesIntoX writes into x: work on a copy"),
+        (WritesIntoDy(), TinyAlexError, "WritesIntoDy writes into dy: work on a copy"),
+        (Widens(), DTypeError, "Widens makes y float64 of float32: keep to the dtype of x"),
+        (WidensBack(4, 2), DTypeError, r"WidensBack makes grads\['b'\] float64 of float32"),
+    ],
+)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_what_a_layer_may_not_do(layer, error, message, dtype):
+    """The gradients are right, and yet."""
+    with pytest.raises(error, match=message):
+        check_layer(layer, away_from_zero((3, 4)).astype(dtype))
+
+
+# ---------------------------------------------------------------- what an error says
+
+
+class Scale(Layer):
+    """y = x * w, with a gradient that is wrong by `factors`; it also keeps w under a name of its own."""
+
+    def __init__(self, w, factors):
+        super().__init__()
+        self.weights = np.asarray(w, "float32")
+        self.params = {"w": self.weights}
+        self.factors = np.asarray(factors)
+
+    def forward(self, x, **_):
+        self._cache = x
+        return x * self.weights
+
+    def backward(self, dy):
+        self.grads = {"w": ((self._cache * dy).sum(axis=0) * self.factors).astype(dy.dtype)}
+        return dy * self.weights
+
+
+def test_an_error_names_the_index_and_both_numbers():
+    """Only entry [1, 2] of w is wrong, by a factor of 3."""
+    factors = np.ones((2, 4))
+    check_layer(Scale(np.ones((2, 4)), factors), away_from_zero((5, 2, 4)))
+    factors[1, 2] = 3
+    with pytest.raises(GradientError) as found:
+        check_layer(Scale(np.ones((2, 4)), factors), away_from_zero((5, 2, 4)))
+    error = found.value
+    assert (error.name, error.index) == ("w", (1, 2))
+    assert error.analytic == pytest.approx(3 * error.numerical, rel=1e-6)
+    assert str(error) == f"gradient of w[1, 2]: analytic {error.analytic:.9g}, numerical {error.numerical:.9g}"
+    assert isinstance(error, AssertionError)
+
+
+@pytest.mark.parametrize(("off", "tolerance", "passes"), [(1e-4, 1e-6, False), (1e-4, 1e-3, True), (1e-8, 1e-6, True)])
+def test_tolerance_is_relative(off, tolerance, passes):
+    """However large or small the numbers are."""
+    for size in (1e-3, 1e4):
+        layer = Scale(np.ones(4), np.full(4, 1 + off))
+        if passes:
+            assert max(one.error for one in check_layer(layer, size * away_from_zero((3, 4)), tolerance=tolerance)) > 0
+        else:
+            with pytest.raises(GradientError):
+                check_layer(layer, size * away_from_zero((3, 4)), tolerance=tolerance)
+
+
+def test_missing_and_misshapen_gradients():
+    class NoBias(Linear):
+        def backward(self, dy):
+            dx = super().backward(dy)
+            del self.grads["b"]
+            return dx
+
+    class WideBias(Linear):
+        def backward(self, dy):
+            dx = super().backward(dy)
+            self.grads["b"] = self.grads["b"][None]
+            return dx
+
+    class Nothing(ReLU):
+        def backward(self, _):
+            self._take_cache()
+
+    for wrong, message in (
+        (NoBias(3, 2), "the gradient of b is missing: expected one of shape (2,)"),
+        (WideBias(3, 2), "the gradient of b is of shape (1, 2): expected one of shape (2,)"),
+        (Nothing(), "the gradient of x is of shape (): expected one of shape (4, 3)"),
+    ):
+        with pytest.raises(TinyAlexError, match=re.escape(message)):
+            check_layer(wrong, away_from_zero((4, 3)))
+
+
+# ---------------------------------------------------------------- what is compared
+
+
+def test_small_arrays_are_compared_whole_and_large_ones_in_places():
+    found = check_layer(Linear(40, 5), away_from_zero((2, 40)), entries=90)
+    assert [(one.name, one.entries, one.kinks) for one in found] == [("x", 80, 0), ("w", 90, 0), ("b", 5, 0)]
+    assert all(one.error < 1e-6 for one in found)
+
+
+def test_places_are_drawn_from_rng():
+    """The same seed finds the same; one wrong entry of 200 is found by some seeds, or by looking everywhere."""
+    factors = np.ones(200)
+    factors[123] = 2
+    layer, x = Scale(np.ones(200), factors), away_from_zero((1, 200))
+
+    def finds(seed):
+        try:
+            return check_layer(layer, x, rng=seed, entries=50)
+        except GradientError as error:
+            return error.index
+
+    seen = [finds(seed) for seed in range(8)]
+    assert seen == [finds(seed) for seed in range(8)]
+    assert (123,) in seen
+    assert any(isinstance(one, list) for one in seen)
+    with pytest.raises(GradientError, match=r"w\[123\]"):
+        check_layer(layer, x, entries=200, rng=np.random.default_rng(0))
+
+
+def test_kinks_are_counted_not_errors():
+    """A ReLU at 0, a tie in max-pooling: the slopes of the two sides differ, and the gradient lies between."""
+    x = away_from_zero((3, 4))
+    x[1, 1] = x[2, 0] = 0
+    x[0, 0], x[0, 1] = 4e-6, -3e-7  # near enough to bend within the first steps, not within the last
+    assert check_layer(ReLU(), x) == [Checked("x", 10, 2, pytest.approx(0, abs=1e-8))]
+    tied = np.arange(16.0).reshape(1, 1, 4, 4)
+    tied[0, 0, 3, 2] = 15
+    (found,) = check_layer(MaxPool2D(2), tied)
+    assert (found.entries, found.kinks) == (14, 2)
+
+
+def test_a_mistake_at_a_kink_is_one_all_the_same():
+    """At 0 the slopes of a ReLU are 0 and 1: a gradient of 2 is neither, nor between."""
+
+    class Twice(ReLU):
+        def forward(self, x, *, train=False):
+            y = super().forward(x, train=train)
+            self._cache = x
+            return y
+
+        def backward(self, dy):
+            x = self._take_cache()
+            return dy * ((x > 0) + 2 * (x == 0)).astype(dy.dtype)
+
+    x = away_from_zero((3, 4))
+    check_layer(Twice(), x)
+    x[1, 2] = 0
+    with pytest.raises(GradientError, match=r"x\[1, 2\]"):
+        check_layer(Twice(), x)
+
+
+def test_an_input_of_kinks_only_shows_nothing():
+    with pytest.raises(TinyAlexError, match="every entry of x that was compared lies at a kink: check with another"):
+        check_layer(ReLU(), np.zeros((2, 3)))
+
+
+def test_a_function_that_does_not_depend_on_its_input():
+    """Gradients of zero, compared with zero."""
+
+    class Constant(Layer):
+        def forward(self, x, **_):
+            return np.ones_like(x)
+
+        def backward(self, dy):
+            return np.zeros_like(dy)
+
+    assert check_layer(Constant(), away_from_zero((2, 3))) == [Checked("x", 6, 0, 0.0)]
+
+
+# ---------------------------------------------------------------- chance, and what is left untouched
+
+
+class GlobalDropout(Layer):
+    """Draws from NumPy's global generator, as layers in coursework do."""
+
+    def forward(self, x, **_):
+        self._cache = (np.random.rand(*x.shape) < 0.5).astype(x.dtype)  # noqa: NPY002
+        return x * self._cache
+
+    def backward(self, dy):
+        return dy * self._cache
+
+
+def test_chance_is_held_still():
+    before = np.random.get_state()[1].copy()  # noqa: NPY002
+    layer = Dropout(rng=np.random.default_rng(4))
+    state = layer.rng.bit_generator.state
+    for one in (layer, Dropout(0.2, scale_at="train"), GlobalDropout()):
+        assert check_layer(one, away_from_zero((4, 5)))[0].entries == 20
+    np.testing.assert_array_equal(np.random.get_state()[1], before)  # noqa: NPY002
+    assert layer.rng.bit_generator.state == state
+
+
+def test_the_layer_and_its_input_stay_as_they_are():
+    layer, x = Conv2D(2, 3, 2, init_std=1), away_from_zero((2, 2, 3, 4)).astype("float32")
+    arrays, values = dict(layer.params), {key: array.copy() for key, array in layer.params.items()}
+    kept = x.copy()
+    check_layer(layer, x)
+    for key, array in arrays.items():
+        assert layer.params[key] is array
+        np.testing.assert_array_equal(array, values[key])
+        assert not layer.grads[key].any()
+    np.testing.assert_array_equal(x, kept)
+    with pytest.raises(RuntimeError, match="call forward"):
+        layer.backward(x)
+
+
+def test_parameters_under_another_name():
+    """The check moves the parameter, not a copy that the layer no longer reads; params may be made anew each time."""
+
+    class Offset(Layer):
+        def __init__(self):
+            self.offset, self.grads = np.zeros(3, "float32"), {}
+
+        @property
+        def params(self):
+            return {"offset": self.offset}
+
+        def forward(self, x, **_):
+            self._cache = x + self.offset
+            return self._cache**2
+
+        def backward(self, dy):
+            dx = 2 * dy * self._cache
+            self.grads = {"offset": dx.sum(axis=0)}
+            return dx
+
+    found = check_layer(Offset(), away_from_zero((4, 3)))
+    assert [(one.name, one.entries) for one in found] == [("x", 12), ("offset", 3)]
+    check_layer(Scale(np.ones(4), np.ones(4)), away_from_zero((3, 4)))
+
+
+# ---------------------------------------------------------------- functions and nets
+
+
+def test_check_function():
+    """Of one array, or of several; of a single number too."""
+
+    def product(a, b):
+        return a @ b
+
+    a, b = away_from_zero((2, 3)), away_from_zero((3, 4))
+    found = check_function(product, lambda dy, a, b: (dy @ b.T, a.T @ dy), a, b)
+    assert [(one.name, one.entries) for one in found] == [("0", 6), ("1", 12)]
+    check_function(np.sin, lambda dy, x: dy * np.cos(x), a)
+    check_function(np.sin, lambda dy, x: (dy * np.cos(x),), a.astype("float32"))
+    check_function(lambda x: (x**2).sum(), lambda dy, x: dy * 2 * x, a)
+
+
+def test_check_function_finds_mistakes():
+    a, b = away_from_zero((3, 3)), away_from_zero((3, 3))
+    with pytest.raises(GradientError) as found:
+        check_function(lambda a, b: a @ b, lambda dy, a, b: (dy @ b.T, dy @ a), a, b)
+    assert found.value.name == "1"
+    with pytest.raises(GradientError, match=r"gradient of 0\["):
+        check_function(lambda x: softmax(x), lambda _, x: np.zeros_like(x), a)
+    with pytest.raises(TinyAlexError, match=r"the gradient of 1 is missing: expected one of shape \(3, 3\)"):
+        check_function(lambda a, b: a @ b, lambda dy, _, b: (dy @ b.T,), a, b)
+    with pytest.raises(TinyAlexError, match=r"the gradient of 0 is of shape \(3,\)"):
+        check_function(np.sin, lambda dy, x: (dy * np.cos(x))[0], a)
+
+
+@pytest.fixture
+def net():
+    """mini in float32, as a user would hand it over; its gradients are zeros before the check and after it."""
+    return AlexNet("mini", num_classes=3, input_size=16)
+
+
+def test_check_net_finds_a_mistake_deep_inside(net):
+    x, labels = np.random.default_rng(1).standard_normal((2, 3, 16, 16)), np.array([0, 2])
+    state = net.masks.bit_generator.state
+    net.layers["conv4"].__class__ = MeanBias
+    with pytest.raises(GradientError, match=r"gradient of conv4.b\["):
+        check_net(net, x, labels, entries=2)
+    net.layers["conv4"].__class__ = Conv2D
+    net.layers["norm2"].__class__ = HalfNorm
+    with pytest.raises(GradientError):
+        check_net(net, x, labels, entries=2)
+    assert net.masks.bit_generator.state == state
+    assert {array.dtype.name for array in net.params.values()} == {"float32"}
+    assert not any(grad.any() for grad in net.grads.values())
+
+
+def test_table():
+    lines = table("Conv2D", [Checked("x", 96, 4, 2.5e-10), Checked("w", 100, 0, 0.0)]).splitlines()
+    assert [" ".join(line.split()) for line in lines] == [
+        "Conv2D entries kinks largest relative error",
+        "x 96 4 2.5e-10",
+        "w 100 0 0.0e+00",
+    ]
+    assert len({len(line) for line in lines}) == 1

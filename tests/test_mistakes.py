@@ -1,0 +1,160 @@
+"""Every mistake gets one line on stderr, exit code 2 and no traceback, and costs nothing that was there."""
+
+import os
+import pickle
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+from runs import TINY, refused, write_folder
+
+import tinyalex
+from tinyalex import cli, report, spec
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with `images` of four classes, `other` of three, and the run of `tiny` on each: `run`, `other-run`."""
+    place = tmp_path_factory.mktemp("place")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(spec.VARIANTS, "tiny", TINY)
+        patch.setattr(report, "draw_pictures", lambda *_: [])
+        patch.chdir(place)
+        for data, run, classes in (("images", "run", 4), ("other", "other-run", 3)):
+            write_folder(place / data, classes=classes)
+            words = f"train --variant tiny --data {data} --out {run} --epochs 1"
+            assert cli.main(words.split()) == 0
+    return place
+
+
+@pytest.fixture
+def here(place, tmp_path, monkeypatch):
+    """A copy of that folder as the working folder, and `tiny` among the variants."""
+    shutil.copytree(place, tmp_path / "here")
+    monkeypatch.setitem(spec.VARIANTS, "tiny", TINY)
+    monkeypatch.setattr(report, "draw_pictures", lambda *_: [])
+    monkeypatch.chdir(tmp_path / "here")
+    return tmp_path / "here"
+
+
+def contents(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+TRAIN = "train --variant tiny --data images --epochs 2"
+
+
+def prepared(here):
+    """Put what is wrong in the folder."""
+    (here / "file").write_text("not a folder")
+    (here / "empty").mkdir()
+    (here / "letter.jpg").write_text("Dear all")
+    Image.new("RGB", (2, 9)).save(here / "narrow.png")
+    for name in ("empty-class", "no-image", "too-small"):
+        shutil.copytree(here / "images", here / name)
+    shutil.rmtree(here / "empty-class" / "train" / "class2")
+    (here / "empty-class" / "train" / "class2").mkdir()
+    (here / "no-image" / "train" / "class1" / "5.jpg").write_text("Dear all")
+    Image.new("RGB", (2, 9)).save(here / "too-small" / "val" / "class1" / "1.png")
+    tinyalex.save(tinyalex.AlexNet(TINY, num_classes=4), here / "net.npz")
+    whole = (here / "run" / "checkpoint.npz").read_bytes()
+    (here / "cut.npz").write_bytes(whole[: len(whole) // 2])
+    (here / "pickle.npz").write_bytes(pickle.dumps([1, 2, 3]))
+    (here / "cifar").mkdir()
+    labels = {"data_batch_1": [0, 1, 2, 1], "test_batch": [0, 1, 10, 1]}  # there are classes 0 ... 9
+    for name, of_file in labels.items():
+        batch = pickle.dumps({b"data": np.zeros((4, 3072), np.uint8), b"labels": of_file}, protocol=3)
+        (here / "cifar" / name).write_bytes(batch.replace(b"numpy._core.", b"numpy.core."))  # as the real files have it
+    names = {b"label_names": [f"class{i}".encode() for i in range(10)]}
+    (here / "cifar" / "batches.meta").write_bytes(pickle.dumps(names, protocol=3))
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        (f"{TRAIN} --data empty", ["empty has no class folders"]),
+        (f"{TRAIN} --data file", ["no data 'file'"]),
+        (f"{TRAIN} --data empty-class", ["empty-class/train/class2 has no images"]),
+        (f"{TRAIN} --data no-image", ["no-image/train/class1/5.jpg is not an image"]),
+        (f"{TRAIN} --variant mini --data cifar:cifar", ["no data 'cifar:cifar'"]),
+        (f"{TRAIN} --variant mini --data cifar10:cifar", ["label 10 is outside 0 ... 9"]),
+        (f"{TRAIN} --limit 37", ["limit is 37: expected 1 ... 36"]),
+        (f"{TRAIN} --lr -1", ["lr=-1.0", "expected 0 or more"]),
+        (f"{TRAIN} --dropout 1", ["p=1.0", "below 1"]),
+        (f"{TRAIN} --cross-columns 7", ["tiny has the convolutions [1, 2, 3]"]),
+        (f"{TRAIN} --variant paper --input-size 9", ["paper, conv1: an image of 9 x 9 is smaller than the window"]),
+        (f"{TRAIN} --out file", ["file: File exists"]),
+        (f"{TRAIN} --out file/run", ["file/run: Not a directory"]),
+        (f"{TRAIN} --out run", ["run already holds a run: go on with it by --resume, or choose another --out"]),
+        ("train --resume empty", ["empty holds no checkpoint.npz"]),
+        ("train --resume run --epochs 2 --lr 0.01", ["run was started with lr = 0.05, not 0.01"]),
+        ("train --resume run --epochs 2 --variant mini", ["run was started with variant = tiny, not mini"]),
+        ("train --resume run --epochs 2 --data other", ["run was started with data = images, not other"]),
+        ("train --out run --resume --epochs 2 --seed 3", ["run was started with seed = 0, not 3"]),
+        ("eval empty", ["no checkpoint empty/checkpoint.npz"]),
+        ("eval cut.npz", ["cut.npz is cut short"]),
+        ("eval pickle.npz", ["pickle.npz is cut short, or no checkpoint of tinyalex"]),
+        ("eval net.npz", ["holds a net only"]),
+        ("eval run --data other", ["run knows the classes class0, class1, class2, ... (4), other has class0"]),
+        ("eval run other-run", ["other-run knows the classes class0, class1, class2, images has"]),
+        ("eval run --data empty", ["empty has no class folders"]),
+        ("eval run --data too-small", ["too-small/val/class1/1.png is 2 x 9 pixels; expected at least 3 x 3"]),
+        ("eval run --batch 0", ["batch_size is 0; expected 1 or more"]),
+        ("eval run --out file", ["file: File exists"]),
+        ("predict letter.jpg --checkpoint run", ["letter.jpg is not an image"]),
+        ("predict nothing.jpg --checkpoint run", ["there is no image nothing.jpg"]),
+        ("predict narrow.png --checkpoint run", ["narrow.png is 2 x 9 pixels; expected at least 3 x 3"]),
+        ("predict images/val/class0/0.png --checkpoint net.npz", ["holds a net only"]),
+        ("predict images/val/class0/0.png --checkpoint cut.npz", ["cut.npz is cut short"]),
+        (
+            "predict images/val/class0/0.png --checkpoint run --out file",
+            ["cannot write the picture file/predictions.png (File exists)"],
+        ),
+        ("prepare shapes --out images", ["images already holds something"]),
+        ("prepare shapes --out file", ["file already holds something"]),
+    ],
+)
+def test_mistakes_cost_nothing(capsys, here, words, parts):
+    prepared(here)
+    before = contents(here)
+    line = refused(capsys, *words.split())
+    assert all(part in line for part in parts), line
+    assert contents(here) == before
+
+
+def test_divergence_keeps_the_checkpoint(capsys, here):
+    """Of a run that goes on to ten epochs at a rate that is too high from there on."""
+    diverging = f"{TRAIN} --epochs 9 --lr 1e20 --out wild"
+    line = refused(capsys, *diverging.split())
+    assert "the loss became nan in epoch 1, step 2: wild/checkpoint.npz stays; use a lower learning rate (--lr)" in line
+    params = tinyalex.load(here / "wild" / "checkpoint.npz").params
+    assert all(np.isfinite(w).all() for w in params.values())
+    assert sorted(path.name for path in (here / "wild").iterdir()) == ["checkpoint.npz", "history.jsonl"]
+
+
+# ---------------------------------------------------------------- as a process of its own
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        ("train --data nowhere", 2),
+        ("train --data images --input-size 16 --batch 12 --lr 1e20", 2),
+        ("predict images/val/class0/0.png --checkpoint run", 0),
+    ],
+)
+@pytest.mark.usefixtures("here")
+def test_as_a_process(words, code):
+    """No warning and no traceback: where the loss leaves the numbers, or a terminal knows no blocks to draw bars of."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tinyalex", *words.split()],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+    )
+    assert done.returncode == code
+    assert len(done.stderr.splitlines()) == (1 if code else 0), done.stderr

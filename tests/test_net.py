@@ -1,0 +1,285 @@
+"""The whole net: what it is built from, what goes forward and back, and the names that outside code relies on."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+from cases import assert_close, small_net
+
+from tinyalex import SGD, AlexNet, LocalResponseNorm, MaxPool2D, SoftmaxCrossEntropy
+from tinyalex.backend import use_kernels
+from tinyalex.errors import DTypeError, LabelError, ShapeError, UsageError
+from tinyalex.layers import Dropout, SpatialResponseNorm, Tanh
+from tinyalex.spec import VARIANTS, Activation, Conv, Full, variant
+
+
+def narrow(name):
+    """The variant with a sixteenth of its kernels and 32 hidden units, for images of 99 x 99."""
+    spec, layers = variant(name), {}
+    for key, layer in spec.layers.items():
+        if isinstance(layer, Conv):
+            layer = dataclasses.replace(layer, kernels=layer.kernels // 16)
+        elif isinstance(layer, Full) and layer.units:
+            layer = dataclasses.replace(layer, units=32)
+        layers[key] = layer
+    return dataclasses.replace(spec, layers=layers, input_size=32 if name == "mini" else 99)
+
+
+# ---------------------------------------------------------------- building
+
+
+@pytest.mark.usefixtures("kernels")
+@pytest.mark.parametrize("name", list(VARIANTS))
+def test_every_variant_learns_a_batch(name):
+    """Forward, backward and a step run through every layer, and the loss of the same batch falls."""
+    net = AlexNet(narrow(name), num_classes=3, dropout=0.0)
+    size = net.input_size
+    x = np.random.default_rng(0).uniform(-100, 100, (4, 3, size, size)).astype("float32") / net.spec.pixel_scale
+    labels = np.array([0, 1, 2, 1])
+    sgd = SGD(net, lr=0.001)
+    losses = []
+    for _ in range(3):
+        losses.append(net.loss(x, labels, train=True))
+        dx = net.backward(net.criterion.backward())
+        assert dx.shape == x.shape
+        assert {array.dtype.name for array in [dx, *net.grads.values()]} == {"float32"}
+        sgd.step()
+    assert losses[0] > losses[1] > losses[2]
+
+
+@pytest.mark.parametrize("name", ["paper", "cuda-convnet", "caffe", "torchvision", "mini"])
+def test_initial_parameters_are_those_of_the_spec(name):
+    """The weights of each layer have the std of the spec, its biases are all the bias."""
+    spec = variant(name)
+    layers = {
+        key: dataclasses.replace(layer, units=64) if isinstance(layer, Full) and layer.units else layer
+        for key, layer in spec.layers.items()
+    }
+    net = AlexNet(dataclasses.replace(spec, layers=layers), num_classes=100)
+    for key, layer in layers.items():
+        if isinstance(layer, Conv | Full):
+            w, b = net.params[f"{key}.w"], net.params[f"{key}.b"]
+            expected = layer.initial.std or math.sqrt(layer.initial.gain / math.prod(w.shape[1:]))
+            assert w.std() == pytest.approx(expected, rel=5 / math.sqrt(2 * w.size)), key  # 5 standard errors
+            assert abs(w.mean()) < 5 * expected / math.sqrt(w.size), key
+            np.testing.assert_array_equal(b, np.full_like(b, layer.initial.bias))
+
+
+def test_layers_are_made_as_the_spec_says():
+    net = AlexNet(narrow("cuda-convnet"), dropout=0.3)
+    assert net.layers["conv1"].window.ceil_mode
+    assert (net.layers["conv2"].groups, net.layers["conv3"].groups, net.layers["conv3"].window.pad) == (2, 1, (1, 1))
+    norm = net.layers["norm2"]
+    assert isinstance(norm, LocalResponseNorm)
+    assert (norm.size, norm.alpha, norm.beta, norm.k, norm.groups) == (5, 1e-4 / 5, 0.75, 2, 2)
+    assert isinstance(net.layers["spatial_norm2"], SpatialResponseNorm)
+    assert isinstance(net.layers["pool1"], MaxPool2D)
+    assert net.layers["pool1"].window.ceil_mode
+    assert isinstance(net.layers["dropout6"], Dropout)
+    assert (net.layers["dropout6"].p, net.layers["dropout6"].scale_at) == (0.3, "test")
+    assert AlexNet(narrow("caffe")).layers["dropout7"].scale_at == "train"
+    spec = narrow("paper")
+    spec = dataclasses.replace(spec, layers={**spec.layers, "relu1": Activation("tanh")})
+    assert isinstance(AlexNet(spec).layers["relu1"], Tanh)
+
+
+def test_the_same_seed_gives_the_same_net_and_masks():
+    """float64 starts from the numbers of float32; another seed gives other weights and masks."""
+    nets = {
+        key: small_net(seed=seed, dtype=dtype)[0]
+        for key, seed, dtype in (("a", 5, "float32"), ("b", 5, "float32"), ("c", 5, "float64"), ("d", 6, "float32"))
+    }
+    for name, array in nets["a"].params.items():
+        np.testing.assert_array_equal(array, nets["b"].params[name])
+        np.testing.assert_array_equal(array, nets["c"].params[name])
+        assert name.endswith(".b") or not np.array_equal(array, nets["d"].params[name])
+    logits = {key: net.forward(np.ones((4, 3, 16, 16), net.dtype), train=True) for key, net in nets.items()}
+    np.testing.assert_array_equal(logits["a"], logits["b"])
+    np.testing.assert_allclose(logits["a"], logits["c"], rtol=1e-4, atol=1e-5)
+    draws = {key: net.masks.random() for key, net in nets.items()}
+    assert draws["a"] == draws["b"] == draws["c"] != draws["d"]
+
+
+def test_masks_are_drawn_apart_from_the_weights():
+    """A net with more weights to draw gets the same masks."""
+    wide, narrower = AlexNet("mini", num_classes=9), AlexNet("mini", num_classes=3)
+    assert wide.masks.random() == narrower.masks.random()
+    assert wide.layers["dropout6"].rng is wide.layers["dropout7"].rng is wide.masks
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "message"),
+    [
+        ({"variant": "alex"}, UsageError, "no variant is called 'alex'"),
+        ({"dtype": "float16"}, UsageError, "dtype='float16': expected 'float32' or 'float64'"),
+        ({"kernels": "fast"}, UsageError, "kernels='fast': expected one of"),
+        ({"cross_columns": (7,)}, UsageError, r"cross_columns=\(7,\): mini has the convolutions"),
+        ({"num_classes": 0}, UsageError, "num_classes=0: expected 1 or more"),
+        ({"input_size": 0}, ShapeError, "mini, conv1: an image of 0 x 0"),
+        ({"dropout": 1.0}, UsageError, "Dropout: p=1.0"),
+    ],
+)
+def test_settings_that_make_no_sense(settings, error, message):
+    with pytest.raises(error, match=message):
+        AlexNet(**{"variant": "mini", **settings})
+
+
+# ---------------------------------------------------------------- forward and backward
+
+
+def test_logits_probabilities_and_loss():
+    """Outside training nothing is drawn; the loss is the mean of -log p of the label."""
+    net, x, labels = small_net()
+    logits = net.forward(x)
+    assert (logits.shape, logits.dtype) == ((2, 3), "float32")
+    p = net.predict(x)
+    np.testing.assert_allclose(p.sum(axis=1), 1, rtol=1e-6)
+    np.testing.assert_allclose(p, np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True), rtol=1e-5)
+    assert net.loss(x, labels) == pytest.approx(-(math.log(p[0, 2]) + math.log(p[1, 0])) / 2, rel=1e-5)
+    np.testing.assert_array_equal(net.forward(x), logits)
+    assert not np.array_equal(net.forward(x, train=True), logits)
+
+
+def test_upto_and_last_hidden():
+    """The output of any layer by name; the last hidden one feeds the logits."""
+    net, x, _ = small_net()
+    assert net.forward(x, upto="conv1").shape == (2, 32, 16, 16)
+    hidden = net.forward(x, upto=net.last_hidden)
+    assert net.last_hidden == "relu7"
+    expected = 0.5 * hidden @ net.params["fc8.w"].T + net.params["fc8.b"]
+    np.testing.assert_allclose(net.forward(x), expected, rtol=1e-4, atol=1e-5)
+    assert AlexNet(narrow("six-conv")).last_hidden == "relu8"
+    with pytest.raises(UsageError, match="no layer is called 'conv9': expected one of conv1, relu1"):
+        net.forward(x, upto="conv9")
+
+
+def test_backward_goes_through_the_criterion_or_any_gradient():
+    """backward(dlogits) is linear in dlogits, and without the images' gradient the others are the same."""
+    net, x, labels = small_net(dropout=0.0)
+    net.loss(x, labels, train=True)
+    dlogits = net.criterion.backward()
+    net.backward(dlogits)
+    once = {name: array.copy() for name, array in net.grads.items()}
+    net.forward(x, train=True)
+    assert net.backward(2 * dlogits, input_gradient=False) is None
+    for name, array in net.grads.items():
+        np.testing.assert_allclose(array, 2 * once[name], rtol=1e-4, atol=1e-6)
+
+
+def test_backward_needs_a_forward_in_training():
+    net, x, labels = small_net()
+    dlogits = np.ones((2, 3), "float32")
+    with pytest.raises(RuntimeError, match="call forward"):
+        net.backward(dlogits)
+    net.loss(x, labels)
+    with pytest.raises(RuntimeError, match="call forward"):
+        net.backward(dlogits)
+
+
+def test_errors_name_the_layer():
+    net, x, labels = small_net()
+    with pytest.raises(
+        ShapeError, match=r"^conv1: Conv2D: expected an input of shape \(N, C=3, H, W\), got \(2, 1, 16"
+    ):
+        net.forward(x[:, :1])
+    with pytest.raises(ShapeError, match=r"^fc6: Linear: expected an input of shape \(N, D=256\), got \(2, 1024\)"):
+        net.forward(np.zeros((2, 3, 32, 32), "float32"))
+    with pytest.raises(ShapeError, match=r"^pool2: an image of 2 x 2 is smaller than the window of 3 x 3"):
+        net.forward(np.zeros((2, 3, 5, 5), "float32"))
+    with pytest.raises(DTypeError, match=r"^conv1: Conv2D: the input is float64, the parameters float32"):
+        net.forward(x.astype("float64"))
+    with pytest.raises(LabelError, match=r"the labels are 1 \.\.\. 3: expected integers of 0 \.\.\. 2"):
+        net.loss(x, labels + 1)
+    with pytest.raises(DTypeError, match=r"^conv1: expected a NumPy or CuPy array, got list"):
+        net.forward(x.tolist())
+
+
+@pytest.mark.parametrize(("choice", "twins"), [("reference", False), ("numba", True), ("auto", True)])
+def test_kernels_are_chosen_for_each_net(monkeypatch, choice, twins):
+    """ "auto" follows what is in force around it."""
+    called = []
+    from tinyalex.kernels import cpu
+
+    for name in ("conv_forward", "conv_backward"):
+        twin = getattr(cpu, name)
+        monkeypatch.setattr(cpu, name, lambda *args, twin=twin, name=name: called.append(name) or twin(*args))
+    net, x, labels = small_net(kernels=choice)
+    net.loss(x, labels, train=True)
+    net.backward(net.criterion.backward())
+    assert set(called) == ({"conv_forward", "conv_backward"} if twins else set())
+    called.clear()
+    with use_kernels("reference"):
+        net.forward(x)
+    assert bool(called) == (choice == "numba")
+
+
+def test_both_kernels_give_the_same_net():
+    found = []
+    for choice in ("reference", "numba"):
+        net, x, labels = small_net(kernels=choice, dtype="float64")
+        loss = net.loss(x, labels, train=True)
+        found.append([np.array(loss), net.backward(net.criterion.backward()), *net.grads.values()])
+    for one, other in zip(*found, strict=True):
+        assert_close(one, other)
+
+
+# ---------------------------------------------------------------- parameters by name
+
+
+WEIGHTED = ["conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8"]
+
+
+def test_names_and_order():
+    net, _, _ = small_net()
+    names = [f"{layer}.{key}" for layer in WEIGHTED for key in "wb"]
+    assert list(net.params) == list(net.grads) == names
+    assert len(net.params) == 16
+    assert "conv1.w" in net.params
+    assert "relu1.w" not in net.params
+    assert dict(net.params).keys() == dict(net.params.items()).keys()
+    assert isinstance(net.criterion, SoftmaxCrossEntropy)
+    assert repr(net.params).startswith("{conv1.w: (32, 3, 5, 5), conv1.b: (32,), ")
+
+
+def test_reading_and_writing_by_name():
+    """params["conv1.w"] is the layer's own array; assigning to it writes into that array."""
+    net, x, _ = small_net()
+    array = net.params["conv1.w"]
+    assert array is net.layers["conv1"].params["w"]
+    before = net.forward(x)
+    net.params["conv1.w"] = 2 * array.copy()
+    assert net.params["conv1.w"] is array
+    assert not np.array_equal(net.forward(x), before)
+    net.params["conv1.w"] *= np.float32(0.5)
+    np.testing.assert_array_equal(net.forward(x), before)
+    for name in net.params:
+        net.params[name] = np.zeros(net.params[name].shape)
+        assert net.params[name].dtype == "float32"
+    np.testing.assert_array_equal(net.forward(x), np.zeros((2, 3)))
+
+
+def test_names_and_shapes_that_do_not_exist():
+    net, _, _ = small_net()
+    for name in ("conv9.w", "conv1.c", "conv1", "", "relu1.w"):
+        with pytest.raises(KeyError):
+            net.params[name]
+        with pytest.raises(KeyError):
+            net.params[name] = np.zeros(1)
+    with pytest.raises(ShapeError, match=r"conv1.b has the shape \(32,\), not \(1,\)"):
+        net.params["conv1.b"] = np.zeros(1)
+    with pytest.raises(UsageError, match=r"conv1\.b cannot be removed from the net"):
+        del net.params["conv1.b"]
+
+
+def test_gradients_are_those_of_the_last_backward():
+    net, x, labels = small_net()
+    grads = net.grads
+    assert all(not grad.any() for grad in grads.values())
+    net.loss(x, labels, train=True)
+    net.backward(net.criterion.backward())
+    for name, grad in grads.items():
+        assert grad.any()
+        assert grad.shape == net.params[name].shape
+        layer, key = name.split(".")
+        assert grad is net.layers[layer].grads[key]
