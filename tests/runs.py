@@ -1,5 +1,6 @@
 """A net, images and runs so small that training takes a moment."""
 
+import shlex
 from dataclasses import replace
 
 import numpy as np
@@ -100,19 +101,19 @@ def outcome(training):
     }
 
 
-def carried_out(capsys, *words):
-    """(exit code, stdout, stderr) of a command."""
+def carried_out(capsys, words):
+    """(exit code, stdout, stderr) of a command, given as one would type it."""
     capsys.readouterr()
     try:
-        code = cli.main([str(word) for word in words])
+        code = cli.main(shlex.split(words))
     except SystemExit as left:
         code = left.code
     return code, *capsys.readouterr()
 
 
-def refused(capsys, *words):
+def refused(capsys, words):
     """The line that refuses a command."""
-    code, _, err = carried_out(capsys, *words)
+    code, _, err = carried_out(capsys, words)
     assert code == 2
     assert len(err.splitlines()) == 1, err
     assert err.startswith("tinyalex")

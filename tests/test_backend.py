@@ -163,7 +163,8 @@ def test_the_innermost_choice_counts_and_ends_with_its_block(monkeypatch):
     assert kernels_in_use() == "auto"
 
 
-def test_a_choice_holds_in_its_own_thread_only():
+def test_a_choice_holds_in_its_own_thread_only(monkeypatch):
+    monkeypatch.delenv("TINYALEX_KERNELS", raising=False)
     seen = []
     with use_kernels("reference"):
         thread = threading.Thread(target=lambda: seen.append(kernels_in_use()))

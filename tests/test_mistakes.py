@@ -120,7 +120,7 @@ def prepared(here):
 def test_mistakes_cost_nothing(capsys, here, words, parts):
     prepared(here)
     before = contents(here)
-    line = refused(capsys, *words.split())
+    line = refused(capsys, words)
     assert all(part in line for part in parts), line
     assert contents(here) == before
 
@@ -128,7 +128,7 @@ def test_mistakes_cost_nothing(capsys, here, words, parts):
 def test_divergence_keeps_the_checkpoint(capsys, here):
     """Of a run that goes on to ten epochs at a rate that is too high from there on."""
     diverging = f"{TRAIN} --epochs 9 --lr 1e20 --out wild"
-    line = refused(capsys, *diverging.split())
+    line = refused(capsys, diverging)
     assert "the loss became nan in epoch 1, step 2: wild/checkpoint.npz stays; use a lower learning rate (--lr)" in line
     params = tinyalex.load(here / "wild" / "checkpoint.npz").params
     assert all(np.isfinite(w).all() for w in params.values())

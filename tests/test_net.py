@@ -10,6 +10,7 @@ from cases import assert_close, small_net
 from tinyalex import SGD, AlexNet, LocalResponseNorm, MaxPool2D, SoftmaxCrossEntropy
 from tinyalex.backend import use_kernels
 from tinyalex.errors import DTypeError, LabelError, ShapeError, UsageError
+from tinyalex.kernels import cpu
 from tinyalex.layers import Dropout, SpatialResponseNorm, Tanh
 from tinyalex.spec import VARIANTS, Activation, Conv, Full, variant
 
@@ -78,7 +79,8 @@ def test_layers_are_made_as_the_spec_says():
     assert net.layers["pool1"].window.ceil_mode
     assert isinstance(net.layers["dropout6"], Dropout)
     assert (net.layers["dropout6"].p, net.layers["dropout6"].scale_at) == (0.3, "test")
-    assert AlexNet(narrow("caffe")).layers["dropout7"].scale_at == "train"
+    caffe = AlexNet(narrow("caffe")).layers
+    assert (caffe["norm1"].k, caffe["norm1"].groups, caffe["dropout7"].scale_at) == (1, 1, "train")
     spec = narrow("paper")
     spec = dataclasses.replace(spec, layers={**spec.layers, "relu1": Activation("tanh")})
     assert isinstance(AlexNet(spec).layers["relu1"], Tanh)
@@ -199,15 +201,15 @@ def test_errors_name_the_layer():
 def test_kernels_are_chosen_for_each_net(monkeypatch, choice, twins):
     """ "auto" follows what is in force around it."""
     called = []
-    from tinyalex.kernels import cpu
-
-    for name in ("conv_forward", "conv_backward"):
+    names = {"conv_forward", "conv_backward", "sgd_update"}
+    for name in names:
         twin = getattr(cpu, name)
         monkeypatch.setattr(cpu, name, lambda *args, twin=twin, name=name: called.append(name) or twin(*args))
     net, x, labels = small_net(kernels=choice)
     net.loss(x, labels, train=True)
     net.backward(net.criterion.backward())
-    assert set(called) == ({"conv_forward", "conv_backward"} if twins else set())
+    SGD(net).step()
+    assert set(called) == (names if twins else set())
     called.clear()
     with use_kernels("reference"):
         net.forward(x)

@@ -1,15 +1,19 @@
 """SGD against the paper's rule, number by number, and the schedules against tables worked by hand."""
 
+import copy
 import dataclasses
 import math
 
 import numpy as np
 import pytest
+from cases import laid_out
 
 from tinyalex import SGD, AlexNet, Linear
-from tinyalex.errors import UsageError
+from tinyalex.errors import ShapeError, UsageError
 from tinyalex.optim import drop_epochs, plateau_rate, stepped_rate
 from tinyalex.spec import variant
+
+pytestmark = pytest.mark.usefixtures("kernels")
 
 
 def layer_with_gradients(rng, dtype="float64"):
@@ -53,6 +57,29 @@ def test_settings_at_zero(rng, settings):
     SGD(layer, **settings).step()
     for key, array in expected.items():
         np.testing.assert_allclose(layer.params[key], array, rtol=1e-15)
+
+
+@pytest.mark.parametrize("layout", ["reversed axes", "every second", "backwards"])
+def test_order_in_memory_does_not_matter(rng, layout):
+    layer, _ = layer_with_gradients(rng)
+    twin = copy.deepcopy(layer)
+    twin.params = {key: laid_out(array, layout) for key, array in layer.params.items()}
+    sgds = SGD(layer), SGD(twin)
+    for _ in range(2):
+        for sgd in sgds:
+            sgd.step()
+        twin.grads = {key: laid_out(array, layout) for key, array in layer.grads.items()}
+    for key, array in layer.params.items():
+        np.testing.assert_allclose(twin.params[key], array, rtol=1e-14)
+
+
+def test_a_gradient_of_another_shape_is_refused(rng):
+    """NumPy would stretch it in silence, a compiled loop would read past its end."""
+    layer, _ = layer_with_gradients(rng)
+    for wrong in (np.zeros((2, 1)), np.zeros(3), np.zeros((3, 2)), np.zeros(())):
+        layer.grads["w"] = wrong
+        with pytest.raises(ShapeError, match=r"the gradient of w has the shape \(.*\), w itself \(2, 3\)"):
+            SGD(layer).step()
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -111,7 +138,10 @@ def test_stepped_rate(epoch, rate):
     assert stepped_rate(0.5, epoch, []) == 0.5
 
 
-@pytest.mark.parametrize(("epochs", "shares", "drops"), [(90, (0.5,), [45]), (15, (0.7, 0.9), [10, 14]), (9, (), [])])
+@pytest.mark.parametrize(
+    ("epochs", "shares", "drops"),
+    [(90, (0.5,), [45]), (15, (0.7, 0.9), [10, 14]), (9, (), []), (1, (0.3, 0.9), [1, 1])],
+)
 def test_drop_epochs(epochs, shares, drops):
     assert drop_epochs(epochs, shares) == drops
 

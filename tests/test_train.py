@@ -9,9 +9,11 @@ from runs import TINY, images, outcome, settings, started
 
 import tinyalex
 from tinyalex import AlexNet, spec
+from tinyalex import train as train_module
 from tinyalex.checkpoint import Checkpoint, read
 from tinyalex.data import Augmenter, batches, pixel_statistics
 from tinyalex.errors import CheckpointError, DivergenceError, UsageError
+from tinyalex.evaluate import Scores
 from tinyalex.train import Progress, Training, saved_settings, settings_for
 
 
@@ -64,16 +66,19 @@ def test_a_run_is_the_loop_of_section_5(tmp_path):
     assert [json.loads(line) for line in lines] == training.history
 
 
-def test_augmentation_is_by_the_settings(tmp_path):
-    training = started(tmp_path, crops=False, reflections=False, colour="off")
-    found = training.augmenter
-    assert (found.crops, found.reflections, found.colour, found.crop, found.pixel_scale) == (
-        False,
-        False,
-        "off",
-        16,
-        64,
-    )
+@pytest.mark.parametrize("given", [{"crops": False}, {"reflections": False}, {"colour": "off"}], ids=str)
+def test_augmentation_is_by_the_settings(tmp_path, given):
+    found = vars(started(tmp_path, **given).augmenter)
+    expected = {"crops": True, "reflections": True, "colour": "paper", "crop": 16, "pixel_scale": 64.0, **given}
+    assert {name: found[name] for name in expected} == expected
+
+
+def test_the_net_is_by_the_settings(tmp_path):
+    net = started(tmp_path, cross_columns=(2,), dropout=0.25, seed=7).net
+    assert [net.params[name].shape for name in ("conv2.w", "conv3.w", "fc8.w")] == [(8, 8, 3, 3), (8, 4, 3, 3), (4, 16)]
+    assert (net.layers["dropout6"].p, net.layers["dropout7"].p) == (0.25, 0.25)
+    expected = np.random.default_rng(7).standard_normal(2, dtype="float32") * np.float32((2 / 27) ** 0.5)
+    np.testing.assert_allclose(net.params["conv1.w"].ravel()[:2], expected, rtol=1e-6)
 
 
 def test_a_limited_run_measures_and_trains_on_its_images_only(tmp_path):
@@ -99,6 +104,16 @@ def test_schedules(tmp_path, given, rates):
     training = started(tmp_path, epochs=6, lr=1e-12, limit=8, **given)
     training.run()
     assert [one["lr"] for one in training.history] == pytest.approx([1e-12 * rate for rate in rates], rel=1e-9)
+
+
+def test_plateaus_are_of_the_validation_error(tmp_path, monkeypatch):
+    """Patience 2: the fourth error is the second that is no new minimum, the eighth the second since the sixth."""
+    errors = iter([0.5, 0.4, 0.4, 0.45, 0.42, 0.39, 0.39, 0.6, 0.3])
+    monkeypatch.setattr(train_module, "scores", lambda *_: Scores(1.0, next(errors), 0.0))
+    training = started(tmp_path, epochs=9, schedule="plateau", patience=2, limit=8)
+    training.run()
+    rates = [1, 1, 1, 1, 0.1, 0.1, 0.1, 0.1, 0.01]
+    assert [one["lr"] for one in training.history] == pytest.approx([0.05 * rate for rate in rates], rel=1e-9)
 
 
 def test_validation_on_request_and_at_the_end(tmp_path):
@@ -130,6 +145,7 @@ def test_settings_come_from_the_recipe():
     assert (paper.drops, paper.input_size, paper.stored_size, paper.dropout) == ((24, 50, 78), 224, 256, 0.5)
     assert settings_for("paper", epochs=10).drops == (3, 6, 9)
     assert settings_for("paper", epochs=10, drops=(4,)).drops == (4,)
+    assert settings_for("paper", epochs=1).drops == (1, 1, 1)  # a short run begins at the full rate too
     mini = settings_for("mini", lr=0.5)
     assert (mini.lr, mini.input_size, mini.stored_size, mini.data) == (0.5, 32, 36, "shapes")
 

@@ -9,7 +9,7 @@ import functools
 import importlib
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from types import ModuleType
 from typing import Any, Literal, ParamSpec, TypeVar, cast, get_args
@@ -99,6 +99,11 @@ def use_kernels(choice: str) -> Iterator[None]:
         yield
     finally:
         _chosen.reset(token)
+
+
+def kernels_for(choice: str) -> AbstractContextManager[None]:
+    """The block in which a net of kernels=`choice` computes: `use_kernels(choice)`, or for "auto" as it is outside."""
+    return nullcontext() if choice == "auto" else use_kernels(choice)
 
 
 def _checked(choice: str) -> KernelChoice:

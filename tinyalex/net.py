@@ -4,12 +4,11 @@ Axes: N images, 3 colours, H, W height and width, K classes.
 """
 
 from collections.abc import Iterator, MutableMapping
-from contextlib import AbstractContextManager, nullcontext
 
 from numpy.random import Generator, default_rng
 
 from tinyalex import spec as nets
-from tinyalex.backend import Array, use_kernels
+from tinyalex.backend import Array, kernels_for
 from tinyalex.count import Row, count, summary
 from tinyalex.errors import ShapeError, TinyAlexError, UsageError
 from tinyalex.layers import (
@@ -61,7 +60,7 @@ class AlexNet:
         self.input_size = self.spec.input_size if input_size is None else input_size
         self.num_classes, self.dropout, self.dtype = num_classes, dropout, dtype
         self.cross_columns, self.kernels = tuple(cross_columns), kernels
-        with self._kernels():  # so that an unknown name is refused here
+        with kernels_for(self.kernels):  # so that an unknown name is refused here
             self.rows = count(self.spec, num_classes, self.input_size, self.cross_columns)
         self.masks = default_rng([seed, 1])
         weights = default_rng(seed)
@@ -123,7 +122,7 @@ class AlexNet:
         """The logits: x (N, 3, H, W) -> (N, K); or, with `upto`, the output of the layer of that name."""
         if upto is not None and upto not in self.layers:
             raise UsageError(f"no layer is called {upto!r}: expected one of {', '.join(self.layers)}")
-        with self._kernels():
+        with kernels_for(self.kernels):
             for name, layer in self.layers.items():
                 try:
                     x = layer.forward(x, train=train)
@@ -139,7 +138,7 @@ class AlexNet:
         With input_gradient=False the first layer leaves dx out, as training needs none of the images.
         """
         dy = dlogits
-        with self._kernels():
+        with kernels_for(self.kernels):
             for layer in reversed(self.layers.values()):
                 if isinstance(layer, Conv2D) and layer is self.layers["conv1"]:
                     dy = layer.backward(dy, input_gradient=input_gradient)
@@ -173,9 +172,6 @@ class AlexNet:
     def summary(self) -> str:
         """A table of the layers: kernel, output shape, parameters, multiply-adds, and their sums."""
         return summary(self.rows)
-
-    def _kernels(self) -> AbstractContextManager[None]:
-        return nullcontext() if self.kernels == "auto" else use_kernels(self.kernels)
 
 
 class NamedArrays(MutableMapping[str, Array]):

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from tinyalex.backend import Array, get_array_module, kernel
-from tinyalex.errors import UsageError
+from tinyalex.backend import Array, get_array_module, kernel, kernels_for
+from tinyalex.errors import ShapeError, UsageError
 
 
 class Trainable(Protocol):
@@ -48,15 +48,22 @@ class SGD:
         spec = getattr(net, "spec", None)
         self._bias_lr: float = spec.bias_lr if spec else 1.0
         self._bias_decay: bool = spec.bias_decay if spec else True
+        self._kernels: str = getattr(net, "kernels", "auto")
 
     def step(self) -> None:
-        """Update every parameter, in place, from the gradients of the last backward."""
+        """Update every parameter, in place, from the gradients of the last backward.
+
+        Raises ShapeError for a gradient of another shape than its parameter.
+        """
         grads = self.net.grads
         for name, w in self.net.params.items():
+            if grads[name].shape != w.shape:
+                raise ShapeError(f"the gradient of {name} has the shape {grads[name].shape}, {name} itself {w.shape}")
             is_bias = name.endswith("b")
             lr = self.lr * (self._bias_lr if is_bias else 1.0)
             decay = self.weight_decay if self._bias_decay or not is_bias else 0.0
-            sgd_update(w, self.velocity[name], grads[name], lr, self.momentum, decay)
+            with kernels_for(self._kernels):
+                sgd_update(w, self.velocity[name], grads[name], lr, self.momentum, decay)
 
 
 def stepped_rate(lr: float, epoch: int, drops: Sequence[int]) -> float:
@@ -79,5 +86,5 @@ def plateau_rate(lr: float, errors: Sequence[float], patience: int = 5, most: in
 
 
 def drop_epochs(epochs: int, shares: Sequence[float]) -> list[int]:
-    """The epochs after which the rate drops, given as shares of the whole: 90 and 0.5 -> 45."""
-    return [round(share * epochs) for share in shares]
+    """The epochs after which the rate drops, given as shares of the whole: 90 and 0.5 -> 45; never before the first."""
+    return [max(1, round(share * epochs)) for share in shares]

@@ -1,14 +1,12 @@
 """The generated data set: reproducible, balanced, varied, and solvable by the outline of the object only."""
 
-import math
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from tinyalex.data.dead_leaves import COLOUR_AXES, colours_around, dead_leaves, power_law_radii
-from tinyalex.data.forms import FORMS, circle, draw_mask, rectangle
+from tinyalex.data.forms import FORMS
 from tinyalex.data.shapes import CLASSES, TEXTURES, Shapes, central_square, paint, place, write_jpegs
 from tinyalex.errors import DataError, UsageError
 
@@ -206,63 +204,7 @@ def test_nearest_class_mean_is_poor(sets):
     assert np.mean(np.argmin(distances, axis=1) == val_labels) < 0.3
 
 
-# The forms.
-IDENTITY, ORIGIN = np.eye(2), np.zeros(2)
-
-
-def test_a_mask_covers_the_area_of_its_form():
-    scale, centre = 20 * IDENTITY, np.array([30.0, 25.0])
-    rectangle_mask = np.asarray(draw_mask([(rectangle(0.5, 0.8), True)], scale, centre, 50, 60)) / 255
-    assert rectangle_mask.shape == (50, 60)
-    # 20 x 32 pixels around x 30, y 25; a polygon's border counts as inside, so it grows by up to a third of a pixel.
-    assert 640 <= rectangle_mask.sum() <= (20 + 1 / 3) * (32 + 1 / 3) + 1
-    assert np.all(rectangle_mask[10:40, 21:39] == 1)
-    assert np.all(rectangle_mask[:8] == 0)
-    assert np.all(rectangle_mask[:, :19] == 0)
-    ring = [(circle(1), True), (circle(0.5), False)]
-    ring_mask = np.asarray(draw_mask(ring, scale, centre, 50, 60)) / 255
-    assert ring_mask.sum() == pytest.approx(math.pi * (400 - 100), rel=0.03)
-    assert ring_mask[25, 30] == 0
-    assert ring_mask[25, 45] == 1
-
-
-def test_a_mask_is_turned_and_moved_by_the_matrix_and_the_centre():
-    # A quarter turn takes x to y (downwards): a bar to the right of the origin then stands below the centre (12, 20).
-    quarter = 10 * np.array([[0.0, -1.0], [1.0, 0.0]])
-    bar = np.add(rectangle(0.5, 0.2), (0.5, 0))
-    rows, columns = np.nonzero(np.asarray(draw_mask([(bar, True)], quarter, np.array([12.0, 20.0]), 40, 30)) > 127)
-    assert (rows.min(), columns.min()) == pytest.approx((20, 10), abs=1)
-    assert (rows.max(), columns.max()) == pytest.approx((29, 13), abs=1)
-
-
-@pytest.mark.parametrize("form", FORMS, ids=CLASSES)
-def test_forms_fill_their_circle_and_vary(form):
-    masks = []
-    for seed in range(6):
-        polygons = form(np.random.default_rng(seed))
-        assert max(np.abs(points).max() for points, filled in polygons if filled) <= 1.1
-        masks.append(np.asarray(draw_mask(polygons, 20 * IDENTITY, np.array([25.0, 25.0]), 50, 50)) / 255)
-    share = np.mean(masks, axis=0).sum() / (math.pi * 20**2)
-    assert 0.2 < share < 0.85  # no class is a dot or fills all
-    assert np.ptp(masks, axis=0).max() > 0.5
-
-
-def test_forms_differ_in_any_pose():
-    """No form, turned in steps of 10 degrees and mirrored, covers another: at most 90 % of their union is shared."""
-
-    def pose(form, turn, mirror):
-        cos, sin = math.cos(turn), math.sin(turn)
-        matrix = 14 * np.array([[cos, -sin], [sin, cos]]) @ np.diag([mirror, 1])
-        polygons = form(np.random.default_rng(0))
-        return np.asarray(draw_mask(polygons, matrix, np.array([18.0, 18.0]), 36, 36)) > 127
-
-    turns = np.arange(0, 2 * math.pi, math.pi / 18)
-    upright = [pose(form, 0, 1) for form in FORMS]
-    for label, form in enumerate(FORMS):
-        poses = np.stack([pose(form, turn, mirror) for turn in turns for mirror in (1, -1)])
-        for other in set(range(10)) - {label}:
-            shared = (poses & upright[other]).sum(axis=(1, 2)) / (poses | upright[other]).sum(axis=(1, 2))
-            assert shared.max() < 0.9, (CLASSES[label], CLASSES[other])
+# What a picture is made of.
 
 
 @pytest.mark.parametrize(("height", "width"), [(64, 85), (120, 90)])
@@ -286,65 +228,6 @@ def test_textures_show_both_colours(texture):
         assert values.dtype == np.float32
         assert values.min() < 0.35
         assert values.max() > 0.65
-
-
-# The background.
-
-
-def test_radii_follow_the_power_law():
-    """Of density r^-3 between 1 and 50: P(radius > r) = (r^-2 - 50^-2) / (1 - 50^-2)."""
-    radii = power_law_radii(np.random.default_rng(0), 200_000, 1, 50)
-    assert radii.min() >= 1
-    assert radii.max() <= 50
-    for r in (1.5, 2, 4, 8):
-        expected = (r**-2 - 50**-2) / (1 - 50**-2)
-        assert np.mean(radii > r) == pytest.approx(expected, abs=4 * math.sqrt(expected / 200_000))
-
-
-def spectral_slope(images):
-    """The slope of log amplitude against log frequency, from 2 to 16 cycles a picture; images (N, 128, 128) gray."""
-    window = np.hanning(128)[:, None] * np.hanning(128)
-    flat = (images - images.mean(axis=(1, 2), keepdims=True)) * window
-    power = np.mean(np.abs(np.fft.fft2(flat)) ** 2, axis=0)
-    cycles = np.hypot(*np.meshgrid(np.fft.fftfreq(128, 1 / 128), np.fft.fftfreq(128, 1 / 128)))
-    rings = np.arange(2, 17)
-    amplitude = [math.sqrt(power[np.abs(cycles - ring) < 0.5].mean()) for ring in rings]
-    return np.polyfit(np.log(rings), np.log(amplitude), 1)[0]
-
-
-def test_the_spectrum_falls_like_that_of_photographs():
-    """Amplitude ~ 1 / frequency, as is reported of photographs (slopes of about -0.8 to -1.4).
-
-    Noise has slope 0, discs of one size rise to their size and then fall, the edges of large discs alone have -1.5.
-    """
-    rng = np.random.default_rng(0)
-    leaves = np.stack([dead_leaves(rng, 128, 128).mean(axis=2) for _ in range(60)])
-    assert -1.3 < spectral_slope(leaves) < -0.9
-    assert abs(spectral_slope(rng.normal(size=(60, 128, 128)))) < 0.1
-
-
-def test_brightness_varies_more_than_colour():
-    rng = np.random.default_rng(1)
-    pixels = np.concatenate([dead_leaves(rng, 40, 60).reshape(-1, 3) for _ in range(40)]).astype(float)
-    deviations = ((pixels - pixels.mean(axis=0)) @ COLOUR_AXES.T).std(axis=0) / np.linalg.norm(COLOUR_AXES, axis=1)
-    assert deviations[0] > 1.5 * deviations[1] > 1.5 * deviations[2]
-
-
-def test_dead_leaves_have_the_size_asked_for_and_no_grid():
-    leaves = dead_leaves(np.random.default_rng(2), 50, 80)
-    assert leaves.shape == (50, 80, 3)
-    assert leaves.dtype == np.uint8
-    assert len(np.unique(leaves.reshape(-1, 3), axis=0)) > 100
-
-
-def test_colours_around_have_the_mean_and_spread_asked_for():
-    centre = np.array([100.0, 120.0, 140.0])
-    colours = colours_around(np.random.default_rng(0), centre, (10, 0, 0), 4000)
-    assert colours.mean(axis=0) == pytest.approx(centre, abs=1)
-    assert colours.std(axis=0) == pytest.approx([10, 10, 10], abs=0.6)
-    extreme = colours_around(np.random.default_rng(0), centre, (500, 0, 0), 100)
-    assert extreme.min() >= 0
-    assert extreme.max() <= 255
 
 
 # JPEG files.

@@ -13,13 +13,17 @@ import numpy as np
 import pytest
 from cases import assert_close
 
+from tinyalex import optim
 from tinyalex.backend import use_kernels
 from tinyalex.kernels import cpu
 from tinyalex.layers import conv, linear, lrn, pool
 from tinyalex.window import Window
 
 DEFINITIONS = {
-    name: getattr(module, name) for module in (conv, linear, lrn, pool) for name in cpu.__all__ if hasattr(module, name)
+    name: getattr(module, name)
+    for module in (conv, linear, lrn, pool, optim)
+    for name in cpu.__all__
+    if hasattr(module, name)
 }
 WINDOWS = {
     "the paper's conv2": (Window((5, 5), (1, 1), (2, 2), False), 9, 8),
@@ -57,17 +61,23 @@ def calls(dtype, N, window, H, W, groups=1, channels=3, size=5, beta=0.75):
     yield "max_pool_backward", (draw(*pooled.shape), argmax, x.shape, unpadded)
     yield "lrn_forward", (x, size, 0.5, beta, 2.0, groups)
     yield "lrn_backward", (draw(*x.shape), x, y, scale, size, 0.5, beta, groups)
+    yield "sgd_update", (w, draw(*w.shape), draw(*w.shape), 0.1, 0.9, 0.25)
 
 
-def as_tuple(result):
-    return result if isinstance(result, tuple) else (result,)
+def outcome(function, arguments):
+    """What a kernel returns, as a list of arrays; or, of one that works in place, its arguments afterwards."""
+    copies = [arg.copy() if isinstance(arg, np.ndarray) else arg for arg in arguments]
+    found = function(*copies)
+    if found is None:
+        return [arg for arg in copies if isinstance(arg, np.ndarray)]
+    return list(found) if isinstance(found, tuple) else [found]
 
 
 def twins_agree(dtype, *case, **settings):
     for name, arguments in calls(dtype, *case, **settings):
         with use_kernels("reference"):
-            expected = as_tuple(DEFINITIONS[name](*arguments))
-        for actual, right in zip(as_tuple(getattr(cpu, name)(*arguments)), expected, strict=True):
+            expected = outcome(DEFINITIONS[name], arguments)
+        for actual, right in zip(outcome(getattr(cpu, name), arguments), expected, strict=True):
             if right is None:
                 assert actual is None
             else:
@@ -76,7 +86,7 @@ def twins_agree(dtype, *case, **settings):
 
 
 def test_every_twin_takes_what_its_definition_takes():
-    assert len(DEFINITIONS) == 10
+    assert len(DEFINITIONS) == 11
     assert {*DEFINITIONS, "thread_count"} == set(cpu.__all__)
     for name, definition in DEFINITIONS.items():
         twin, own = inspect.signature(getattr(cpu, name)), inspect.signature(definition)
@@ -148,7 +158,7 @@ def test_the_same_bits_on_every_run(monkeypatch, threads):
     monkeypatch.setenv("TINYALEX_THREADS", str(threads))
     for name, arguments in calls("float32", 5, *WINDOWS["the paper's conv2"], groups=2, channels=8):
         runs = {
-            b"".join(array.tobytes() for array in as_tuple(getattr(cpu, name)(*arguments)) if array is not None)
+            b"".join(array.tobytes() for array in outcome(getattr(cpu, name), arguments) if array is not None)
             for _ in range(5)
         }
         assert len(runs) == 1, name
@@ -163,7 +173,7 @@ def test_two_callers_at_once():
 
     def run(mine, found):
         for _ in range(10):
-            found.append([array for name, args in mine for array in as_tuple(getattr(cpu, name)(*args))])
+            found.append([array for name, args in mine for array in outcome(getattr(cpu, name), args)])
 
     alone, together = ([], []), ([], [])
     for mine, found in zip(work, alone, strict=True):

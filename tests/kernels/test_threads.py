@@ -13,6 +13,9 @@ def blas_threads():
     return {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"}
 
 
+AT_FIRST = blas_threads()  # while the tests are collected, so before any kernel has run
+
+
 @pytest.mark.parametrize("threads", [1, 2, 3, 7])
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 10])
 def test_shares_are_the_whole_once(monkeypatch, threads, count):
@@ -44,7 +47,7 @@ def test_shares_run_side_by_side(monkeypatch):
 def test_a_share_that_fails(monkeypatch, failing):
     """The error arrives, after all shares have ended, and leaves nothing held."""
     monkeypatch.setenv("TINYALEX_THREADS", "3")
-    done, before = [], blas_threads()
+    done = []
 
     def work(first, _last):
         done.append(first)
@@ -54,14 +57,13 @@ def test_a_share_that_fails(monkeypatch, failing):
     with pytest.raises(ZeroDivisionError):
         in_shares(work, 3)
     assert sorted(done) == [0, 1, 2]
-    assert blas_threads() == before
+    assert blas_threads() == AT_FIRST
 
 
 def test_blas_keeps_to_one_thread_within(monkeypatch):
     """Whichever thread calls, and until the last of the calls that overlap has ended; then all is as before."""
     monkeypatch.setenv("TINYALEX_THREADS", "1")
-    before, seen = blas_threads(), []
-    inside, leave = threading.Event(), threading.Event()
+    seen, inside, leave = [], threading.Event(), threading.Event()
 
     def look(_first, _last):
         seen.append(blas_threads())
@@ -72,7 +74,7 @@ def test_blas_keeps_to_one_thread_within(monkeypatch):
         look(first, last)
 
     in_shares(look, 1)
-    assert blas_threads() == before
+    assert blas_threads() == AT_FIRST
     other = threading.Thread(target=in_shares, args=(slow, 1))
     other.start()
     try:
@@ -83,7 +85,7 @@ def test_blas_keeps_to_one_thread_within(monkeypatch):
         leave.set()
         other.join()
     assert seen == [{1}] * 4
-    assert blas_threads() == before
+    assert blas_threads() == AT_FIRST
 
 
 def test_thread_count(monkeypatch):

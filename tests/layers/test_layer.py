@@ -102,6 +102,14 @@ def test_images_do_not_touch_each_other(name):
         np.testing.assert_allclose(dxn, dx[one], rtol=1e-12, atol=1e-14)
 
 
+def test_no_images_at_all(name):
+    """An empty batch goes through, and its gradients are sums of nothing."""
+    layer, x, dy = make(name)
+    y, dx, *grads = results(layer, x[:0], dy[:0])
+    assert (y.shape, dx.shape) == (dy[:0].shape, x[:0].shape)
+    assert not any(grad.any() for grad in grads)
+
+
 def test_backward_needs_a_forward_each_time(name):
     layer, x, dy = make(name)
     kind = type(layer).__name__

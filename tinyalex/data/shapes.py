@@ -1,9 +1,9 @@
 """The data set `shapes`: ten kinds of textured objects before cluttered backgrounds, made as they are read.
 
 It stands in for the photographs of section 2 where there are none to download. The class is the object's outline
-and nothing else: background, resolution, colours, texture, light, scale, position, rotation and slant are drawn
-before it, by the same random numbers for every class. So no colour, corner or mean brightness tells the class; a
-net has to find the object and follow its edge.
+and nothing else: background, resolution, colours, texture, light, scale, position, rotation and slant come from
+random numbers that do not depend on it. So no colour, corner or mean brightness tells the class; a net has to find
+the object and follow its edge.
 
 Picture i of a split is a function of (seed, split, i), whatever is made before it or beside it. The splits draw from
 disjoint streams of random numbers.
@@ -38,6 +38,7 @@ RADIUS = (0.33, 0.45)  # of the object, as a fraction of the shorter side
 FLATTEST = 0.8  # the least ratio of the object's two diameters
 STEEPEST = math.radians(30)  # the largest angle by which it is turned out of the upright, either way
 CONTRAST = (65, 110)  # of its first colour against the background's mean colour, in gray levels
+DARK = 116  # a background whose mean is below this gets a lighter object, any other a darker one
 
 
 # Textures: uv (2, H, W), coordinates of about -1 ... 1 on the object -> (H, W): the first colour shows where the
@@ -100,7 +101,7 @@ def place(rng: np.random.Generator, height: int, width: int) -> tuple[Matrix, Ma
 
 def surface(rng: np.random.Generator, xy: Floats, ground: Matrix) -> Floats:
     """The colours of an object, (3, H, W): two that stand out from the colour `ground` (3,), mixed by a texture."""
-    away = rng.uniform(*CONTRAST) * (1 if ground.mean() < 116 else -1)
+    away = rng.uniform(*CONTRAST) * (1 if ground.mean() < DARK else -1)
     first = colours_around(rng, ground + away, (8, 40, 22), 1).T[:, :, None]  # (3, 1, 1)
     second = colours_around(rng, ground + away * rng.uniform(0.5, 1.2), (8, 40, 22), 1).T[:, :, None]
     uv = np.tensordot(rotation(rng.uniform(0, 2 * math.pi)).astype(np.float32), xy, 1)

@@ -56,7 +56,7 @@ class Flatten(Layer):
         if x.ndim < 2:
             raise ShapeError(f"Flatten: expected an input of shape (N, C, H, W), got {x.shape}")
         self._cache = x.shape if train else None
-        return x.reshape(x.shape[0], -1)
+        return x.reshape(x.shape[0], math.prod(x.shape[1:]))
 
     def backward(self, dy: Array) -> Array:
         """dy (N, C*H*W) -> dx (N, C, H, W)."""
