@@ -139,7 +139,8 @@ def errors(p, labels):
 
 
 def by_hand(here, run, views):
-    checkpoint, val = read(here / run / "checkpoint.npz"), load_folder(here / "images", size=18)[1]
+    checkpoint = read(here / run / "checkpoint.npz")
+    val = load_folder(here / "images", size=checkpoint.statistics.mean.shape[0])[1]
     return probabilities(checkpoint.net, val, augmenter_for(checkpoint), views=views), val.labels
 
 

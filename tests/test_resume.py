@@ -106,6 +106,15 @@ def test_more_epochs(tmp_path, whole):
     assert outcome(training) == whole
 
 
+def test_the_rate_may_be_lowered_by_hand(tmp_path):
+    """As the authors did: stop, divide the rate, go on."""
+    with pytest.raises(Stopped):
+        started(tmp_path, schedule="constant").run(StopAfter(epochs=2))
+    training = resumed(tmp_path, lr=0.005)
+    training.run()
+    assert [one["lr"] for one in training.history] == pytest.approx([0.05, 0.05, 0.005])
+
+
 def test_the_history_file_follows_the_checkpoint(tmp_path):
     """A process may be killed between the two."""
     with pytest.raises(Stopped):
@@ -120,13 +129,11 @@ def test_the_history_file_follows_the_checkpoint(tmp_path):
 @pytest.mark.parametrize(
     "changed",
     [
-        {"lr": 0.06},
         {"batch": 4},
         {"momentum": 0.8},
         {"weight_decay": 0.0},
         {"seed": 1},
         {"dropout": 0.4},
-        {"schedule": "constant"},
         {"colour": "off"},
         {"crops": False},
         {"reflections": False},

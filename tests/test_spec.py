@@ -170,4 +170,4 @@ def test_the_papers_recipe():
 
 def test_stored_size():
     """Section 4.1: crops of 224 from images of 256; CIFAR's 32 from 36."""
-    assert [stored_size(size) for size in (224, 32, 64)] == [256, 36, 73]
+    assert [stored_size(size) for size in (224, 227, 32, 64, 16)] == [256, 256, 36, 72, 16]

@@ -122,7 +122,8 @@ def build_parser() -> argparse.ArgumentParser:
         type=Path,
         const=True,
         metavar="RUN",
-        help="go on with the run in RUN, or in --out if it holds one, with its own settings; --epochs may be raised",
+        help="go on with the run in RUN, or in --out if it holds one, with its own settings; --epochs may be raised, "
+        "the learning rate and its schedule changed",
     )
     add_net(train)
     add_training(train)

@@ -48,6 +48,8 @@ def train(out: Path | None, resume: Path | bool | None, **given: Any) -> None:
         raise UsageError(f"--resume {resume} and --out {out} name two folders: give one of them")
     if isinstance(resume, Path) and not (resume / CHECKPOINT).is_file():
         raise CheckpointError(f"{resume} holds no {CHECKPOINT}: expected the folder of a run")
+    if folder is not None and folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder} is a file: expected the folder of a run, or a new one")
     if folder is not None and resume and (folder / CHECKPOINT).is_file():
         training = _resumed(folder, given)
     else:

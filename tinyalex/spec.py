@@ -130,8 +130,11 @@ class Spec:
 
 
 def stored_size(input_size: int) -> int:
-    """The size of the images that crops of input_size are taken from: 256 for 224, 36 for 32 (section 4.1)."""
-    return input_size * 8 // 7
+    """The size of the images that crops of input_size are taken from: 8/7 of it, in steps of 4 (section 4.1).
+
+    256 for crops of 224 as in the paper, and of 227 as in Caffe; 36 for 32, 72 for 64.
+    """
+    return max(input_size, input_size * 8 // 7 // 4 * 4)
 
 
 # ---------------------------------------------------------------- the nets
@@ -297,7 +300,7 @@ SIX_CONV = _changed(
 
 # The same ingredients for small images, two columns included. N(0, 0.01**2) stalls at this size, so from conv2 on the
 # weights have the variance 2 / fan-in that keeps the size of what a ReLU passes on (He et al. 2015). conv1 starts
-# smaller, so that what it learns in a few minutes outgrows what it began with (figure 3). Pixels come divided by 64;
+# smaller, so that what it learns in a few minutes outgrows what it began with (figure 3). Pixels come divided by 32;
 # activations are therefore smaller than in the paper's net, alpha larger, and k = 2 would only shrink them further.
 _HE = Initial(None)
 _MINI_NORM = Norm(alpha=0.1, k=1.0)
@@ -305,7 +308,7 @@ MINI = _changed(
     PAPER,
     "mini",
     {
-        "conv1": Conv(32, 5, pad=2, initial=Initial(0.05), reads_all=True),
+        "conv1": Conv(32, 5, pad=2, initial=Initial(0.02), reads_all=True),
         "norm1": _MINI_NORM,
         "conv2": Conv(64, 5, pad=2, initial=_HE),
         "norm2": _MINI_NORM,
@@ -316,7 +319,7 @@ MINI = _changed(
         "fc7": Full(512, _HE),
     },
     input_size=32,
-    pixel_scale=64.0,
+    pixel_scale=32.0,
     recipe=Recipe(epochs=15, lr=0.02, drops=(0.7, 0.9)),
 )
 

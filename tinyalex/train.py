@@ -28,6 +28,10 @@ from tinyalex.optim import SGD, drop_epochs, plateau_rate, stepped_rate
 
 CHECKPOINT, HISTORY = "checkpoint.npz", "history.jsonl"
 
+# What a resumed run may be told anew: how long it lasts, what it saves, and the learning rate, as the authors did by
+# hand. All else would make it another run.
+CHANGEABLE = ("epochs", "lr", "schedule", "drops", "patience", "validate_every", "save_every")
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -175,14 +179,14 @@ class Training:
     ) -> "Training":
         """The run that `checkpoint`, read from `folder`, belongs to, from where it was written.
 
-        The settings may ask for more epochs than before; CheckpointError if another differs, or the images do.
+        The settings may differ in what is CHANGEABLE, epochs upwards only; CheckpointError if others do, or the images.
         """
         train = subset(train, settings.limit) if settings.limit else train
         saved = saved_settings(checkpoint)
         if settings.epochs < saved.epochs:
             raise CheckpointError(f"{folder} was started for {saved.epochs} epochs: expected as many, or more")
         for key, value in asdict(settings).items():
-            if key not in ("epochs", "drops", "validate_every", "save_every") and getattr(saved, key) != value:
+            if key not in CHANGEABLE and getattr(saved, key) != value:
                 raise CheckpointError(
                     f"{folder} was started with {key} = {getattr(saved, key)}, not {value}: resume with the same"
                 )

@@ -14,7 +14,7 @@ def blocks(colours, size):
 
 
 def training_batches(classes=4, steps=10, count=16, size=32):
-    """`steps` pairs (x (count, 3, size, size) float32, labels (count,) below `classes`), about -2 ... 2.
+    """`steps` pairs (x (count, 3, size, size) float32, labels (count,) below `classes`), about -4 ... 4.
 
     Every class has a pattern of its own, so that there is something to learn; four of ten classes, so that ten steps
     are enough to see the loss fall.
@@ -25,7 +25,7 @@ def training_batches(classes=4, steps=10, count=16, size=32):
     for _ in range(steps):
         labels = rng.integers(0, classes, count)
         noise = rng.integers(-15, 16, (count, 3, size, size))
-        made.append(((blocks(patterns[labels], size) + noise).astype(np.float32) / 64, labels))
+        made.append(((blocks(patterns[labels], size) + noise).astype(np.float32) / 32, labels))
     return made
 
 

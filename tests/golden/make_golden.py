@@ -135,7 +135,7 @@ TORCHVISION = [
     ("fc8", full(4096, 1000, std=third(4096))),
 ]
 MINI = [
-    ("conv1", conv(3, 32, 5, pad=2, std=0.05)),
+    ("conv1", conv(3, 32, 5, pad=2, std=0.02)),
     *(F.relu, norm(0.1, 2, k=1.0), pool),
     ("conv2", conv(32, 64, 5, pad=2, groups=2, std=he(400))),
     *(F.relu, norm(0.1, 2, k=1.0), pool),
