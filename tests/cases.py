@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
-import oracles
 from hypothesis import strategies as st
 
+import oracles
 from tinyalex import AlexNet
 
 DTYPES = st.sampled_from(["float32", "float64"])

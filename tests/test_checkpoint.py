@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from runs import TINY, slim
 
 import tinyalex
+from runs import TINY, slim
 from tinyalex import AlexNet, checkpoint, spec
 from tinyalex.checkpoint import Checkpoint, read, write
 from tinyalex.data import PixelStatistics

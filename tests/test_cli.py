@@ -3,9 +3,9 @@
 import shlex
 
 import pytest
-from runs import carried_out, refused
 
 import tinyalex
+from runs import carried_out, refused
 from tinyalex import cli, commands
 from tinyalex.errors import ShapeError
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from cases import assert_close, small_net
 
+from cases import assert_close, small_net
 from tinyalex import Conv2D, LocalResponseNorm, MaxPool2D, check_net
 
 

@@ -7,8 +7,8 @@ import shutil
 import numpy as np
 import pytest
 from PIL import Image
-from runs import TINY, carried_out, images, write_folder
 
+from runs import TINY, carried_out, images, write_folder
 from tinyalex import cli, commands, report, spec
 from tinyalex.checkpoint import read
 from tinyalex.data import load_folder

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from runs import TINY, images
 
+from runs import TINY, images
 from tinyalex import AlexNet
 from tinyalex.checkpoint import Checkpoint
 from tinyalex.data import Augmenter, pixel_statistics

@@ -5,8 +5,8 @@ import re
 
 import numpy as np
 import pytest
-from planted import MISTAKES, HalfNorm, MeanBias, Widens, WidensBack, WritesIntoDy, WritesIntoX
 
+from planted import MISTAKES, HalfNorm, MeanBias, Widens, WidensBack, WritesIntoDy, WritesIntoX
 from tinyalex import (
     AlexNet,
     Conv2D,

@@ -9,9 +9,9 @@ import sys
 import numpy as np
 import pytest
 from PIL import Image
-from runs import TINY, refused, write_folder
 
 import tinyalex
+from runs import TINY, refused, write_folder
 from tinyalex import cli, report, spec
 
 

@@ -5,8 +5,8 @@ import math
 
 import numpy as np
 import pytest
-from cases import assert_close, small_net
 
+from cases import assert_close, small_net
 from tinyalex import SGD, AlexNet, LocalResponseNorm, MaxPool2D, SoftmaxCrossEntropy
 from tinyalex.backend import use_kernels
 from tinyalex.errors import DTypeError, LabelError, ShapeError, UsageError

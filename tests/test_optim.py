@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 import pytest
-from cases import laid_out
 
+from cases import laid_out
 from tinyalex import SGD, AlexNet, Linear
 from tinyalex.errors import ShapeError, UsageError
 from tinyalex.optim import drop_epochs, plateau_rate, stepped_rate

@@ -7,8 +7,8 @@ from importlib import metadata
 import numpy as np
 import pytest
 from PIL import Image
-from runs import TINY, images
 
+from runs import TINY, images
 from tinyalex import AlexNet, report
 from tinyalex.checkpoint import Checkpoint
 from tinyalex.data import pixel_statistics

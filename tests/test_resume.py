@@ -9,8 +9,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from runs import TIMES, TINY, images, outcome, started, write_folder
 
+from runs import TIMES, TINY, images, outcome, started, write_folder
 from tinyalex import AlexNet, spec
 from tinyalex.checkpoint import Checkpoint, read
 from tinyalex.errors import CheckpointError

@@ -6,8 +6,8 @@ import sys
 from types import SimpleNamespace
 
 import pytest
-from runs import TINY, started
 
+from runs import TINY, started
 from tinyalex import spec
 from tinyalex.terminal import Bar, counting
 

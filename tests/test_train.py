@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from runs import TINY, images, outcome, settings, started
 
 import tinyalex
+from runs import TINY, images, outcome, settings, started
 from tinyalex import AlexNet, spec
 from tinyalex import train as train_module
 from tinyalex.checkpoint import Checkpoint, read

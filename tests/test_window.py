@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from cases import geometries
 from hypothesis import given
 
+from cases import geometries
 from tinyalex.errors import ShapeError
 from tinyalex.window import Window, pair
 

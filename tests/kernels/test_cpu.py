@@ -11,8 +11,8 @@ import threading
 
 import numpy as np
 import pytest
-from cases import assert_close
 
+from cases import assert_close
 from tinyalex import optim
 from tinyalex.backend import use_kernels
 from tinyalex.kernels import cpu

@@ -4,10 +4,10 @@ import math
 
 import numpy as np
 import pytest
-from cases import DTYPES, LAYOUTS, assert_close, laid_out
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cases import DTYPES, LAYOUTS, assert_close, laid_out
 from tinyalex import Flatten, ReLU, Tanh
 from tinyalex.errors import ShapeError
 

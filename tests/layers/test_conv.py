@@ -1,12 +1,12 @@
 """Conv2D against the sum that defines it, and im2col against its transpose."""
 
 import numpy as np
-import oracles
 import pytest
-from cases import DTYPES, LAYOUTS, assert_close, geometries, laid_out
 from hypothesis import given
 from hypothesis import strategies as st
 
+import oracles
+from cases import DTYPES, LAYOUTS, assert_close, geometries, laid_out
 from tinyalex import Conv2D, check_layer
 from tinyalex.errors import DTypeError, ShapeError
 from tinyalex.layers import conv

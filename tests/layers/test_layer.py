@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cases import laid_out
 
 import tinyalex.layers
+from cases import laid_out
 from tinyalex import Conv2D, Dropout, Flatten, Linear, LocalResponseNorm, MaxPool2D, ReLU, SoftmaxCrossEntropy, Tanh
 from tinyalex.errors import ShapeError, UsageError
 from tinyalex.layers import Layer, SpatialResponseNorm

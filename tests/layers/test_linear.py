@@ -1,12 +1,12 @@
 """Linear against the sum that defines it."""
 
 import numpy as np
-import oracles
 import pytest
-from cases import DTYPES, LAYOUTS, assert_close, laid_out
 from hypothesis import given
 from hypothesis import strategies as st
 
+import oracles
+from cases import DTYPES, LAYOUTS, assert_close, laid_out
 from tinyalex import Linear, check_layer
 from tinyalex.errors import DTypeError, ShapeError
 

@@ -3,12 +3,12 @@
 import math
 
 import numpy as np
-import oracles
 import pytest
-from cases import DTYPES, LAYOUTS, assert_close, laid_out
 from hypothesis import given
 from hypothesis import strategies as st
 
+import oracles
+from cases import DTYPES, LAYOUTS, assert_close, laid_out
 from tinyalex import SoftmaxCrossEntropy
 from tinyalex.errors import DTypeError, LabelError, ShapeError
 from tinyalex.layers.loss import softmax

@@ -1,12 +1,12 @@
 """The two response normalisations against their formulas: settings near 1 too, where every term counts."""
 
 import numpy as np
-import oracles
 import pytest
-from cases import DTYPES, LAYOUTS, assert_close, laid_out
 from hypothesis import given
 from hypothesis import strategies as st
 
+import oracles
+from cases import DTYPES, LAYOUTS, assert_close, laid_out
 from tinyalex import LocalResponseNorm, check_layer
 from tinyalex.errors import ShapeError
 from tinyalex.layers import SpatialResponseNorm

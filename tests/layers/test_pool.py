@@ -1,12 +1,12 @@
 """MaxPool2D against the maximum that defines it; ties, NaN and infinity."""
 
 import numpy as np
-import oracles
 import pytest
-from cases import DTYPES, LAYOUTS, geometries, laid_out
 from hypothesis import given
 from hypothesis import strategies as st
 
+import oracles
+from cases import DTYPES, LAYOUTS, geometries, laid_out
 from tinyalex import MaxPool2D, check_layer
 from tinyalex.errors import ShapeError
 from tinyalex.layers.pool import max_pool_forward
