@@ -65,7 +65,7 @@ def train(out: Path | None, resume: Path | bool | None, **given: Any) -> None:
 
 def _started(settings: Settings, folder: Path) -> Training:
     train_data, val_data = _open(settings)
-    with counting(len(train_data), "reading the training images") as progress:
+    with counting(settings.limit or len(train_data), "reading the training images") as progress:
         return Training.start(settings, train_data, val_data, folder, progress)
 
 
