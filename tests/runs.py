@@ -1,12 +1,13 @@
 """A net, images and runs so small that training takes a moment."""
 
 import shlex
+import shutil
 from dataclasses import replace
 
 import numpy as np
 from PIL import Image
 
-from tinyalex import cli, spec
+from tinyalex import cli, report, spec
 from tinyalex.data import ArrayDataset
 from tinyalex.train import Training, settings_for
 
@@ -118,3 +119,12 @@ def refused(capsys, words):
     assert len(err.splitlines()) == 1, err
     assert err.startswith("tinyalex")
     return err
+
+
+def working_copy(place, tmp_path, monkeypatch):
+    """A copy of `place` as the working folder, `tiny` among the variants, and no time spent on pictures."""
+    shutil.copytree(place, tmp_path / "here")
+    monkeypatch.setitem(spec.VARIANTS, "tiny", TINY)
+    monkeypatch.setattr(report, "draw_pictures", lambda *_: [])
+    monkeypatch.chdir(tmp_path / "here")
+    return tmp_path / "here"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from runs import TINY, carried_out, images, write_folder
+from runs import TINY, carried_out, images, working_copy, write_folder
 from tinyalex import cli, commands, report, spec
 from tinyalex.checkpoint import read
 from tinyalex.data import load_folder
@@ -35,11 +35,7 @@ def place(tmp_path_factory):
 @pytest.fixture
 def here(place, tmp_path, monkeypatch):
     """A copy of that folder as the working folder, `tiny` among the variants, and no time spent on pictures."""
-    shutil.copytree(place, tmp_path / "here")
-    monkeypatch.setitem(spec.VARIANTS, "tiny", TINY)
-    monkeypatch.setattr(report, "draw_pictures", lambda *_: [])
-    monkeypatch.chdir(tmp_path / "here")
-    return tmp_path / "here"
+    return working_copy(place, tmp_path, monkeypatch)
 
 
 def report_of(folder):

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 import tinyalex
-from runs import TINY, refused, write_folder
+from runs import TINY, refused, working_copy, write_folder
 from tinyalex import cli, report, spec
 
 
@@ -33,11 +33,7 @@ def place(tmp_path_factory):
 @pytest.fixture
 def here(place, tmp_path, monkeypatch):
     """A copy of that folder as the working folder, and `tiny` among the variants."""
-    shutil.copytree(place, tmp_path / "here")
-    monkeypatch.setitem(spec.VARIANTS, "tiny", TINY)
-    monkeypatch.setattr(report, "draw_pictures", lambda *_: [])
-    monkeypatch.chdir(tmp_path / "here")
-    return tmp_path / "here"
+    return working_copy(place, tmp_path, monkeypatch)
 
 
 def contents(folder):
