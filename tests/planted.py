@@ -51,9 +51,9 @@ class HalfNorm(LocalResponseNorm):
     """The square's derivative without its 2."""
 
     def backward(self, dy):
-        x, y, scale = self._take_cache()
-        direct = dy * scale**-self.beta
-        self._cache = x, y, scale
+        x = self._take_cache()
+        y = self.forward(x, train=True)
+        direct = dy * np.divide(y, x, out=np.ones_like(x), where=x != 0)
         return (super().backward(dy) + direct) / 2
 
 
@@ -65,7 +65,7 @@ class DroppedMask(Dropout):
 
 class UnscaledMask(Dropout):
     def backward(self, dy):
-        return dy * (self._take_cache() > 0)
+        return dy * self._take_cache()
 
 
 class Tanhx(Tanh):

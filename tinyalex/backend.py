@@ -9,7 +9,7 @@ import functools
 import importlib
 import os
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from types import ModuleType
 from typing import Any, Literal, ParamSpec, TypeVar, cast, get_args
@@ -17,10 +17,11 @@ from typing import Any, Literal, ParamSpec, TypeVar, cast, get_args
 import numpy as np
 
 from tinyalex.errors import DTypeError, UsageError
+from tinyalex.kernels.threads import one_blas_thread, use_threads
 
 Array = Any  # an ndarray of NumPy or of CuPy: the two libraries share no base class
 KernelChoice = Literal["auto", "numba", "reference"]
-COMPILED_DTYPES = ("float32", "float64", "uint8", "int32")  # of what the twins take; the integers are an argmax's
+COMPILED_DTYPES = ("float32", "float64", "uint8", "int32", "bool")  # of numbers, an argmax, a mask
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -101,9 +102,17 @@ def use_kernels(choice: str) -> Iterator[None]:
         _chosen.reset(token)
 
 
-def kernels_for(choice: str) -> AbstractContextManager[None]:
-    """The block in which a net of kernels=`choice` computes: `use_kernels(choice)`, or for "auto" as it is outside."""
-    return nullcontext() if choice == "auto" else use_kernels(choice)
+@contextmanager
+def computing(kernels: str = "auto", threads: int | None = None) -> Iterator[None]:
+    """The block in which a net computes: with its `kernels` and `threads`, or for "auto" and None those in force."""
+    with ExitStack() as stack:
+        if kernels != "auto":
+            stack.enter_context(use_kernels(kernels))
+        if threads is not None:
+            stack.enter_context(use_threads(threads))
+        if kernels_in_use() != "reference" and cpu_kernels():
+            stack.enter_context(one_blas_thread())
+        yield
 
 
 def _checked(choice: str) -> KernelChoice:

@@ -4,11 +4,13 @@ Axes: N images, 3 colours, H, W height and width, K classes.
 """
 
 from collections.abc import Iterator, MutableMapping
+from itertools import pairwise
+from typing import cast
 
 from numpy.random import Generator, default_rng
 
 from tinyalex import spec as nets
-from tinyalex.backend import Array, kernels_for
+from tinyalex.backend import Array, computing
 from tinyalex.count import Row, count, summary
 from tinyalex.errors import ShapeError, TinyAlexError, UsageError
 from tinyalex.layers import (
@@ -37,6 +39,7 @@ class AlexNet:
     seed: the initial weights and, apart from them, the dropout masks are drawn from it.
     dtype: "float32", or "float64" for gradient checks; the initial weights are the same numbers in both.
     kernels: "auto", "numba" or "reference", as in `tinyalex.backend.use_kernels`; "auto" follows what is in force.
+    threads: how many threads the compiled kernels use; None: TINYALEX_THREADS, or the cores that the process may use.
     layers: name -> layer, in order.   criterion: the softmax cross-entropy that `loss` uses.
     masks: the random generator of the dropout masks.
     Raises UsageError or ShapeError for settings that no net fits.
@@ -53,18 +56,24 @@ class AlexNet:
         dropout: float = 0.5,
         cross_columns: tuple[int, ...] = (3,),
         kernels: str = "auto",
+        threads: int | None = None,
     ) -> None:
         if dtype not in ("float32", "float64"):
             raise UsageError(f"dtype={dtype!r}: expected 'float32' or 'float64'")
         self.spec = nets.variant(variant) if isinstance(variant, str) else variant
         self.input_size = self.spec.input_size if input_size is None else input_size
         self.num_classes, self.dropout, self.dtype = num_classes, dropout, dtype
-        self.cross_columns, self.kernels = tuple(cross_columns), kernels
-        with kernels_for(self.kernels):  # so that an unknown name is refused here
+        self.cross_columns, self.kernels, self.threads = tuple(cross_columns), kernels, threads
+        with computing(kernels, threads):  # so that what they do not know is refused here
             self.rows = count(self.spec, num_classes, self.input_size, self.cross_columns)
         self.masks = default_rng([seed, 1])
         weights = default_rng(seed)
         self.layers: dict[str, Layer] = {row.name: self._layer(row, weights) for row in self.rows}
+        self._relu_after = {
+            name: after
+            for name, after in pairwise(self.layers)
+            if isinstance(self.layers[name], Conv2D) and isinstance(self.layers[after], ReLU)
+        }
         self.criterion = SoftmaxCrossEntropy()
         self.params: MutableMapping[str, Array] = NamedArrays(self.layers, "params")
 
@@ -122,15 +131,24 @@ class AlexNet:
         """The logits: x (N, 3, H, W) -> (N, K); or, with `upto`, the output of the layer of that name."""
         if upto is not None and upto not in self.layers:
             raise UsageError(f"no layer is called {upto!r}: expected one of {', '.join(self.layers)}")
-        with kernels_for(self.kernels):
-            for name, layer in self.layers.items():
+        with computing(self.kernels, self.threads):
+            for name in self.layers:
                 try:
-                    x = layer.forward(x, train=train)
+                    x = self._forward(name, x, train, alone=name == upto)
                 except TinyAlexError as error:
                     raise type(error)(f"{name}: {error}") from None
                 if name == upto:
                     break
         return x
+
+    def _forward(self, name: str, x: Array, train: bool, alone: bool) -> Array:
+        """The output of one layer. Unless it is `alone`, a convolution does the work of the ReLU after it as well."""
+        layer = self.layers[name]
+        if name in self._relu_after and not alone:
+            return cast(Conv2D, layer).forward(x, train=train, relu=True)
+        if name in self._relu_after.values():
+            return cast(ReLU, layer).keep(x, train=train)
+        return layer.forward(x, train=train)
 
     def backward(self, dlogits: Array, *, input_gradient: bool = True) -> Array:
         """dlogits (N, K) -> dx (N, 3, H, W), and dL/dparams in `grads`; after `forward(x, train=True)`.
@@ -138,7 +156,7 @@ class AlexNet:
         With input_gradient=False the first layer leaves dx out, as training needs none of the images.
         """
         dy = dlogits
-        with kernels_for(self.kernels):
+        with computing(self.kernels, self.threads):
             for layer in reversed(self.layers.values()):
                 if isinstance(layer, Conv2D) and layer is self.layers["conv1"]:
                     dy = layer.backward(dy, input_gradient=input_gradient)
@@ -155,7 +173,9 @@ class AlexNet:
 
     def predict(self, x: Array) -> Array:
         """The probability of each class: x (N, 3, H, W) -> (N, K), rows that sum to 1."""
-        return softmax(self.forward(x))
+        logits = self.forward(x)
+        with computing(self.kernels, self.threads):
+            return softmax(logits)
 
     # ------------------------------------------------------------ looking at it
 

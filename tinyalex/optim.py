@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from tinyalex.backend import Array, get_array_module, kernel, kernels_for
+from tinyalex.backend import Array, computing, get_array_module, kernel
 from tinyalex.errors import ShapeError, UsageError
 
 
@@ -49,12 +49,17 @@ class SGD:
         self._bias_lr: float = spec.bias_lr if spec else 1.0
         self._bias_decay: bool = spec.bias_decay if spec else True
         self._kernels: str = getattr(net, "kernels", "auto")
+        self._threads: int | None = getattr(net, "threads", None)
 
     def step(self) -> None:
         """Update every parameter, in place, from the gradients of the last backward.
 
         Raises ShapeError for a gradient of another shape than its parameter.
         """
+        with computing(self._kernels, self._threads):
+            self._step()
+
+    def _step(self) -> None:
         grads = self.net.grads
         for name, w in self.net.params.items():
             if grads[name].shape != w.shape:
@@ -62,8 +67,7 @@ class SGD:
             is_bias = name.endswith("b")
             lr = self.lr * (self._bias_lr if is_bias else 1.0)
             decay = self.weight_decay if self._bias_decay or not is_bias else 0.0
-            with kernels_for(self._kernels):
-                sgd_update(w, self.velocity[name], grads[name], lr, self.momentum, decay)
+            sgd_update(w, self.velocity[name], grads[name], lr, self.momentum, decay)
 
 
 def stepped_rate(lr: float, epoch: int, drops: Sequence[int]) -> float:

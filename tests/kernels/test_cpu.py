@@ -16,12 +16,12 @@ from cases import assert_close
 from tinyalex import optim
 from tinyalex.backend import use_kernels
 from tinyalex.kernels import cpu
-from tinyalex.layers import conv, linear, lrn, pool
+from tinyalex.layers import activations, conv, dropout, linear, loss, lrn, pool
 from tinyalex.window import Window
 
 DEFINITIONS = {
     name: getattr(module, name)
-    for module in (conv, linear, lrn, pool, optim)
+    for module in (activations, conv, dropout, linear, loss, lrn, pool, optim)
     for name in cpu.__all__
     if hasattr(module, name)
 }
@@ -49,10 +49,10 @@ def calls(dtype, N, window, H, W, groups=1, channels=3, size=5, beta=0.75):
     unpadded = window._replace(pad=(0, 0)) if min(H - window.kernel[0], W - window.kernel[1]) >= 0 else window
     with use_kernels("reference"):
         pooled, argmax = pool.max_pool_forward(x, unpadded)
-        y, scale = lrn.lrn_forward(x, size, 0.5, beta, 2.0, groups)
     yield "im2col", (x, window)
     yield "col2im", (draw(N * OH * OW, C * window.kernel[0] * window.kernel[1]), x.shape, window)
     yield "conv_forward", (x, w, b, window, groups)
+    yield "conv_forward", (x, w, b, window, groups, True)
     yield "conv_backward", (dy, x, w, window, groups)
     yield "conv_backward", (dy, x, w, window, groups, False)
     yield "linear_forward", (features, units, draw(5))
@@ -60,7 +60,11 @@ def calls(dtype, N, window, H, W, groups=1, channels=3, size=5, beta=0.75):
     yield "max_pool_forward", (x, unpadded)
     yield "max_pool_backward", (draw(*pooled.shape), argmax, x.shape, unpadded)
     yield "lrn_forward", (x, size, 0.5, beta, 2.0, groups)
-    yield "lrn_backward", (draw(*x.shape), x, y, scale, size, 0.5, beta, groups)
+    yield "lrn_backward", (draw(*x.shape), x, size, 0.5, beta, 2.0, groups)
+    yield "relu_forward", (x,)
+    yield "relu_backward", (draw(*x.shape), np.maximum(x, 0))
+    yield "masked", (features, rng.random(features.shape) < 0.5, 1.25)
+    yield "softmax", (10 * draw(N, 7),)
     yield "sgd_update", (w, draw(*w.shape), draw(*w.shape), 0.1, 0.9, 0.25)
 
 
@@ -86,7 +90,7 @@ def twins_agree(dtype, *case, **settings):
 
 
 def test_every_twin_takes_what_its_definition_takes():
-    assert len(DEFINITIONS) == 11
+    assert len(DEFINITIONS) == 15
     assert {*DEFINITIONS, "thread_count"} == set(cpu.__all__)
     for name, definition in DEFINITIONS.items():
         twin, own = inspect.signature(getattr(cpu, name)), inspect.signature(definition)
@@ -122,7 +126,7 @@ def test_any_number_of_threads_for_any_number_of_images(monkeypatch, threads, N)
 def test_any_size_of_tile(monkeypatch, tile, threads):
     """Tiles of one image, of a few, and a last one that is not full."""
     monkeypatch.setenv("TINYALEX_THREADS", str(threads))
-    monkeypatch.setattr("tinyalex.kernels.conv.TILE", tile)
+    monkeypatch.setattr("tinyalex.kernels.direct.TILE", tile)
     monkeypatch.setattr(conv, "COLUMNS_IN_CACHE", tile)
     twins_agree("float64", 7, *WINDOWS["non-square, past the edge"], groups=2)
 
@@ -141,6 +145,34 @@ def test_any_size_of_tile(monkeypatch, tile, threads):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_few_channels_and_other_norms(dtype, settings):
     twins_agree(dtype, 2, *WINDOWS["non-square, past the edge"], **settings)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("threads", [1, 3])
+def test_element_by_element_in_several_threads(monkeypatch, dtype, threads):
+    """Enough numbers to be shared out, in any order in memory; a number for each, none twice."""
+    monkeypatch.setenv("TINYALEX_THREADS", str(threads))
+    rng = np.random.default_rng(2)
+    x = rng.standard_normal((7, 9, 61, 67)).astype(dtype)
+    dy = np.asfortranarray(rng.standard_normal(x.shape).astype(dtype))
+    mask = rng.random(x.shape) < 0.3
+    with use_kernels("numba"):
+        y = activations.relu_forward(x.transpose(0, 1, 3, 2)).transpose(0, 1, 3, 2)
+        np.testing.assert_array_equal(y, np.maximum(x, 0))
+        np.testing.assert_array_equal(activations.relu_backward(dy, y), np.where(x > 0, dy, 0))
+        np.testing.assert_array_equal(dropout.masked(dy, mask, 2.0), np.where(mask, 2 * dy, 0))
+        logits = x.reshape(-1, 67)
+        assert_close(loss.softmax(logits), np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True))
+
+
+def test_nan_in_relu_and_softmax():
+    """It does not vanish: else a training that has gone wrong would look as if it went on."""
+    x = np.array([[1.0, np.nan, -2.0], [np.nan, -np.inf, np.inf], [0.5, -0.5, 0.0]], "float32")
+    with use_kernels("numba"):
+        np.testing.assert_array_equal(activations.relu_forward(x), np.maximum(x, 0))
+        p = loss.softmax(x)
+    assert np.isnan(p[:2]).all()
+    assert np.isfinite(p[2]).all()
 
 
 def test_nan_and_infinity_in_max_pooling():

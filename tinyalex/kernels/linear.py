@@ -3,15 +3,17 @@
 import numpy as np
 
 from tinyalex.kernels.compiled import Floats
+from tinyalex.kernels.memory import empty
 from tinyalex.kernels.threads import in_shares
 
 
 def linear_forward(x: Floats, w: Floats, b: Floats) -> Floats:
     """The twin of tinyalex.layers.linear.linear_forward: each thread computes a share of the units."""
-    y = np.empty((len(x), len(w)), x.dtype)
+    y = empty((len(x), len(w)), x.dtype)
 
     def share(first: int, last: int) -> None:
-        y[:, first:last] = x @ w[first:last].T + b[first:last]
+        np.matmul(x, w[first:last].T, out=y[:, first:last])
+        y[:, first:last] += b[first:last]
 
     in_shares(share, len(w))
     return y
@@ -19,13 +21,13 @@ def linear_forward(x: Floats, w: Floats, b: Floats) -> Floats:
 
 def linear_backward(dy: Floats, x: Floats, w: Floats) -> tuple[Floats, Floats, Floats]:
     """The twin of tinyalex.layers.linear.linear_backward: shares of the units for dw, of the features for dx."""
-    dx, dw = np.empty_like(x), np.empty_like(w)
+    dx, dw = empty(x.shape, x.dtype), empty(w.shape, w.dtype)
 
     def share_of_units(first: int, last: int) -> None:
         np.matmul(dy[:, first:last].T, x, out=dw[first:last])
 
     def share_of_features(first: int, last: int) -> None:
-        dx[:, first:last] = dy @ w[:, first:last]
+        np.matmul(dy, w[:, first:last], out=dx[:, first:last])
 
     in_shares(share_of_units, len(w))
     in_shares(share_of_features, w.shape[1])

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinyalex.kernels.compiled import Floats, channels_last, compiled, geometry
+from tinyalex.kernels.memory import empty
 from tinyalex.kernels.threads import in_shares
 from tinyalex.window import Window
 
@@ -46,30 +47,40 @@ def max_pool_forward(x: Floats, window: Window) -> tuple[Floats, NDArray[Any]]:
     """The twin of tinyalex.layers.pool.max_pool_forward: N*OH*OW*KH*KW*C comparisons without a branch."""
     N, C, H, W = x.shape
     x = channels_last(x)
-    y = np.empty((N, *window.output_size(H, W), C), x.dtype)
-    argmax = np.empty(y.shape, window.number_dtype)
+    y = empty((N, *window.output_size(H, W), C), x.dtype)
+    argmax = empty(y.shape, window.number_dtype)
     in_shares(lambda first, last: _max_pool_forward_compiled(first, last, x, y, argmax, *geometry(window)), N)
     return y.transpose(0, 3, 1, 2), argmax.transpose(0, 3, 1, 2)
 
 
-def _max_pool_backward(first, last, dy, argmax, dx, KW, SH, SW, PH, PW):
-    """dx (N, H, W, C), zeros at first, from dy, argmax (N, OH, OW, C): one addition for each output."""
+def _max_pool_backward(first, last, dy, argmax, dx, KH, KW, SH, SW, PH, PW):
+    """dx (N, H, W, C) from dy, argmax (N, OH, OW, C): cell by cell, all channels of a pixel at once.
+
+    Only one cell of a window gets anything, but to add zeros to the others is faster than to jump between them.
+    """
+    H, W = dx.shape[1:3]
     OH, OW, C = dy.shape[1:]
+    zero = dy.dtype.type(0)  # a plain 0 would make float64 of the sum
     for n in range(first, last):
+        dx[n] = 0
         for oh in range(OH):
             for ow in range(OW):
-                for c in range(C):
-                    i, j = divmod(argmax[n, oh, ow, c], KW)
-                    dx[n, oh * SH + i - PH, ow * SW + j - PW, c] += dy[n, oh, ow, c]
+                slopes, winners = dy[n, oh, ow], argmax[n, oh, ow]
+                for i in range(max(0, PH - oh * SH), min(KH, H + PH - oh * SH)):
+                    for j in range(max(0, PW - ow * SW), min(KW, W + PW - ow * SW)):
+                        pixels = dx[n, oh * SH + i - PH, ow * SW + j - PW]
+                        cell = i * KW + j
+                        for c in range(C):
+                            pixels[c] += slopes[c] if winners[c] == cell else zero
 
 
 _max_pool_backward_compiled = compiled(_max_pool_backward)
 
 
 def max_pool_backward(dy: Floats, argmax: NDArray[Any], x_shape: tuple[int, ...], window: Window) -> Floats:
-    """The twin of tinyalex.layers.pool.max_pool_backward: N*OH*OW*C additions, not one pass for each cell."""
+    """The twin of tinyalex.layers.pool.max_pool_backward: one pass, dx stays in cache while it is summed."""
     N, C, H, W = x_shape
     dy, argmax = channels_last(dy), channels_last(argmax)
-    dx = np.zeros((N, H, W, C), dy.dtype)
-    in_shares(lambda first, last: _max_pool_backward_compiled(first, last, dy, argmax, dx, *geometry(window)[1:]), N)
+    dx = empty((N, H, W, C), dy.dtype)
+    in_shares(lambda first, last: _max_pool_backward_compiled(first, last, dy, argmax, dx, *geometry(window)), N)
     return dx.transpose(0, 3, 1, 2)

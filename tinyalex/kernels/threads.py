@@ -7,76 +7,119 @@ The shares depend on the number of threads only, so a result is the same, bit fo
 import os
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from contextvars import copy_context
+from contextvars import ContextVar, copy_context
+from functools import cache
+from importlib import import_module
 from itertools import pairwise
-
-from threadpoolctl import ThreadpoolController
+from typing import Any, TypeVar
 
 from tinyalex.errors import UsageError
 
+R = TypeVar("R")
+MOST_THREADS = 256  # of all callers together; what is beyond waits
+
+_chosen: ContextVar[int | None] = ContextVar("threads", default=None)
+
 
 def thread_count() -> int:
-    """TINYALEX_THREADS, else the number of cores that this process may use."""
+    """That of the innermost `use_threads`, else TINYALEX_THREADS, else the number of cores this process may use."""
+    chosen = _chosen.get()
+    if chosen is not None:
+        return chosen
     wanted = os.environ.get("TINYALEX_THREADS", "")
-    if wanted and not (wanted.isdecimal() and int(wanted) > 0):
-        raise UsageError(f"TINYALEX_THREADS={wanted}: expected a number of threads, 1 or more")
     if wanted:
-        return int(wanted)
+        return _checked(wanted, f"TINYALEX_THREADS={wanted}")
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def in_shares(work: Callable[[int, int], None], count: int) -> None:
-    """Call work(first, last) for shares that together are 0 ... count - 1, each in a thread of the pool.
+@contextmanager
+def use_threads(count: int | None) -> Iterator[None]:
+    """Within the block the kernels share their work out to `count` threads; None changes nothing.
 
+    Raises UsageError for a number below 1.
+    """
+    if count is None:
+        yield
+        return
+    token = _chosen.set(_checked(str(count), f"threads={count}"))
+    try:
+        yield
+    finally:
+        _chosen.reset(token)
+
+
+def _checked(wanted: str, source: str) -> int:
+    if not (wanted.isdecimal() and int(wanted) > 0):
+        raise UsageError(f"{source}: expected a number of threads, 1 or more")
+    return int(wanted)
+
+
+def in_shares(work: Callable[[int, int], R], count: int, at_least: int = 1) -> list[R]:
+    """What work(first, last) returns for shares that together are 0 ... count - 1, each in a thread of the pool.
+
+    at_least: a share of fewer is not worth a thread of its own.
     The threads work in the caller's context: an np.errstate there holds for them too.
     """
-    threads = max(1, min(thread_count(), count))
+    threads = max(1, min(thread_count(), count // at_least))
     cuts = [count * i // threads for i in range(threads + 1)]
-    with _state.one_blas_thread():
-        others = [_state.pool().submit(copy_context().run, work, first, last) for first, last in pairwise(cuts[1:])]
+    with one_blas_thread():
+        others = [_state.pool.submit(copy_context().run, work, first, last) for first, last in pairwise(cuts[1:])]
         try:
-            work(cuts[0], cuts[1])  # the calling thread takes a share too
+            mine = work(cuts[0], cuts[1])  # the calling thread takes a share too
         finally:
-            for other in others:
-                other.result()
+            wait(others)  # also after an error: nobody may still be writing when this returns
+    return [mine, *(other.result() for other in others)]
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Hold BLAS to one thread; of blocks that overlap the first sets the limit and the last lifts it.
+
+    A net holds it for a whole pass, as to set it takes as long as a small layer.
+    """
+    _state.hold()
+    try:
+        yield
+    finally:
+        _state.let_go()
 
 
 class _State:
-    """The pool, made at first use, and how many calls hold BLAS to one thread at the moment."""
+    """The pool, whose threads begin when there is work for them, and how many blocks hold BLAS to one thread."""
 
     def __init__(self) -> None:
-        self._pool: ThreadPoolExecutor | None = None
+        self.pool = ThreadPoolExecutor(MOST_THREADS, thread_name_prefix="tinyalex-kernels")
         self._lock = threading.Lock()
         self._holding = 0
-        self._blas = ThreadpoolController().select(user_api="blas")
-        self._keeper = ThreadPoolExecutor(1, thread_name_prefix="tinyalex-blas")  # the one thread that sets the limit
+        self._keeper = ThreadPoolExecutor(1, thread_name_prefix="tinyalex-blas")
 
-    def pool(self) -> ThreadPoolExecutor:
-        with self._lock:
-            if self._pool is None:
-                self._pool = ThreadPoolExecutor(thread_count(), thread_name_prefix="tinyalex-kernels")
-            return self._pool
+    # Set and lifted in the same thread, whoever calls: threadpoolctl lets the first thread that ever set a limit of
+    # OpenBLAS change it, and ignores all others.
 
-    @contextmanager
-    def one_blas_thread(self) -> Iterator[None]:
-        """Hold BLAS to one thread; of calls that overlap the first sets the limit and the last lifts it.
-
-        Both in the same thread, whoever calls: threadpoolctl lets the first thread that ever set a limit of OpenBLAS
-        change it, and ignores all others.
-        """
+    def hold(self) -> None:
         with self._lock:
             self._holding += 1
             if self._holding == 1:
-                self._limit = self._keeper.submit(self._blas.limit, limits=1).result()
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._holding -= 1
-                if self._holding == 0:
-                    self._keeper.submit(self._limit.restore_original_limits).result()
+                self._limit = self._keeper.submit(_limit_blas).result()
+
+    def let_go(self) -> None:
+        with self._lock:
+            self._holding -= 1
+            if self._holding == 0:
+                self._keeper.submit(self._limit.restore_original_limits).result()
+
+
+def _limit_blas() -> Any:
+    """BLAS on one thread from now on; the result has a method that restores what was before."""
+    return _blas().limit(limits=1)
+
+
+@cache
+def _blas() -> Any:
+    """The BLAS libraries of this process; looked for at first use, as that alone imports threadpoolctl."""
+    return import_module("threadpoolctl").ThreadpoolController().select(user_api="blas")
 
 
 def _start_anew() -> None:

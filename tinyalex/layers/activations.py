@@ -2,9 +2,21 @@
 
 import math
 
-from tinyalex.backend import Array, get_array_module
+from tinyalex.backend import Array, get_array_module, kernel
 from tinyalex.errors import ShapeError
 from tinyalex.layers.layer import Layer
+
+
+@kernel
+def relu_forward(x: Array) -> Array:
+    """y = max(0, x), of any shape."""
+    return get_array_module(x).maximum(x, 0)
+
+
+@kernel
+def relu_backward(dy: Array, y: Array) -> Array:
+    """dx = dy where y > 0, else 0: all of one shape."""
+    return dy * (y > 0)
 
 
 class ReLU(Layer):
@@ -15,7 +27,10 @@ class ReLU(Layer):
 
     def forward(self, x: Array, *, train: bool = False) -> Array:
         """x -> y, same shape."""
-        y = get_array_module(x).maximum(x, 0)
+        return self.keep(relu_forward(x), train=train)
+
+    def keep(self, y: Array, *, train: bool = False) -> Array:
+        """y, which is a ReLU's output already: `Conv2D.forward(relu=True)` computed it on the way."""
         self._cache = y if train else None
         return y
 
@@ -23,7 +38,7 @@ class ReLU(Layer):
         """dx = dy where y > 0, else 0."""
         y = self._take_cache()
         self._check_dy(dy, y.shape)
-        return dy * (y > 0)
+        return relu_backward(dy, y)
 
 
 class Tanh(Layer):

@@ -53,10 +53,10 @@ def col2im(columns: Array, x_shape: tuple[int, ...], window: Window) -> Array:
 
 
 @kernel
-def conv_forward(x: Array, w: Array, b: Array, window: Window, groups: int) -> Array:
+def conv_forward(x: Array, w: Array, b: Array, window: Window, groups: int, relu: bool = False) -> Array:
     """y[n, o, oh, ow] = b[o] + sum over c, i, j of w[o, c, i, j] * x[n, c, oh*SH + i - PH, ow*SW + j - PW].
 
-    x (N, C, H, W), w (OC, C/G, KH, KW), b (OC,) -> y (N, OC, OH, OW).
+    x (N, C, H, W), w (OC, C/G, KH, KW), b (OC,) -> y (N, OC, OH, OW); with `relu` max(0, y).
     """
     xp = get_array_module(x, w, b)
     N, OC = x.shape[0], w.shape[0]
@@ -67,6 +67,8 @@ def conv_forward(x: Array, w: Array, b: Array, window: Window, groups: int) -> A
         product = columns @ _as_matrix(w[maps_out]).T  # (n*OH*OW, OC/G)
         y[images, :, :, maps_out] = product.reshape(-1, OH, OW, OC // groups)
     y += b
+    if relu:
+        xp.maximum(y, 0, out=y)
     return y.transpose(0, 3, 1, 2)  # (N, OC, OH, OW)
 
 
@@ -153,15 +155,16 @@ class Conv2D(Layer):
         shape = (out_channels, in_channels // groups, *self.window.kernel)
         self.params, self.grads = initial_parameters(shape, init_std, init_bias, rng, dtype)
 
-    def forward(self, x: Array, *, train: bool = False) -> Array:
-        """x (N, C, H, W) -> y (N, OC, OH, OW)."""
+    def forward(self, x: Array, *, train: bool = False, relu: bool = False) -> Array:
+        """x (N, C, H, W) -> y (N, OC, OH, OW); with `relu` max(0, y), what a ReLU after it would make of y."""
         self._check_input(x, "N C H W", self.in_channels)
         self._cache = x if train else None
-        return conv_forward(x, self.params["w"], self.params["b"], self.window, self.groups)
+        return conv_forward(x, self.params["w"], self.params["b"], self.window, self.groups, relu)
 
     def backward(self, dy: Array, *, input_gradient: bool = True) -> Array:
         """dy (N, OC, OH, OW) -> dx (N, C, H, W), or None with `input_gradient=False`: the images need no gradient."""
         x = self._take_cache()
+        self.grads = {}  # so that their memory can be used again
         self._check_dy(dy, (len(x), self.out_channels, *self.window.output_size(*x.shape[2:])))
         dx, dw, db = conv_backward(dy, x, self.params["w"], self.window, self.groups, input_gradient)
         self.grads = {"w": dw, "b": db}

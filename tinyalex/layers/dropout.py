@@ -4,9 +4,15 @@ from typing import Literal
 
 from numpy.random import Generator, default_rng
 
-from tinyalex.backend import Array, get_array_module
+from tinyalex.backend import Array, get_array_module, kernel
 from tinyalex.errors import UsageError
 from tinyalex.layers.layer import Layer
+
+
+@kernel
+def masked(x: Array, mask: Array, factor: float) -> Array:
+    """y = factor * x where the mask is true, else 0: x and the mask of one shape."""
+    return x * (mask * x.dtype.type(factor))
 
 
 class Dropout(Layer):
@@ -36,14 +42,16 @@ class Dropout(Layer):
         if not train:
             self._cache = None
             return x * (1 - self.p) if self.scale_at == "test" else x
-        mask = xp.asarray(self.rng.random(x.shape, dtype="float32") >= self.p, dtype=x.dtype)
-        if self.scale_at == "train":
-            mask /= 1 - self.p
-        self._cache = mask
-        return x * mask
+        self._cache = xp.asarray(self.rng.random(x.shape, dtype="float32") >= self.p)
+        return masked(x, self._cache, self._factor)
 
     def backward(self, dy: Array) -> Array:
         """dx = dy * the mask of the forward pass."""
         mask = self._take_cache()
         self._check_dy(dy, mask.shape)
-        return dy * mask
+        return masked(dy, mask, self._factor)
+
+    @property
+    def _factor(self) -> float:
+        """What the units that stay are multiplied with in training."""
+        return 1 / (1 - self.p) if self.scale_at == "train" else 1.0

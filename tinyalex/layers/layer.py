@@ -71,4 +71,4 @@ def initial_parameters(
     w = rng.standard_normal(shape, dtype="float32")
     w *= numpy.float32(std)
     params = {"w": w.astype(dtype, copy=False), "b": numpy.full(shape[0], bias, dtype)}
-    return params, {key: numpy.zeros_like(value) for key, value in params.items()}
+    return params, {key: numpy.zeros(value.shape, dtype) for key, value in params.items()}

@@ -5,10 +5,11 @@ Axes: N images, K classes.
 
 from typing import Any
 
-from tinyalex.backend import Array, get_array_module
+from tinyalex.backend import Array, get_array_module, kernel
 from tinyalex.errors import DTypeError, LabelError, ShapeError
 
 
+@kernel
 def softmax(logits: Array) -> Array:
     """p[n, k] = exp(logits[n, k]) / sum over j of exp(logits[n, j]): (N, K) -> (N, K), rows that sum to 1.
 
@@ -45,18 +46,19 @@ class SoftmaxCrossEntropy:
         if N == 0 or labels.min() < 0 or labels.max() >= K:
             found = f"{labels.min()} ... {labels.max()}" if N else "none at all"
             raise LabelError(f"the labels are {found}: expected integers of 0 ... {K - 1}, one for each image")
-        self._cache = (logits, labels)
         shifted = logits - logits.max(axis=1, keepdims=True)  # (N, K), at most 0
-        log_p = shifted[xp.arange(N), labels] - xp.log(xp.exp(shifted).sum(axis=1))  # (N,)
+        exps = xp.exp(shifted)
+        totals = exps.sum(axis=1)  # (N,)
+        self._cache = (exps / totals[:, None], labels)
+        log_p = shifted[xp.arange(N), labels] - xp.log(totals)  # (N,)
         return float(-log_p.mean())
 
     def backward(self) -> Array:
         """dlogits (N, K)."""
         if self._cache is None:
             raise RuntimeError("SoftmaxCrossEntropy.backward: call forward(logits, labels) first")
-        (logits, labels), self._cache = self._cache, None
+        (dlogits, labels), self._cache = self._cache, None  # p, and dlogits in its place
         N = len(labels)
-        dlogits = softmax(logits)
-        dlogits[get_array_module(logits).arange(N), labels] -= 1
+        dlogits[get_array_module(dlogits).arange(N), labels] -= 1
         dlogits /= N
         return dlogits

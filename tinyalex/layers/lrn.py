@@ -9,23 +9,24 @@ from tinyalex.layers.layer import Layer
 
 
 @kernel
-def lrn_forward(x: Array, size: int, alpha: float, beta: float, k: float, groups: int) -> tuple[Array, Array]:
+def lrn_forward(x: Array, size: int, alpha: float, beta: float, k: float, groups: int) -> Array:
     """y[c] = x[c] / scale[c]**beta, scale[c] = k + alpha * the sum of x[j]**2 over the `size` maps j around c.
 
-    x (N, C, H, W) -> y, scale, both (N, C, H, W). The window is cut off at the first and the last map of a group.
+    x (N, C, H, W) -> y (N, C, H, W). The window is cut off at the first and the last map of a group.
     """
     scale = k + alpha * _sum_over_neighbours(x * x, -(size // 2), size, groups)
-    return x * scale**-beta, scale
+    return x * scale**-beta
 
 
 @kernel
-def lrn_backward(
-    dy: Array, x: Array, y: Array, scale: Array, size: int, alpha: float, beta: float, groups: int
-) -> Array:
+def lrn_backward(dy: Array, x: Array, size: int, alpha: float, beta: float, k: float, groups: int) -> Array:
     """dx[j] = dy[j] / scale[j]**beta - 2 alpha beta x[j] * the sum of dy[c] y[c] / scale[c] over the c that see j.
 
     All (N, C, H, W). The maps c whose window holds map j form the mirrored window around j.
+    The scale and y are computed again rather than kept: in the paper's net they are 2.5 times as much as its images.
     """
+    scale = k + alpha * _sum_over_neighbours(x * x, -(size // 2), size, groups)
+    y = x * scale**-beta
     seen_by = _sum_over_neighbours(dy * y / scale, size // 2 - size + 1, size, groups)
     return dy * scale**-beta - (2 * alpha * beta) * x * seen_by
 
@@ -77,15 +78,14 @@ class LocalResponseNorm(Layer):
         self._check_input(x, "N C H W")
         if x.shape[1] % self.groups:
             raise ShapeError(f"LocalResponseNorm: {x.shape[1]} maps do not divide into {self.groups} groups")
-        y, scale = lrn_forward(x, self.size, self.alpha, self.beta, self.k, self.groups)
-        self._cache = (x, y, scale) if train else None
-        return y
+        self._cache = x if train else None
+        return lrn_forward(x, self.size, self.alpha, self.beta, self.k, self.groups)
 
     def backward(self, dy: Array) -> Array:
         """dy (N, C, H, W) -> dx, same shape."""
-        x, y, scale = self._take_cache()
-        self._check_dy(dy, y.shape)
-        return lrn_backward(dy, x, y, scale, self.size, self.alpha, self.beta, self.groups)
+        x = self._take_cache()
+        self._check_dy(dy, x.shape)
+        return lrn_backward(dy, x, self.size, self.alpha, self.beta, self.k, self.groups)
 
 
 class SpatialResponseNorm(Layer):
