@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -224,6 +225,62 @@ def test_both_kernels_give_the_same_net():
         found.append([np.array(loss), net.backward(net.criterion.backward()), *net.grads.values()])
     for one, other in zip(*found, strict=True):
         assert_close(one, other)
+
+
+def test_a_convolution_does_the_work_of_its_relu():
+    """Forward and backward give what the layers give one by one; each can still be looked at alone."""
+    for choice in ("reference", "numba"):
+        net, x, labels = small_net(kernels=choice, dtype="float64", dropout=0.0)
+        one_by_one = {}
+        y = x
+        for name, layer in net.layers.items():
+            y = one_by_one[name] = layer.forward(y, train=True)
+        dy = net.criterion.forward(y, labels) and net.criterion.backward()
+        for layer in reversed(net.layers.values()):
+            dy = layer.backward(dy)
+        expected = [dy, *(grad.copy() for grad in net.grads.values())]
+        net.loss(x, labels, train=True)
+        found = [net.backward(net.criterion.backward()), *net.grads.values()]
+        for array, right in zip(found, expected, strict=True):
+            assert_close(array, right)
+        for name, right in one_by_one.items():
+            assert_close(net.forward(x, upto=name), right)
+        assert one_by_one["conv1"].min() < 0
+
+
+def trained(threads, seed=0):
+    """The parameters of a net after three steps, as bytes."""
+    net, x, labels = small_net(threads=threads, seed=seed)
+    sgd = SGD(net, lr=0.01)
+    for _ in range(3):
+        net.loss(x, labels, train=True)
+        net.backward(net.criterion.backward())
+        sgd.step()
+    return b"".join(w.tobytes() for w in net.params.values())
+
+
+def test_threads_are_those_asked_for(monkeypatch):
+    counts = set()
+    twin = cpu.conv_forward
+    monkeypatch.setattr(cpu, "conv_forward", lambda *args: counts.add(cpu.thread_count()) or twin(*args))
+    trained(3)
+    assert counts == {3}
+    for wrong in (0, -2):
+        with pytest.raises(UsageError, match=f"threads={wrong}: expected a number of threads, 1 or more"):
+            small_net(threads=wrong)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_the_same_threads_give_the_same_bits(threads):
+    assert len({trained(threads) for _ in range(3)}) == 1
+
+
+def test_two_nets_train_in_two_threads():
+    """Each as it would alone, bit for bit."""
+    with ThreadPoolExecutor(2) as pool:
+        for _ in range(5):
+            together = list(pool.map(trained, (2, 3), (0, 1)))
+            assert together == [trained(2, 0), trained(3, 1)]
 
 
 # ---------------------------------------------------------------- parameters by name

@@ -107,7 +107,7 @@ def build_parser() -> argparse.ArgumentParser:
         commands.demo, "train a small net on generated images, and draw what it learned", "demo --out runs/first"
     )
     demo.add_argument("--out", type=Path, help="folder of the run (runs/demo, or the next that is free)")
-    demo.add_argument("--epochs", type=int, default=argparse.SUPPRESS, metavar="N", help="passes over the images")
+    demo.add_argument("--epochs", type=int, default=argparse.SUPPRESS, metavar="N", help="passes over the images (15)")
     demo.add_argument("--seed", type=int, default=argparse.SUPPRESS, metavar="N", help="seed of all random numbers (0)")
 
     train = add(
@@ -161,6 +161,19 @@ def build_parser() -> argparse.ArgumentParser:
     check.add_argument("--shape", type=integers, default=(2, 3, 8, 8), metavar="N,C,H,W", help="its input (2,3,8,8)")
     check.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the inputs (0)")
 
+    bench = add(
+        commands.bench, "measure how fast a net trains or infers", "bench --variant paper --mode train --layers"
+    )
+    add_variant(bench, "paper", "paper")
+    bench.add_argument("--mode", choices=("train", "infer"), default="train", help="whole steps (default), or forward")
+    bench.add_argument("--batch", type=int, default=64, metavar="N", help="images a step (64)")
+    bench.add_argument("--threads", type=int, metavar="N", help="threads (the cores this process may use)")
+    bench.add_argument("--steps", type=int, default=5, metavar="N", help="steps to measure, after two that warm up (5)")
+    bench.add_argument("--layers", action="store_true", help="also each layer's time, against what the machine can do")
+    bench.add_argument("--json", action="store_true", help="one line of JSON instead of text")
+    bench.add_argument("--out", type=Path, default=Path("bench"), help="folder for the picture of --layers (bench)")
+
+    add(commands.warmup, "compile all kernels, for later runs to find on disk", "warmup")
     add(commands.info, "show what is installed and in use", "info")
     return parser
 

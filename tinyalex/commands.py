@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
+from json import dumps
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,6 +18,8 @@ from numpy.typing import NDArray
 from tinyalex import gradcheck, layers, report, viz
 from tinyalex import spec as nets
 from tinyalex.backend import cpu_kernels, kernels_in_use
+from tinyalex.bench import Bench, roofs
+from tinyalex.bench import table as bench_table
 from tinyalex.checkpoint import Checkpoint, read
 from tinyalex.count import count, total_parameters
 from tinyalex.count import summary as table
@@ -30,13 +33,14 @@ from tinyalex.terminal import Bar, counting
 from tinyalex.train import CHECKPOINT, Settings, Training, saved_settings, settings_for
 
 RUNS = Path("runs")
+DEMO_EPOCHS = 15  # half of what `mini` trains on CIFAR-10: generated images are easier, and a demo is short
 
 # ---------------------------------------------------------------- training
 
 
 def demo(out: Path | None, **given: Any) -> None:
     """Train `mini` on generated images, then write its report and pictures: the whole project in one command."""
-    train(out=out or _free(RUNS / "demo"), resume=None, **given)
+    train(out=out or _free(RUNS / "demo"), resume=None, **{"epochs": DEMO_EPOCHS, **given})
 
 
 def train(out: Path | None, resume: Path | bool | None, **given: Any) -> None:
@@ -287,6 +291,41 @@ def _imported(file: Path) -> ModuleType:
     module = importlib.util.module_from_spec(found)
     found.loader.exec_module(module)
     return module
+
+
+def bench(
+    variant: str, mode: str, batch: int, threads: int | None, steps: int, layers: bool, json: bool, out: Path
+) -> None:
+    """Print how many images a second a net trains or infers; with `layers` also where the time goes, and draw it."""
+    at_work = Bench(variant, mode, batch, threads)
+    pace = at_work.pace(steps)
+    record = {"variant": variant, "mode": mode, "batch": batch, "threads": threads, **asdict(pace)}
+    if layers:
+        costs, peak = at_work.costs(steps), roofs(threads)
+        out.mkdir(parents=True, exist_ok=True)
+        picture = out / f"roofline-{variant}-{mode}.png"
+        viz.save(viz.roofline(costs, peak), picture)
+        record["layers"] = [asdict(cost) for cost in costs]
+        if not json:
+            print(f"{bench_table(costs, peak)}\n\ndrawn: {picture}\n")
+    if json:
+        print(dumps(record))
+    else:
+        memory = f", {pace.peak_rss_mb:,.0f} MB at most" if pace.peak_rss_mb is not None else ""
+        print(
+            f"{variant}, {mode}, batch {batch}: {pace.median_images_per_s:,.1f} images a second "
+            f"(median of {steps} steps; the best {pace.images_per_s:,.1f}){memory}"
+        )
+
+
+def warmup() -> None:
+    """Compile all kernels, for float32 and float64, and keep them on disk: the first training then begins at once."""
+    begun = time.perf_counter()
+    twins = cpu_kernels()
+    if twins is None:
+        raise UsageError("there is nothing to compile, as Numba is not installed: pip install numba")
+    twins.warm_up()
+    print(f"the kernels are compiled, in {time.perf_counter() - begun:.1f} s; later runs load them from disk")
 
 
 def info() -> None:

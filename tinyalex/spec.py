@@ -320,7 +320,7 @@ MINI = _changed(
     },
     input_size=32,
     pixel_scale=32.0,
-    recipe=Recipe(epochs=15, lr=0.02, drops=(0.7, 0.9)),
+    recipe=Recipe(epochs=30, lr=0.02, drops=(0.7, 0.9)),
 )
 
 VARIANTS = {

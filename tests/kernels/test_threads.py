@@ -6,7 +6,7 @@ import pytest
 from threadpoolctl import threadpool_info
 
 from tinyalex.errors import UsageError
-from tinyalex.kernels.threads import in_shares, thread_count
+from tinyalex.kernels.threads import in_shares, one_blas_thread, thread_count, use_threads
 
 
 def blas_threads():
@@ -110,3 +110,56 @@ def test_a_number_of_threads_that_is_none(monkeypatch, wanted):
     monkeypatch.setenv("TINYALEX_THREADS", wanted)
     with pytest.raises(UsageError, match=f"TINYALEX_THREADS={wanted}: expected a number of threads, 1 or more"):
         in_shares(lambda *_: None, 3)
+
+
+def test_use_threads(monkeypatch):
+    """The innermost counts, before the environment; each Python thread has its own."""
+    monkeypatch.setenv("TINYALEX_THREADS", "5")
+    elsewhere = []
+    with use_threads(2):
+        with use_threads(None):
+            assert thread_count() == 2
+        with use_threads(7):
+            assert thread_count() == 7
+            other = threading.Thread(target=lambda: elsewhere.append(thread_count()))
+            other.start()
+            other.join()
+        assert thread_count() == 2
+    assert thread_count() == 5
+    assert elsewhere == [5]
+
+
+@pytest.mark.parametrize("wanted", [0, -1, 1.5, "two"])
+def test_use_threads_of_no_number(wanted):
+    with (
+        pytest.raises(UsageError, match=f"threads={wanted}: expected a number of threads, 1 or more"),
+        use_threads(wanted),
+    ):
+        pytest.fail("the block was entered")
+
+
+def test_small_shares_are_not_cut(monkeypatch):
+    monkeypatch.setenv("TINYALEX_THREADS", "4")
+    assert in_shares(lambda first, last: (first, last), 100, at_least=40) == [(0, 50), (50, 100)]
+    assert in_shares(lambda first, last: (first, last), 100, at_least=101) == [(0, 100)]
+
+
+def test_results_come_in_the_order_of_the_shares(monkeypatch):
+    monkeypatch.setenv("TINYALEX_THREADS", "3")
+    turns = [threading.Event() for _ in range(4)]
+    turns[3].set()
+
+    def work(first, last):
+        assert turns[last].wait(20)  # the last share ends first
+        turns[first].set()
+        return first
+
+    assert in_shares(work, 3) == [0, 1, 2]
+
+
+def test_blas_is_held_by_a_block():
+    with one_blas_thread():
+        assert blas_threads() == {1}
+        in_shares(lambda *_: None, 1)
+        assert blas_threads() == {1}
+    assert blas_threads() == AT_FIRST

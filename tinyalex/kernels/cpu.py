@@ -10,6 +10,7 @@ from tinyalex.kernels.lrn import lrn_backward, lrn_forward
 from tinyalex.kernels.optim import sgd_update
 from tinyalex.kernels.pool import max_pool_backward, max_pool_forward
 from tinyalex.kernels.threads import thread_count
+from tinyalex.kernels.warmup import warm_up
 
 __all__ = [
     "col2im",
@@ -28,4 +29,5 @@ __all__ = [
     "sgd_update",
     "softmax",
     "thread_count",
+    "warm_up",
 ]

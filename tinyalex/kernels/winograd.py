@@ -106,11 +106,6 @@ class Plan(NamedTuple):
         """The zeros above and left of what the tiles see; a canvas of phases holds them already."""
         return self.pad if self.stride == 1 else (0, 0)
 
-    @property
-    def images(self) -> int:
-        """How many images fill ROWS rows of a product."""
-        return -(-ROWS // (self.TH * self.TW))
-
 
 def plan(x_shape: tuple[int, ...], w_shape: tuple[int, ...], window: Window, groups: int) -> Plan | None:
     """The cheapest way to cut up a convolution of x (N, H, W, C) with w (OC, C/G, KH, KW); None if the direct sum is.
@@ -264,14 +259,15 @@ def forward(x: Floats, w: Floats, y: Floats, window: Window, groups: int, finish
     transformed kernels, P / r*r times the size of w, are read once for each few images.
     """
     cut = _plan(x, w, window, groups)
-    OC = len(w)
+    OC, maps_seen = len(w), x.shape[3] * cut.stride**2
     matrices = transforms(cut.m, cut.r, str(x.dtype))
     kernels = _at_points(w, cut, matrices)  # (P, S*S*C/G, OC)
-    maps = [*zip(parts(x.shape[3] * cut.stride**2, groups), parts(OC, groups), strict=True)]
+    maps = [*zip(parts(maps_seen, groups), parts(OC, groups), strict=True)]
+    at_once = _images_at_once(cut, maps_seen, OC, groups)
 
     def share(first: int, last: int) -> None:
-        points_of_x, points_of_y = (_points(cut, channels, x) for channels in (x.shape[3] * cut.stride**2, OC))
-        for images in few(first, last, cut.images):
+        points_of_x, points_of_y = (_points(cut, at_once, channels, x) for channels in (maps_seen, OC))
+        for images in few(first, last, at_once):
             seen, sums = _phases(x[images], cut, y.shape[1:3]), y[images]
             tiles = len(seen) * cut.TH * cut.TW
             _to_points_compiled(seen, points_of_x, matrices.to_points, cut.n, cut.m, *cut.edge, cut.TH, cut.TW)
@@ -293,13 +289,14 @@ def backward(dy: Floats, x: Floats, w: Floats, dx: Floats | None, window: Window
     matrices = transforms(cut.m, cut.r, str(x.dtype))
     kernels = None if dx is None else _at_points(w, cut, matrices, transposed=True)  # (P, OC, S*S*C/G)
     maps = [*zip(parts(maps_seen, groups), parts(OC, groups), strict=True)]
+    at_once = _images_at_once(cut, maps_seen, OC, groups)
 
     def share(first: int, last: int) -> tuple[Floats, Floats]:
-        points_of_x, points_of_y = _points(cut, maps_seen, x), _points(cut, OC, x)
+        points_of_x, points_of_y = (_points(cut, at_once, channels, x) for channels in (maps_seen, OC))
         dkernels = empty((cut.n**2, maps_seen // groups, OC), x.dtype)
         dkernels[...] = 0
         db = np.zeros(OC, x.dtype)
-        for images in few(first, last, cut.images):
+        for images in few(first, last, at_once):
             seen, slopes = _phases(x[images], cut, dy.shape[1:3]), dy[images]
             tiles = len(seen) * cut.TH * cut.TW
             db += slopes.reshape(-1, OC).sum(axis=0)
@@ -330,13 +327,22 @@ def _plan(x: Floats, w: Floats, window: Window, groups: int) -> Plan:
     return found
 
 
-def _points(cut: Plan, maps: int, like: Floats) -> Floats:
+def _images_at_once(cut: Plan, maps_in: int, maps_out: int, groups: int) -> int:
+    """So many images that their points take as much room as the kernels, which are read once for each lot of images.
+
+    At least so many that a matrix product has ROWS rows, or nearly.
+    """
+    tiles = cut.TH * cut.TW
+    return max(1, ROWS // tiles, maps_in * maps_out // groups // (tiles * (maps_in + maps_out)))
+
+
+def _points(cut: Plan, images: int, maps: int, like: Floats) -> Floats:
     """Room for the points of a few images, (P, tiles, maps); an odd number of tiles.
 
     Else the same numbers of all planes, which are read together, might lie a power of two apart, and push each other
     out of the cache.
     """
-    return empty((cut.n**2, cut.images * cut.TH * cut.TW | 1, maps), like.dtype)
+    return empty((cut.n**2, images * cut.TH * cut.TW | 1, maps), like.dtype)
 
 
 def _at_points(w: Floats, cut: Plan, matrices: Transforms, transposed: bool = False) -> Floats:

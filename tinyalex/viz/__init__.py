@@ -8,6 +8,7 @@ from tinyalex.viz.canvas import Picture, save
 from tinyalex.viz.charts import confusion, confusion_matrix, learning_curves
 from tinyalex.viz.figure3 import kernels
 from tinyalex.viz.figure4 import bars, nearest, neighbours, predictions
+from tinyalex.viz.roofline import roofline
 
 __all__ = [
     "Picture",
@@ -19,5 +20,6 @@ __all__ = [
     "nearest",
     "neighbours",
     "predictions",
+    "roofline",
     "save",
 ]
