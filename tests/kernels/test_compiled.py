@@ -15,7 +15,10 @@ from tinyalex import cli, kernels
 FOLDER = Path(kernels.__file__).parent
 MODULES = sorted(path.stem for path in FOLDER.glob("*.py") if "compiled(" in path.read_text())
 
-CALLED_BY_LOOPS = {"_weighted_sum_compiled", "_sum_over_neighbours_compiled", "_negative_power_compiled"}
+CALLED_BY_LOOPS = {
+    f"_{name}_compiled"
+    for name in ("weighted_sum", "sum_over_rows", "sort", "add_sorted", "sum_over_neighbours", "negative_power")
+}
 
 WARM = """
 import importlib

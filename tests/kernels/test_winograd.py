@@ -160,7 +160,7 @@ class TestWhenItPays:
                 window = Window((layer.size,) * 2, (layer.stride,) * 2, (layer.pad,) * 2, layer.ceil_mode)
                 w_shape = (layer.kernels, C // row.groups, layer.size, layer.size)
                 cut = winograd.plan((64, H, W, C), w_shape, window, row.groups)
-                found.append(cut and (cut.r, cut.m, cut.TH))
+                found.append(cut and (cut.r, cut.m, cut.tiles[0]))
         assert found == expected
 
     @pytest.mark.parametrize(

@@ -22,7 +22,8 @@ Floats = NDArray[np.floating[Any]]
 
 def compiled(loop: Callable[..., None]) -> Any:
     """`loop` compiled, without Python's lock, kept on disk for the next run. What it calls must be in its own file."""
-    return numba.njit(nogil=True, cache=True, error_model="numpy")(loop)
+    # "contract": a * b + c as one instruction, rounded once; nothing else is taken lightly, NaN and infinity least
+    return numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})(loop)
 
 
 def channels_last(x: NDArray[Any]) -> NDArray[Any]:
