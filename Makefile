@@ -21,7 +21,7 @@ $(STAMP): pyproject.toml
 install: $(STAMP) ## make the virtual environment, with all that development needs
 
 .PHONY: demo
-demo: $(STAMP) ## train a small net on generated images and draw what it learned (about 4 minutes)
+demo: $(STAMP) ## train a small net on generated images and draw what it learned (about 2 minutes)
 	$(BIN)/tinyalex demo
 
 .PHONY: test

@@ -248,6 +248,14 @@ def test_a_convolution_does_the_work_of_its_relu():
         assert one_by_one["conv1"].min() < 0
 
 
+def test_a_layer_may_be_replaced():
+    """The net asks what its layers are when it runs, not when it was built."""
+    net, x, _ = small_net()
+    net.layers["relu1"] = Tanh()
+    expected = np.tanh(net.forward(x, upto="conv1"))
+    assert_close(net.forward(x, upto="relu1"), expected)
+
+
 def trained(threads, seed=0):
     """The parameters of a net after three steps, as bytes."""
     net, x, labels = small_net(threads=threads, seed=seed)

@@ -95,9 +95,9 @@ class Bench:
         return Pace(self.batch / min(counted), self.batch / statistics.median(counted), peak_memory())
 
     def costs(self, steps: int) -> list[Cost]:
-        """Each layer in each direction, in the order of a step; what takes no time of its own is left out.
+        """Each layer in each direction, in the order of a step; the loss is left out, as it takes no time.
 
-        So is the ReLU of a convolution on the way forward, as the convolution does its work.
+        Nor is the ReLU of a convolution on the way forward, as the convolution does its work.
         """
         watched: list[tuple[str, str, list[float], tuple[float, float]]] = []
 
@@ -227,9 +227,9 @@ def update_work(rows: list[Row]) -> tuple[float, float]:
 
 
 def peak_memory() -> float | None:
-    """The most memory that this process has held, in MB; None where the system does not tell (Windows)."""
+    """The most memory that this process has held, in 10**6 bytes; None where the system does not tell (Windows)."""
     try:
         import resource
     except ImportError:
         return None
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20 if sys.platform == "darwin" else 1 << 10)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6

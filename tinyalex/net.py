@@ -5,7 +5,6 @@ Axes: N images, 3 colours, H, W height and width, K classes.
 
 from collections.abc import Iterator, MutableMapping
 from itertools import pairwise
-from typing import cast
 
 from numpy.random import Generator, default_rng
 
@@ -69,11 +68,6 @@ class AlexNet:
         self.masks = default_rng([seed, 1])
         weights = default_rng(seed)
         self.layers: dict[str, Layer] = {row.name: self._layer(row, weights) for row in self.rows}
-        self._relu_after = {
-            name: after
-            for name, after in pairwise(self.layers)
-            if isinstance(self.layers[name], Conv2D) and isinstance(self.layers[after], ReLU)
-        }
         self.criterion = SoftmaxCrossEntropy()
         self.params: MutableMapping[str, Array] = NamedArrays(self.layers, "params")
 
@@ -131,24 +125,26 @@ class AlexNet:
         """The logits: x (N, 3, H, W) -> (N, K); or, with `upto`, the output of the layer of that name."""
         if upto is not None and upto not in self.layers:
             raise UsageError(f"no layer is called {upto!r}: expected one of {', '.join(self.layers)}")
+        fused = self._relu_after_conv()
         with computing(self.kernels, self.threads):
-            for name in self.layers:
+            for name, layer in self.layers.items():
                 try:
-                    x = self._forward(name, x, train, alone=name == upto)
+                    if isinstance(layer, Conv2D):  # it does the work of its ReLU too, unless it is looked at alone
+                        x = layer.forward(x, train=train, relu=name in fused and name != upto)
+                    elif isinstance(layer, ReLU) and name in fused.values():
+                        x = layer.keep(x, train=train)
+                    else:
+                        x = layer.forward(x, train=train)
                 except TinyAlexError as error:
                     raise type(error)(f"{name}: {error}") from None
                 if name == upto:
                     break
         return x
 
-    def _forward(self, name: str, x: Array, train: bool, alone: bool) -> Array:
-        """The output of one layer. Unless it is `alone`, a convolution does the work of the ReLU after it as well."""
-        layer = self.layers[name]
-        if name in self._relu_after and not alone:
-            return cast(Conv2D, layer).forward(x, train=train, relu=True)
-        if name in self._relu_after.values():
-            return cast(ReLU, layer).keep(x, train=train)
-        return layer.forward(x, train=train)
+    def _relu_after_conv(self) -> dict[str, str]:
+        """The names of the convolutions that a ReLU follows, each with that of the ReLU."""
+        pairs = pairwise(self.layers.items())
+        return {one: two for (one, conv), (two, relu) in pairs if isinstance(conv, Conv2D) and isinstance(relu, ReLU)}
 
     def backward(self, dlogits: Array, *, input_gradient: bool = True) -> Array:
         """dlogits (N, K) -> dx (N, 3, H, W), and dL/dparams in `grads`; after `forward(x, train=True)`.

@@ -1,11 +1,13 @@
 """The pool that shares work out, and BLAS held to one thread meanwhile."""
 
 import threading
+import time
 
 import pytest
 from threadpoolctl import threadpool_info
 
 from tinyalex.errors import UsageError
+from tinyalex.kernels import threads
 from tinyalex.kernels.threads import in_shares, one_blas_thread, thread_count, use_threads
 
 
@@ -47,17 +49,42 @@ def test_shares_run_side_by_side(monkeypatch):
 def test_a_share_that_fails(monkeypatch, failing):
     """The error arrives, after all shares have ended, and leaves nothing held."""
     monkeypatch.setenv("TINYALEX_THREADS", "3")
-    done = []
+    done, failed = [], threading.Event()
 
     def work(first, _last):
-        done.append(first)
         if first == failing:
+            failed.set()
             raise ZeroDivisionError
+        assert failed.wait(20)
+        time.sleep(0.05)  # an error that did not wait would be there by now
+        done.append(first)
 
     with pytest.raises(ZeroDivisionError):
         in_shares(work, 3)
-    assert sorted(done) == [0, 1, 2]
+    assert sorted(done) == sorted({0, 1, 2} - {failing})
     assert blas_threads() == AT_FIRST
+
+
+def test_a_hold_that_fails_holds_nothing(monkeypatch):
+    """As when Ctrl-C comes in that moment: the next block limits BLAS as if nothing had been."""
+
+    def interrupted():
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threads, "_limit_blas", interrupted)
+        with pytest.raises(KeyboardInterrupt), one_blas_thread():
+            pytest.fail("the block was entered")
+    with one_blas_thread():
+        assert blas_threads() == {1}
+    assert blas_threads() == AT_FIRST
+
+
+def test_a_child_forked_within_a_block():
+    """It leaves its parent's block, and the blocks of its own hold BLAS as ever."""
+    with one_blas_thread():
+        threads._start_anew()  # what the child does first
+    assert threads._state._holding == 0
 
 
 def test_blas_keeps_to_one_thread_within(monkeypatch):

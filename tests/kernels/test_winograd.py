@@ -22,7 +22,8 @@ CASES = {
     "11x11, stride 4, past the edge": (Window((11, 11), (4, 4), (0, 0), True), 40, 31, 3, 1, 2),
     "11x11, stride 4, padded": (Window((11, 11), (4, 4), (2, 2), False), 31, 44, 1, 1, 2),
     "6x6, stride 2": (Window((6, 6), (2, 2), (1, 2), False), 10, 13, 2, 1, 2),
-    "9x9, stride 2, pixels that no kernel sees": (Window((9, 9), (2, 2), (0, 0), False), 12, 14, 2, 1, 2),
+    "9x9, stride 2": (Window((9, 9), (2, 2), (0, 0), False), 12, 14, 2, 1, 2),
+    "11x11, stride 4, pixels that no kernel sees": (Window((11, 11), (4, 4), (0, 0), False), 34, 33, 2, 1, 2),
 }
 
 
@@ -133,8 +134,9 @@ def test_nan_stays_in_its_image():
     x, w, b, dy, window, groups = arrays("3x3, as in the paper", 3, "float32")
     x[1, 0, 5, 5] = dy[1, 0, 5, 5] = np.nan
     y = conv.conv_forward(x, w, b, window, groups)
+    rectified = conv.conv_forward(x, w, b, window, groups, relu=True)
     dx, _, _ = conv.conv_backward(dy, x, w, window, groups)
-    for array in (y, dx):
+    for array in (y, rectified, dx):
         assert [bool(np.isnan(image).any()) for image in array] == [False, True, False]
 
 

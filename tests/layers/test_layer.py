@@ -10,7 +10,7 @@ import pytest
 import tinyalex.layers
 from cases import laid_out
 from tinyalex import Conv2D, Dropout, Flatten, Linear, LocalResponseNorm, MaxPool2D, ReLU, SoftmaxCrossEntropy, Tanh
-from tinyalex.errors import ShapeError, UsageError
+from tinyalex.errors import DTypeError, ShapeError, UsageError
 from tinyalex.layers import Layer, SpatialResponseNorm
 
 pytestmark = pytest.mark.usefixtures("kernels")
@@ -146,6 +146,25 @@ def test_a_dy_of_another_shape_is_refused(name):
         layer.forward(x, train=True)
         with pytest.raises(ShapeError, match=rf"{type(layer).__name__}.backward: expected dy of shape \(3, .*, got \("):
             layer.backward(wrong)
+
+
+@pytest.mark.parametrize("name", ["Conv2D", "Linear"])
+def test_a_dy_of_another_dtype_is_refused_and_changes_nothing(name):
+    layer, x, dy = make(name)
+    layer.forward(x, train=True)
+    before = layer.grads
+    with pytest.raises(DTypeError, match=r"backward: dy is float64, the parameters float32: convert it with dy.astype"):
+        layer.backward(dy.astype("float64"))
+    assert layer.grads is before
+
+
+@pytest.mark.parametrize("name", ["ReLU", "Dropout", "inverted Dropout"])
+def test_infinite_slopes_of_what_does_not_count(name):
+    """They are left out, not multiplied by 0: an infinity times 0 would be NaN."""
+    layer, x, dy = make(name)
+    y = layer.forward(x, train=True)
+    dy[y == 0] = np.inf
+    assert np.isfinite(layer.backward(dy)).all()
 
 
 def test_gradients_before_the_first_backward_are_zeros(name):

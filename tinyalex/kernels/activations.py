@@ -8,9 +8,7 @@ from numpy.typing import NDArray
 
 from tinyalex.kernels.compiled import Floats, compiled
 from tinyalex.kernels.memory import empty
-from tinyalex.kernels.threads import in_shares
-
-WORTH_A_THREAD = 1 << 16  # numbers: to wake a thread takes as long as to compute some 50,000
+from tinyalex.kernels.threads import WORTH_A_THREAD, in_shares
 
 
 def _relu_forward(x, y):

@@ -13,7 +13,7 @@ from tinyalex.kernels.memory import empty
 from tinyalex.kernels.threads import in_shares
 from tinyalex.window import Window
 
-TILE = 1 << 18  # numbers in one im2col tile: 512 kB of float32, what stays in a core's second-level cache
+TILE = 1 << 18  # numbers in one im2col tile: 1 MB of float32, what a core's second-level cache holds
 
 
 def _im2col(x, columns, first, OH, KH, KW, SH, SW, PH, PW):

@@ -4,9 +4,7 @@ import numpy as np
 
 from tinyalex.kernels.compiled import Floats, compiled
 from tinyalex.kernels.memory import empty
-from tinyalex.kernels.threads import in_shares
-
-WORTH_A_THREAD = 16  # rows
+from tinyalex.kernels.threads import WORTH_A_THREAD, in_shares
 
 
 def _softmax(logits, p):
@@ -16,7 +14,7 @@ def _softmax(logits, p):
         row, out = logits[n], p[n]
         largest = row[0]
         for k in range(K):
-            if row[k] > largest or row[k] != row[k]:  # NaN makes the row NaN
+            if row[k] > largest:  # NaN never is, and yet makes the whole row NaN: by the sum
                 largest = row[k]
         total = logits.dtype.type(0)
         for k in range(K):
@@ -33,5 +31,6 @@ def softmax(logits: Floats) -> Floats:
     """The twin of tinyalex.layers.loss.softmax, without its four temporary arrays."""
     logits = np.ascontiguousarray(logits)
     p = empty(logits.shape, logits.dtype)
-    in_shares(lambda first, last: _softmax_compiled(logits[first:last], p[first:last]), len(p), WORTH_A_THREAD)
+    rows = max(1, WORTH_A_THREAD // (10 * p.shape[1]))  # an exponential takes as long as ten sums
+    in_shares(lambda first, last: _softmax_compiled(logits[first:last], p[first:last]), len(p), rows)
     return p

@@ -16,22 +16,21 @@ from numpy.typing import DTypeLike, NDArray
 
 SMALLEST = 1 << 16  # bytes: below that NumPy's own allocation is as fast
 ALIGNED = 64  # bytes: a cache line, and the widest vector register
-LONGEST_IDLE = 500  # requests: a few steps of the paper's net
+LONGEST_IDLE = 500  # requests, some five steps of the paper's net: a block that none of them asked for is forgotten
 
 
 def empty(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
     """An array of `shape` and `dtype` with arbitrary contents, as np.empty; large ones lie in memory used before."""
     dtype = np.dtype(dtype)
-    count = math.prod(shape)
-    wanted = count * dtype.itemsize
+    wanted = math.prod(shape) * dtype.itemsize
     if wanted < SMALLEST:
         return np.empty(shape, dtype)
-    return _state.block(wanted)[:wanted].view(dtype).reshape(shape)
+    return _state.memory(wanted).view(dtype).reshape(shape)
 
 
 def release() -> None:
-    """Give the memory that no array lies in back to the system."""
-    _state.drop_idle(longest=0)
+    """Forget all blocks: memory that no array lies in goes back to the system, other memory with its last array."""
+    _state.forget(longest=0)
 
 
 class _State:
@@ -39,48 +38,42 @@ class _State:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._blocks: list[NDArray[np.uint8]] = []
-        self._last_use: list[int] = []
+        self._blocks: list[tuple[NDArray[np.uint8], int]] = []
         self._requests = 0
 
-    def block(self, wanted: int) -> NDArray[np.uint8]:
-        """A block of at least `wanted` bytes that nobody uses: the smallest that is at most a quarter larger."""
+    def memory(self, wanted: int) -> NDArray[np.uint8]:
+        """`wanted` bytes that nobody uses: of the smallest block that fits and is at most twice as large, or new."""
         with self._lock:
             self._requests += 1
+            if self._requests % LONGEST_IDLE == 0:
+                self._forget(LONGEST_IDLE)
             fitting = [
                 (block.size, index)
-                for index, block in enumerate(self._blocks)
-                if wanted <= block.size <= wanted * 2 and self._is_free(index)
+                for index, (block, _) in enumerate(self._blocks)
+                if wanted <= block.size <= 2 * wanted and _is_free(block)
             ]
-            if fitting:
-                index = min(fitting)[1]
-            else:
-                self._drop_idle(LONGEST_IDLE)  # the needs have changed
-                index = len(self._blocks)
-                memory = np.empty(wanted + ALIGNED, np.uint8)
-                start = -memory.ctypes.data % ALIGNED
-                self._blocks.append(memory[start : start + wanted])
-                self._last_use.append(0)
-            self._last_use[index] = self._requests
-            return self._blocks[index]
+            block = self._blocks.pop(min(fitting)[1])[0] if fitting else _aligned(wanted)
+            self._blocks.append((block, self._requests))
+            return block[:wanted]  # made within the lock: from now on the block is not free
 
-    def _is_free(self, index: int) -> bool:
-        """Does the list alone refer to the block's memory? An array made of it, or a view of that, has it as base."""
-        return sys.getrefcount(self._blocks[index].base) == 2
-
-    def drop_idle(self, longest: int) -> None:
-        """Forget the free blocks that have served none of the last `longest` requests."""
+    def forget(self, longest: int) -> None:
+        """Forget the blocks that have served none of the last `longest` requests."""
         with self._lock:
-            self._drop_idle(longest)
+            self._forget(longest)
 
-    def _drop_idle(self, longest: int) -> None:
-        idle = {
-            index
-            for index, last in enumerate(self._last_use)
-            if self._requests - last >= longest and self._is_free(index)
-        }
-        self._blocks = [block for index, block in enumerate(self._blocks) if index not in idle]
-        self._last_use = [last for index, last in enumerate(self._last_use) if index not in idle]
+    def _forget(self, longest: int) -> None:
+        self._blocks = [(block, last) for block, last in self._blocks if self._requests - last < longest]
+
+
+def _aligned(size: int) -> NDArray[np.uint8]:
+    memory = np.empty(size + ALIGNED, np.uint8)
+    start = -memory.ctypes.data % ALIGNED
+    return memory[start : start + size]
+
+
+def _is_free(block: NDArray[np.uint8]) -> bool:
+    """Does the block alone refer to its memory? An array made of it has that as its base, and so has a view of that."""
+    return sys.getrefcount(block.base) == 2  # that of the block, and that of this call
 
 
 def _start_anew() -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from tinyalex.kernels.compiled import Floats, compiled
-from tinyalex.kernels.threads import in_shares
+from tinyalex.kernels.threads import WORTH_A_THREAD, in_shares
 
 
 def _sgd_update(w, v, g, lr, momentum, decay):
@@ -23,6 +23,7 @@ def sgd_update(w: Floats, v: Floats, g: Floats, lr: float, momentum: float, deca
     in_shares(
         lambda first, last: _sgd_update_compiled(flat_w[first:last], flat_v[first:last], flat_g[first:last], *numbers),
         w.size,
+        WORTH_A_THREAD,
     )
     for array, flat in ((w, flat_w), (v, flat_v)):
         if not array.flags.c_contiguous:  # then `flat` is a copy, else the array itself

@@ -16,7 +16,7 @@ from tinyalex.window import Pair
 
 POINTS = (0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5)  # and infinity; small ones, so that their powers stay small
 TERMS = 8  # of every weighted sum: the largest n
-RUN = 1024  # numbers of eight rows that stay in the first-level cache while they are combined
+RUN = 512  # numbers of each of eight rows, that stay in the first-level cache while they are combined
 
 
 class Transforms(NamedTuple):
@@ -39,7 +39,8 @@ def transforms(m: int, r: int, dtype: str) -> Transforms:
     """The matrices, by interpolation: row j of G, column j of A' evaluate a polynomial at the point p[j].
 
     Row j of B' holds the coefficients of the product of all (x - p[l]), l != j, over which the value at p[j] is
-    spread; infinity stands for the leading coefficient. What is divided by is shared out between B' and G.
+    spread; infinity stands for the leading coefficient. G is divided by what these products are at p[j]; a power of two
+    then evens out the sizes of B' and G.
     """
     n = m + r - 1
     points = np.array(POINTS[: n - 1])
@@ -70,14 +71,14 @@ def _weighted_sum(weights, memory, starts, out, add):
     c, d = memory[starts[2] : starts[2] + size], memory[starts[3] : starts[3] + size]
     e, f = memory[starts[4] : starts[4] + size], memory[starts[5] : starts[5] + size]
     g, h = memory[starts[6] : starts[6] + size], memory[starts[7] : starts[7] + size]
-    A, B, C, D = weights[0], weights[1], weights[2], weights[3]
-    E, F, G, H = weights[4], weights[5], weights[6], weights[7]
+    w0, w1, w2, w3 = weights[0], weights[1], weights[2], weights[3]
+    w4, w5, w6, w7 = weights[4], weights[5], weights[6], weights[7]
     if add:
         for i in range(size):
-            out[i] += A * a[i] + B * b[i] + C * c[i] + D * d[i] + E * e[i] + F * f[i] + G * g[i] + H * h[i]
+            out[i] += w0 * a[i] + w1 * b[i] + w2 * c[i] + w3 * d[i] + w4 * e[i] + w5 * f[i] + w6 * g[i] + w7 * h[i]
     else:
         for i in range(size):
-            out[i] = A * a[i] + B * b[i] + C * c[i] + D * d[i] + E * e[i] + F * f[i] + G * g[i] + H * h[i]
+            out[i] = w0 * a[i] + w1 * b[i] + w2 * c[i] + w3 * d[i] + w4 * e[i] + w5 * f[i] + w6 * g[i] + w7 * h[i]
 
 
 _weighted_sum_compiled = compiled(_weighted_sum)

@@ -1,4 +1,9 @@
-"""The compiled twins of tinyalex.layers.pool: one pass over the windows, all channels of a pixel at once."""
+"""The compiled twins of tinyalex.layers.pool: one pass over the windows, all channels of a pixel at once.
+
+Channels last, so that the innermost loop runs over the channels of a pixel, eight or sixteen to a vector instruction,
+without a branch. Forward 4 bytes are read for each pixel and 5 written for each output (which cell won is one byte),
+backward the other way round; windows overlap in cache.
+"""
 
 from typing import Any
 
@@ -14,7 +19,7 @@ from tinyalex.window import Window
 def _max_pool_forward(first, last, x, y, argmax, KH, KW, SH, SW, PH, PW):
     """y, argmax (N, OH, OW, C) from x (N, H, W, C): a running maximum, all channels of a pixel at once.
 
-    The numbers are as wide as a float32 while they run, so that eight channels fit one vector instruction.
+    The numbers are as wide as a float32 while they run, so that an instruction takes as many of both.
     """
     H, W, C = x.shape[1:]
     OH, OW = y.shape[1:3]

@@ -7,7 +7,7 @@ The shares depend on the number of threads only, so a result is the same, bit fo
 import os
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
 from functools import cache
@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 from tinyalex.errors import UsageError
 
 R = TypeVar("R")
+WORTH_A_THREAD = 1 << 16  # numbers: to wake a thread takes as long as to compute some 50,000
 MOST_THREADS = 256  # of all callers together; what is beyond waits
 
 _chosen: ContextVar[int | None] = ContextVar("threads", default=None)
@@ -64,9 +65,11 @@ def in_shares(work: Callable[[int, int], R], count: int, at_least: int = 1) -> l
     """
     threads = max(1, min(thread_count(), count // at_least))
     cuts = [count * i // threads for i in range(threads + 1)]
+    others: list[Future[R]] = []
     with one_blas_thread():
-        others = [_state.pool.submit(copy_context().run, work, first, last) for first, last in pairwise(cuts[1:])]
         try:
+            for first, last in pairwise(cuts[1:]):
+                others.append(_state.pool.submit(copy_context().run, work, first, last))
             mine = work(cuts[0], cuts[1])  # the calling thread takes a share too
         finally:
             wait(others)  # also after an error: nobody may still be writing when this returns
@@ -79,11 +82,12 @@ def one_blas_thread() -> Iterator[None]:
 
     A net holds it for a whole pass, as to set it takes as long as a small layer.
     """
-    _state.hold()
+    state = _state  # a child that is forked within the block lets go of its parent's, not of its own
+    state.hold()
     try:
         yield
     finally:
-        _state.let_go()
+        state.let_go()
 
 
 class _State:
@@ -100,9 +104,9 @@ class _State:
 
     def hold(self) -> None:
         with self._lock:
-            self._holding += 1
-            if self._holding == 1:
+            if self._holding == 0:
                 self._limit = self._keeper.submit(_limit_blas).result()
+            self._holding += 1
 
     def let_go(self) -> None:
         with self._lock:

@@ -9,7 +9,7 @@ IMAGES = 8  # enough for Winograd's convolution to pay
 
 
 def warm_up() -> None:
-    """Compile what is not compiled yet, for float32 and float64: some ten seconds, once."""
+    """Compile what is not compiled yet, for float32 and float64: some fifteen seconds, once."""
     for dtype in ("float32", "float64"):
         _call_each(dtype)
 

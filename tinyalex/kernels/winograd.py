@@ -10,11 +10,13 @@ multiplications are enough. With d the n x n pixels that a tile sees, w a kernel
 
 B' d B and A dy A' are "values at the points". Summed over channels and tiles, "*" is one matrix product at each of
 the n*n points, and there BLAS comes in. A 5 x 5 kernel needs 5.8 times fewer multiplications (27 x 27 outputs, m = 4),
-a 3 x 3 kernel 3.4 times fewer (13 x 13, m = 5); the transforms, whose entries are small numbers, cost a quarter of
-that again. A stride S is taken out first: conv1's kernel of 11 x 11 on 3 channels with stride 4 is one of 3 x 3 with
-stride 1 on the 48 channels of the 4 x 4 phases of the image.
+a 3 x 3 kernel 3.4 times fewer (13 x 13, m = 5); the transforms cost a tenth to a third of what is left.
 
-In float32 the result is within about 5e-6 of the exact one (norm over norm), a direct sum within 3e-7.
+A stride S is taken out first: conv1's kernel of 11 x 11 on 3 channels with stride 4 is one of 3 x 3 with stride 1 on
+the 48 channels of the 4 x 4 phases of the image.
+
+In float32 the result is within about 5e-6 of the exact one (norm over norm), a direct sum within 3e-7. A NaN or an
+infinity among the pixels makes NaN of the whole tiles that see it.
 
 Axes: N images, C channels, H, W height and width, OC kernels, G groups, P = n*n points, TH, TW tiles of an image.
 
@@ -37,7 +39,7 @@ from tinyalex.window import Pair, Window
 SIZES = (6, 7, 8)  # n, the number of points along an axis
 ROWS = 64  # of each matrix product, at least: tiles of several images together
 FEWEST_MAPS = 16  # in and out of a group
-KERNEL_COST = 6  # what a transformed kernel costs, in tiles: it is computed anew at each call
+KERNEL_COST = 6  # of each of a kernel's r x r numbers, in tiles: kernels are transformed anew at each call
 PRODUCT = 1 << 18  # numbers of a product that is added to another while it is still in cache
 
 
@@ -92,17 +94,17 @@ def plan(x_shape: tuple[int, ...], w_shape: tuple[int, ...], window: Window, gro
 
 
 def forward(x: Floats, w: Floats, y: Floats, window: Window, groups: int, finish: Callable[[Floats], None]) -> None:
-    """As tinyalex.kernels.direct.forward, in P*TH*TW / (OH*OW*r*r) times its multiplications.
+    """As tinyalex.kernels.direct.forward, in S*S*P*TH*TW / (OH*OW*KH*KW) times its multiplications.
 
-    Bytes: the points of a few images, some 5 times as many numbers as their x and y have, stay in the cache; the
-    transformed kernels, P / r*r times the size of w, are read once for each few images.
+    Bytes: the points of a few images, two to four times as many numbers as their x and y have, stay in the shared
+    cache; the transformed kernels, P / (r*r) times the size of w, are read once for each few images.
     """
     work = _Work(x, w, window, groups)
     cut, OC = work.cut, len(w)
     kernels = _at_points(w, cut, work.matrices)  # (P, S*S*C/G, OC)
 
     def share(first: int, last: int) -> None:
-        points_of_x, points_of_y = work.room(work.maps_seen), work.room(OC)
+        points_of_x, points_of_y = (work.room(maps, last - first) for maps in (work.maps_seen, OC))
         for images in few(first, last, work.at_once):
             seen, sums = _phases(x[images], cut, y.shape[1:3]), y[images]
             rows = len(seen) * cut.tiles_an_image
@@ -122,7 +124,7 @@ def backward(dy: Floats, x: Floats, w: Floats, dx: Floats | None, window: Window
     kernels = None if dx is None else _at_points(w, cut, work.matrices, transposed=True)  # (P, OC, S*S*C/G)
 
     def share(first: int, last: int) -> tuple[Floats, Floats]:
-        points_of_x, points_of_y = work.room(work.maps_seen), work.room(OC)
+        points_of_x, points_of_y = (work.room(maps, last - first) for maps in (work.maps_seen, OC))
         dkernels, db = empty((P, work.maps_seen // groups, OC), x.dtype), np.zeros(OC, x.dtype)
         dkernels[...] = 0
         for images in few(first, last, work.at_once):
@@ -164,13 +166,16 @@ class _Work:
         as_large = self.maps_seen * len(w) // groups // (tiles * (self.maps_seen + len(w)))
         self.at_once = max(1, ROWS // tiles, as_large)
 
-    def room(self, maps: int) -> Floats:
-        """Memory for the points of the images at once, (P, tiles, maps), an odd number of tiles.
+    def room(self, maps: int, images: int) -> Floats:
+        """Memory for the points of as many of the images as are computed at once, (P, tiles, maps).
+
+        The number of tiles is odd.
 
         Else the same numbers of all planes, which are read together, might lie a power of two apart, and push each
         other out of the cache.
         """
-        return empty((self.cut.n**2, self.at_once * self.cut.tiles_an_image | 1, maps), self.dtype)
+        tiles = min(self.at_once, images) * self.cut.tiles_an_image
+        return empty((self.cut.n**2, tiles | 1, maps), self.dtype)
 
 
 # ---------------------------------------------------------------- a stride, taken apart

@@ -16,7 +16,7 @@ def relu_forward(x: Array) -> Array:
 @kernel
 def relu_backward(dy: Array, y: Array) -> Array:
     """dx = dy where y > 0, else 0: all of one shape."""
-    return dy * (y > 0)
+    return get_array_module(dy, y).where(y > 0, dy, dy.dtype.type(0))
 
 
 class ReLU(Layer):

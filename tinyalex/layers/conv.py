@@ -164,8 +164,8 @@ class Conv2D(Layer):
     def backward(self, dy: Array, *, input_gradient: bool = True) -> Array:
         """dy (N, OC, OH, OW) -> dx (N, C, H, W), or None with `input_gradient=False`: the images need no gradient."""
         x = self._take_cache()
-        self.grads = {}  # so that their memory can be used again
         self._check_dy(dy, (len(x), self.out_channels, *self.window.output_size(*x.shape[2:])))
+        self.grads = {}  # so that their memory can be used again
         dx, dw, db = conv_backward(dy, x, self.params["w"], self.window, self.groups, input_gradient)
         self.grads = {"w": dw, "b": db}
         return dx

@@ -12,7 +12,7 @@ from tinyalex.layers.layer import Layer
 @kernel
 def masked(x: Array, mask: Array, factor: float) -> Array:
     """y = factor * x where the mask is true, else 0: x and the mask of one shape."""
-    return x * (mask * x.dtype.type(factor))
+    return get_array_module(x, mask).where(mask, x * x.dtype.type(factor), x.dtype.type(0))
 
 
 class Dropout(Layer):

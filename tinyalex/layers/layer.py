@@ -39,7 +39,12 @@ class Layer(ABC):
         return cache
 
     def _check_dy(self, dy: Array, shape: tuple[int, ...]) -> None:
-        """Raise unless dy has the `shape` of the output: one of another might be stretched to it in silence."""
+        """Raise unless dy has the `shape` of the output and the dtype of "w": others might be made to fit."""
+        if self.params and dy.dtype != self.params["w"].dtype:
+            raise DTypeError(
+                f"{type(self).__name__}.backward: dy is {dy.dtype}, the parameters {self.params['w'].dtype}: "
+                f"convert it with dy.astype('{self.params['w'].dtype}')"
+            )
         if dy.shape != shape:
             raise ShapeError(f"{type(self).__name__}.backward: expected dy of shape {shape}, got {dy.shape}")
 

@@ -56,8 +56,8 @@ class Linear(Layer):
     def backward(self, dy: Array) -> Array:
         """dy (N, U) -> dx (N, D)."""
         x = self._take_cache()
-        self.grads = {}  # so that their memory can be used again
         self._check_dy(dy, (len(x), self.out_features))
+        self.grads = {}  # so that their memory can be used again
         dx, dw, db = linear_backward(dy, x, self.params["w"])
         self.grads = {"w": dw, "b": db}
         return dx

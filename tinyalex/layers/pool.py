@@ -39,10 +39,11 @@ def max_pool_backward(dy: Array, argmax: Array, x_shape: tuple[int, ...], window
 
     dy, argmax (N, C, OH, OW) -> dx (N, C, H, W).
     """
+    xp = get_array_module(dy, argmax)
     canvas = window.empty_canvas(x_shape, dy, 0.0)
     for number, (i, j) in enumerate(window.cells()):
         pixels = window.view(canvas, i, j)
-        pixels += dy * (argmax == number)
+        pixels += xp.where(argmax == number, dy, dy.dtype.type(0))
     return window.off_canvas(canvas, x_shape)
 
 
