@@ -227,9 +227,9 @@ def update_work(rows: list[Row]) -> tuple[float, float]:
 
 
 def peak_memory() -> float | None:
-    """The most memory that this process has held, in 10**6 bytes; None where the system does not tell (Windows)."""
+    """The most memory that this process has held, in MB of 2**20 bytes; None where the system does not tell (Windows)."""
     try:
         import resource
     except ImportError:
         return None
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20 if sys.platform == "darwin" else 1 << 10)

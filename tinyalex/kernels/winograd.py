@@ -167,12 +167,10 @@ class _Work:
         self.at_once = max(1, ROWS // tiles, as_large)
 
     def room(self, maps: int, images: int) -> Floats:
-        """Memory for the points of as many of the images as are computed at once, (P, tiles, maps).
+        """Memory for the points of those of the images that are computed at once, (P, tiles or one more, maps).
 
-        The number of tiles is odd.
-
-        Else the same numbers of all planes, which are read together, might lie a power of two apart, and push each
-        other out of the cache.
+        An odd number of tiles: else the same numbers of all planes, which are read together, might lie a power of two
+        apart, and push each other out of the cache.
         """
         tiles = min(self.at_once, images) * self.cut.tiles_an_image
         return empty((self.cut.n**2, tiles | 1, maps), self.dtype)
