@@ -227,7 +227,7 @@ def update_work(rows: list[Row]) -> tuple[float, float]:
 
 
 def peak_memory() -> float | None:
-    """The most memory that this process has held, in MB of 2**20 bytes; None where the system does not tell (Windows)."""
+    """The most memory that this process has held, in MB of 2**20 bytes; None where no system tells (Windows)."""
     try:
         import resource
     except ImportError:
