@@ -37,7 +37,8 @@ def test_version(capsys):
 def test_every_option_of_a_run_is_one_of_its_settings():
     words = """train --data d --variant paper --out o --resume r --input-size 64 --cross-columns 3,5 --epochs 7
         --batch 9 --lr 0.5 --momentum 0.6 --weight-decay 0.7 --dropout 0.8 --schedule plateau --drops 2,4 --patience 3
-        --no-crops --no-reflections --colour off --limit 11 --seed 12 --save-every 13 --validate-every 14"""
+        --no-crops --no-reflections --colour off --limit 11 --seed 12 --save-every 13 --validate-every 14
+        --devices cuda:0,cpu"""
     given = vars(cli.build_parser().parse_args(shlex.split(words)))
     assert str(given.pop("resume")) == "r"
     assert str(given.pop("out")) == "o"
@@ -47,7 +48,7 @@ def test_every_option_of_a_run_is_one_of_its_settings():
         **{"data": "d", "variant": "paper", "input_size": 64, "cross_columns": (3, 5), "epochs": 7, "batch": 9},
         **{"lr": 0.5, "momentum": 0.6, "weight_decay": 0.7, "dropout": 0.8, "schedule": "plateau", "drops": (2, 4)},
         **{"patience": 3, "crops": False, "reflections": False, "colour": "off", "limit": 11, "seed": 12},
-        **{"save_every": 13, "validate_every": 14},
+        **{"save_every": 13, "validate_every": 14, "devices": ("cuda:0", "cpu")},
     }
 
 
@@ -61,7 +62,7 @@ def test_every_option_of_a_run_is_one_of_its_settings():
     ],
 )
 def test_what_ends_a_command(capsys, monkeypatch, raised, code, line):
-    def info():
+    def info(**_):
         raise raised
 
     monkeypatch.setattr(commands, "info", info)
@@ -69,7 +70,7 @@ def test_what_ends_a_command(capsys, monkeypatch, raised, code, line):
 
 
 def test_bugs_are_not_hidden(monkeypatch):
-    def info():
+    def info(**_):
         raise ZeroDivisionError
 
     monkeypatch.setattr(commands, "info", info)

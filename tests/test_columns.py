@@ -1,10 +1,19 @@
-"""Section 3.2: the net in two columns, against two half nets built by hand."""
+"""Section 3.2: the net in two columns, against two half nets built by hand, and on two devices against one."""
+
+import dataclasses
+import threading
 
 import numpy as np
 import pytest
 
 from cases import assert_close, small_net
-from tinyalex import Conv2D, LocalResponseNorm, MaxPool2D, check_net
+from runs import slim
+from tinyalex import SGD, AlexNet, Conv2D, LocalResponseNorm, MaxPool2D, check_net, load, save
+from tinyalex.backend import thread_count, use_kernels, use_threads
+from tinyalex.columns import Devices, crossing
+from tinyalex.count import count
+from tinyalex.errors import ShapeError, UsageError
+from tinyalex.spec import variant
 
 
 def in_two_columns(net, x, cross_columns):
@@ -68,3 +77,146 @@ def test_gradients_of_the_whole_net(cross_columns):
     checked = check_net(net, x, labels, entries=3)
     assert [one.name for one in checked] == ["x", *net.params]
     assert all(one.error < 1e-5 for one in checked)
+
+
+# ---------------------------------------------------------------- on two devices
+
+TWO = ("cpu:0", "cpu:1")
+
+
+def ten_steps(devices, spec, cross_columns, num_classes):
+    """All that ten steps of training with dropout leave, and the logits of images seen after them."""
+    net = AlexNet(spec, num_classes=num_classes, seed=2, dtype="float64", cross_columns=cross_columns, devices=devices)
+    sgd = SGD(net, lr=0.01)
+    rng = np.random.default_rng(4)
+    x = rng.standard_normal((4, 3, net.input_size, net.input_size))
+    labels = rng.integers(0, num_classes, 4)
+    found = {}
+    for step in range(10):
+        found[f"loss {step}"] = np.array([net.loss(x, labels, train=True)])
+        dx = net.backward(net.criterion.backward())
+        sgd.step()
+    found |= {"dx": dx, "logits": net.forward(x), "p": net.predict(x), "pool2": net.forward(x, upto="pool2")}
+    for kind, arrays in (("params", net.params), ("grads", net.grads), ("velocity", sgd.velocity)):
+        found |= {f"{kind} {name}": np.array(array) for name, array in arrays.items()}
+    return found
+
+
+@pytest.mark.parametrize("kernels", ["reference", "numba"])
+@pytest.mark.parametrize("cross_columns", [(3,), (4,), (2, 3, 4, 5), ()], ids=str)
+@pytest.mark.parametrize("spec", ["mini", "paper"])
+def test_two_devices_compute_what_one_does(spec, cross_columns, kernels):
+    """To 1e-12: losses, logits, every gradient, parameter and velocity, after ten steps with the same dropout masks."""
+    built = dataclasses.replace(slim(variant(spec)), input_size={"mini": 16, "paper": 99}[spec])
+    with use_kernels(kernels):
+        one, two = (ten_steps(devices, built, cross_columns, 5) for devices in (None, TWO))  # 5 classes: 2 and 3
+    assert list(one) == list(two)
+    for name, array in one.items():
+        difference = np.linalg.norm(two[name] - array)
+        assert difference <= 1e-12 * max(np.linalg.norm(array), 1e-3), name
+
+
+def test_the_released_codes_net_on_two_devices():
+    """With its norm within a map, and the ReLU of conv1 behind its pool."""
+    spec = dataclasses.replace(slim(variant("cuda-convnet")), input_size=67)
+    one, two = (ten_steps(devices, spec, (3,), 4) for devices in (None, TWO))
+    for name, array in one.items():
+        assert np.linalg.norm(two[name] - array) <= 1e-12 * max(np.linalg.norm(array), 1e-3), name
+
+
+def test_what_crosses_and_nothing_else():
+    """Counted by hand for `mini` at 32 x 32: what conv3, fc6, fc7 and fc8 read, forward, and its gradient back."""
+    net = AlexNet("mini", num_classes=10, devices=TWO, dropout=0.5)
+    x, labels = np.zeros((7, 3, 32, 32), "float32"), np.zeros(7, int)
+    net.loss(x, labels, train=True)
+    read = {"conv3": 64 * 8 * 8, "fc6": 64 * 4 * 4, "fc7": 512, "fc8": 512}
+    assert net.devices.moved == 7 * 4 * sum(read.values())
+    net.backward(net.criterion.backward())
+    assert net.devices.moved == 2 * 7 * 4 * sum(read.values())
+    assert crossing(net.rows, 7) == {name: 2 * 7 * 4 * numbers for name, numbers in read.items()}
+    read = {"conv3": 256 * 13 * 13, "fc6": 9216, "fc7": 4096, "fc8": 4096}
+    assert crossing(count(variant("paper")), 128) == {name: 2 * 128 * 4 * numbers for name, numbers in read.items()}
+
+
+def test_both_columns_compute_at_the_same_time():
+    """Each in a thread of its own, with half of the cores; a GPU leaves all of them to a CPU beside it."""
+    devices, meeting, seen = Devices(TWO), threading.Barrier(2, timeout=20), {}
+
+    def work(column):
+        meeting.wait()
+        seen[column] = (threading.current_thread().name, thread_count())
+        return column
+
+    with use_threads(5):
+        assert devices.each(work) == [0, 1]
+    assert {column: count for column, (_, count) in seen.items()} == {0: 2, 1: 2}
+    assert len({name for name, _ in seen.values()}) == 2
+    with use_threads(1):
+        assert devices.each(lambda _: thread_count()) == [1, 1]
+
+
+def test_an_error_in_one_column():
+    """It arrives with the layer's name, when both columns have ended."""
+    net, x, labels = small_net(devices=TWO)
+    with pytest.raises(ShapeError, match=r"^conv1: Conv2D: expected an input of shape \(N, C=3, H, W\)"):
+        net.forward(x[:, :1])
+    ended = []
+
+    def work(column):
+        if column == 0:
+            raise ZeroDivisionError
+        ended.append(column)
+
+    with pytest.raises(ZeroDivisionError):
+        net.devices.each(work)
+    assert ended == [1]
+    assert np.isfinite(net.loss(x, labels))
+
+
+def test_parameters_are_read_whole_and_written_whole():
+    net, x, _ = small_net(devices=TWO, seed=1)
+    whole, _, _ = small_net(seed=1)
+    for name, array in whole.params.items():
+        np.testing.assert_array_equal(net.params[name], array)
+    before = net.forward(x)
+    assert_close(before, whole.forward(x))
+    with pytest.raises(ValueError, match="read-only"):
+        net.params["conv1.w"] *= 2
+    net.params["conv1.w"] = 2 * net.params["conv1.w"]
+    np.testing.assert_array_equal(net.params["conv1.w"], 2 * whole.params["conv1.w"])
+    assert not np.allclose(net.forward(x), before)
+    with pytest.raises(ShapeError, match=r"conv1.w has the shape \(32, 3, 5, 5\), not \(31, 3, 5, 5\)"):
+        net.params["conv1.w"] = net.params["conv1.w"][1:]
+    with pytest.raises(UsageError, match="cannot be removed"):
+        del net.layers["conv1"].params["w"]
+
+
+def test_there_and_back_again(tmp_path):
+    """A net moves to two devices and back, and to a file and out of it; nothing changes."""
+    net, x, _ = small_net(seed=1)
+    expected, params = net.forward(x), {name: array.copy() for name, array in net.params.items()}
+    for devices in (TWO, ("cpu", "cpu:3"), None, TWO):
+        net.place(devices)
+        assert_close(net.forward(x), expected)
+        for name, array in params.items():
+            np.testing.assert_array_equal(net.params[name], array)
+            assert not net.grads[name].any()
+    save(net, tmp_path / "two.npz")
+    again = load(tmp_path / "two.npz")
+    assert again.devices is None
+    for name, array in params.items():
+        np.testing.assert_array_equal(again.params[name], array)
+
+
+@pytest.mark.parametrize(
+    ("devices", "name", "complaint"),
+    [
+        (("cpu",), "mini", r"devices=\('cpu',\): expected two, one for each column"),
+        (("cpu", "cpu", "cpu"), "mini", "expected two, one for each column"),
+        (("cpu", "tpu:0"), "mini", "no device is called 'tpu:0'"),
+        (TWO, "one-column", "norm1 looks across the maps of both columns: this net does not run on two devices"),
+    ],
+)
+def test_devices_that_do_not_fit(devices, name, complaint):
+    with pytest.raises(UsageError, match=complaint):
+        AlexNet(slim(variant(name)), devices=devices)

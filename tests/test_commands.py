@@ -269,6 +269,29 @@ def test_info(capsys, monkeypatch):
     assert lines["images"] == "/photographs"
 
 
+def test_info_of_two_devices(capsys):
+    code, out, _ = carried_out(capsys, "info --devices cuda:0,cuda:1 --variant mini --batch 7")
+    assert code == 0
+    words = [line.split() for line in out.splitlines()]
+    assert words[1:] == [
+        ["conv3", "229,376"],
+        ["fc6", "57,344"],
+        ["fc7", "28,672"],
+        ["fc8", "28,672"],
+        ["all", "344,064"],
+    ]
+
+
+def test_a_run_on_two_devices(capsys, here):
+    assert (
+        carried_out(capsys, "train --variant tiny --data images --epochs 1 --batch 12 --devices cpu:0,cpu:1 --out c")[0]
+        == 0
+    )
+    assert report_of(here / "c")["settings"]["devices"] == ["cpu:0", "cpu:1"]
+    code, _, err = carried_out(capsys, "train --variant tiny --data images --devices cpu:0,tpu --out d")
+    assert (code, err) == (2, "tinyalex: no device is called 'tpu': expected 'cpu', 'cpu:0', 'cuda:0', 'cuda:1', ...\n")
+
+
 def test_info_without_numba(capsys, monkeypatch):
     monkeypatch.setattr(commands, "cpu_kernels", lambda: None)
     monkeypatch.delenv("TINYALEX_KERNELS", raising=False)

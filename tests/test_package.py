@@ -71,7 +71,8 @@ ARROWS = {
     "kernels": ["window", "errors"],
     "spec": ["errors"],
     "count": ["spec", "window", "errors"],
-    "net": ["spec", "count", "layers", "backend", "errors"],
+    "columns": ["count", "layers", "backend", "errors"],
+    "net": ["spec", "count", "columns", "layers", "backend", "errors"],
     "optim": ["backend", "errors"],
     "gradcheck": ["net", "errors"],
 }

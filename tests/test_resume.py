@@ -223,3 +223,21 @@ def test_a_run_killed_again_and_again_ends_as_if_it_had_not(tmp_path):
     for one, other in zip(first.training["history"], second.training["history"], strict=True):
         assert {**one, **dict.fromkeys(TIMES)} == {**other, **dict.fromkeys(TIMES)}
     assert sorted(path.name for path in often.iterdir()) == sorted(path.name for path in once.iterdir())
+
+
+def test_a_run_moves_between_one_device_and_two(tmp_path):
+    """Begun on one, resumed on two, ended on one: the numbers of a run that never moved, to rounding."""
+    whole = started(tmp_path / "whole")
+    whole.run()
+    with pytest.raises(Stopped):
+        started(tmp_path / "moved").run(StopAfter(epochs=1))
+    with pytest.raises(Stopped):
+        resumed(tmp_path / "moved", devices=("cpu:0", "cpu:1")).run(StopAfter(epochs=1))
+    last = resumed(tmp_path / "moved", devices=None)
+    last.run()
+    for name, array in whole.net.params.items():
+        difference = np.linalg.norm(last.net.params[name] - array)
+        assert difference <= 1e-4 * np.linalg.norm(array), name
+    assert last.net.masks.bit_generator.state == whole.net.masks.bit_generator.state
+    for one, other in zip(whole.history, last.history, strict=True):
+        assert one["train_loss"] == pytest.approx(other["train_loss"], rel=1e-4)

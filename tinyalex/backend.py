@@ -9,7 +9,7 @@ import functools
 import importlib
 import os
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from contextvars import ContextVar
 from types import ModuleType
 from typing import Any, Literal, ParamSpec, TypeVar, cast, get_args
@@ -17,7 +17,24 @@ from typing import Any, Literal, ParamSpec, TypeVar, cast, get_args
 import numpy as np
 
 from tinyalex.errors import DTypeError, UsageError
-from tinyalex.kernels.threads import one_blas_thread, use_threads
+from tinyalex.kernels.threads import one_blas_thread, thread_count, use_threads
+
+__all__ = [
+    "Array",
+    "computing",
+    "cpu_kernels",
+    "device_of",
+    "device_scope",
+    "get_array_module",
+    "is_cpu",
+    "kernel",
+    "kernels_in_use",
+    "thread_count",
+    "to_device",
+    "to_numpy",
+    "use_kernels",
+    "use_threads",
+]
 
 Array = Any  # an ndarray of NumPy or of CuPy: the two libraries share no base class
 KernelChoice = Literal["auto", "numba", "reference"]
@@ -60,14 +77,23 @@ def to_device(array: Array, device: str) -> Array:
 
     Raises UsageError for a name of another form, or for a GPU where CuPy finds none.
     """
+    if is_cpu(device):
+        return to_numpy(array)
+    with device_scope(device):
+        return _cupy().asarray(array)
+
+
+def is_cpu(device: str) -> bool:
+    """Is it the name of a CPU device? Raises UsageError for a name of no device at all."""
     kind, _, number = device.partition(":")
     if kind not in ("cpu", "cuda") or not (number.isdecimal() or device == kind):
         raise UsageError(f"no device is called {device!r}: expected 'cpu', 'cpu:0', 'cuda:0', 'cuda:1', ...")
-    if kind == "cpu":
-        return to_numpy(array)
-    cupy = _cupy()
-    with cupy.cuda.Device(int(number or 0)):
-        return cupy.asarray(array)
+    return kind == "cpu"
+
+
+def device_scope(device: str) -> AbstractContextManager[Any]:
+    """The block in which new arrays of CuPy lie on `device`, and its kernels run there; for a CPU device, nothing."""
+    return nullcontext() if is_cpu(device) else _cupy().cuda.Device(int(device.partition(":")[2] or 0))
 
 
 def _cupy() -> Any:

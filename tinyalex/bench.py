@@ -8,7 +8,7 @@ import math
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -58,15 +58,23 @@ class Roofs(NamedTuple):
 class Bench:
     """A net at work on random images: forward, backward and update (mode "train"), or forward alone ("infer").
 
-    threads: as in AlexNet.   Raises UsageError for another mode, or fewer than 1 image.
+    threads, devices: as in AlexNet.   Raises UsageError for another mode, or fewer than 1 image.
     """
 
-    def __init__(self, variant: str, mode: str, batch: int, threads: int | None = None) -> None:
+    def __init__(
+        self,
+        variant: str,
+        mode: str,
+        batch: int,
+        threads: int | None = None,
+        devices: Sequence[str] | None = None,
+    ) -> None:
         if mode not in ("train", "infer"):
             raise UsageError(f"mode={mode!r}: expected 'train' or 'infer'")
         if batch < 1:
             raise UsageError(f"batch={batch}: expected 1 image or more")
-        self.net = AlexNet(variant, num_classes=10 if variant == "mini" else 1000, threads=threads)
+        classes = 10 if variant == "mini" else 1000
+        self.net = AlexNet(variant, num_classes=classes, threads=threads, devices=devices)
         self.mode, self.batch = mode, batch
         rng = np.random.default_rng(0)
         images = rng.standard_normal((batch, self.net.input_size, self.net.input_size, 3), dtype="float32")

@@ -7,6 +7,7 @@ The arrays "params/NAME" and "velocity/NAME" are the parameters and their moment
 import dataclasses
 import json
 import zipfile
+from collections.abc import MutableMapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ class Checkpoint:
     net: AlexNet
     classes: tuple[str, ...] = ()
     statistics: PixelStatistics | None = None
-    velocity: dict[str, NDArray[Any]] = field(default_factory=dict)
+    velocity: MutableMapping[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
 
 

@@ -24,6 +24,22 @@ def integers(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in text.split(",") if part)
 
 
+def names(text: str) -> tuple[str, ...]:
+    """The text "cuda:0,cuda:1" as ("cuda:0", "cuda:1")."""
+    return tuple(text.split(","))
+
+
+def add_devices(parser: argparse.ArgumentParser, default: Any) -> None:
+    """The option --devices."""
+    parser.add_argument(
+        "--devices",
+        type=names,
+        metavar="A,B",
+        default=default,
+        help="a device for each column of the net, such as cuda:0,cuda:1 or cpu:0,cpu:1 (the whole net on the CPU)",
+    )
+
+
 def add_data(parser: argparse.ArgumentParser, default: Any, text: str) -> None:
     """The option --data."""
     parser.add_argument(
@@ -126,6 +142,7 @@ def build_parser() -> argparse.ArgumentParser:
         "the learning rate and its schedule changed",
     )
     add_net(train)
+    add_devices(train, argparse.SUPPRESS)
     add_training(train)
 
     evaluate = add(commands.eval_, "measure the top-1 and top-5 error of trained nets", "eval runs/cifar --views ten")
@@ -167,6 +184,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_variant(bench, "paper", "paper")
     bench.add_argument("--mode", choices=("train", "infer"), default="train", help="whole steps (default), or forward")
     bench.add_argument("--batch", type=int, default=64, metavar="N", help="images a step (64)")
+    add_devices(bench, None)
     bench.add_argument("--threads", type=int, metavar="N", help="threads (the cores this process may use)")
     bench.add_argument("--steps", type=int, default=5, metavar="N", help="steps to measure, after two that warm up (5)")
     bench.add_argument("--layers", action="store_true", help="also each layer's time, against what the machine can do")
@@ -174,7 +192,14 @@ def build_parser() -> argparse.ArgumentParser:
     bench.add_argument("--out", type=Path, default=Path("bench"), help="folder for the picture of --layers (bench)")
 
     add(commands.warmup, "compile all kernels, for later runs to find on disk", "warmup")
-    add(commands.info, "show what is installed and in use", "info")
+    info = add(
+        commands.info,
+        "show what is installed and in use, or what crosses between two devices",
+        "info --devices cpu:0,cpu:1",
+    )
+    add_devices(info, None)
+    add_variant(info, "paper", "paper")
+    info.add_argument("--batch", type=int, default=128, metavar="N", help="images a step, for --devices (128)")
     return parser
 
 

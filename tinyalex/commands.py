@@ -21,6 +21,7 @@ from tinyalex.backend import cpu_kernels, kernels_in_use
 from tinyalex.bench import Bench, roofs
 from tinyalex.bench import table as bench_table
 from tinyalex.checkpoint import Checkpoint, read
+from tinyalex.columns import Devices, crossing
 from tinyalex.count import count, total_parameters
 from tinyalex.count import summary as table
 from tinyalex.data import Dataset, download_cifar10, open_data, prepare_image, read_image
@@ -294,12 +295,20 @@ def _imported(file: Path) -> ModuleType:
 
 
 def bench(
-    variant: str, mode: str, batch: int, threads: int | None, steps: int, layers: bool, json: bool, out: Path
+    variant: str,
+    mode: str,
+    batch: int,
+    threads: int | None,
+    devices: tuple[str, ...] | None,
+    steps: int,
+    layers: bool,
+    json: bool,
+    out: Path,
 ) -> None:
     """Print how many images a second a net trains or infers; with `layers` also where the time goes, and draw it."""
-    at_work = Bench(variant, mode, batch, threads)
+    at_work = Bench(variant, mode, batch, threads, devices)
     pace = at_work.pace(steps)
-    record = {"variant": variant, "mode": mode, "batch": batch, "threads": threads, **asdict(pace)}
+    record = {"variant": variant, "mode": mode, "batch": batch, "threads": threads, "devices": devices, **asdict(pace)}
     if layers:
         costs, peak = at_work.costs(steps), roofs(threads)
         out.mkdir(parents=True, exist_ok=True)
@@ -328,8 +337,11 @@ def warmup() -> None:
     print(f"the kernels are compiled, in {time.perf_counter() - begun:.1f} s; later runs load them from disk")
 
 
-def info() -> None:
-    """Print what is installed, which kernels are in use and why, and where real images were named."""
+def info(devices: tuple[str, ...] | None, variant: str, batch: int) -> None:
+    """Print what is installed, which kernels are in use and why; with `devices`, what crosses between the columns."""
+    if devices is not None:
+        _print_crossing(nets.variant(variant), Devices(devices), batch)
+        return
     for name, number in report.versions().items():
         print(f"{name:<12} {number}")
     twins = cpu_kernels()
@@ -341,3 +353,14 @@ def info() -> None:
     print(
         f"{'images':<12} {os.environ.get('TINYALEX_DATA', 'TINYALEX_DATA is not set: tests and demos generate theirs')}"
     )
+
+
+def _print_crossing(spec: nets.Spec, devices: Devices, batch: int) -> None:
+    """The bytes that go between the devices in one step of training, by the layer before which they go."""
+    one, two = devices.names
+    print(
+        f"{spec.name} in two columns, {one} and {two}: bytes that cross in a step of {batch} images, half of them back"
+    )
+    meets = crossing(count(spec), batch)
+    for name, size in {**meets, "all": sum(meets.values())}.items():
+        print(f"{name:<8}{size:>16,}")

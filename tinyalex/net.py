@@ -3,13 +3,15 @@
 Axes: N images, 3 colours, H, W height and width, K classes.
 """
 
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator, MutableMapping, Sequence
 from itertools import pairwise
+from typing import cast
 
 from numpy.random import Generator, default_rng
 
 from tinyalex import spec as nets
 from tinyalex.backend import Array, computing
+from tinyalex.columns import Devices, Joined, Pair, halved, in_one, in_two
 from tinyalex.count import Row, count, summary
 from tinyalex.errors import ShapeError, TinyAlexError, UsageError
 from tinyalex.layers import (
@@ -37,6 +39,7 @@ class AlexNet:
     cross_columns: the convolutions that read the maps of both columns (section 3.2).
     seed: the initial weights and, apart from them, the dropout masks are drawn from it.
     dtype: "float32", or "float64" for gradient checks; the initial weights are the same numbers in both.
+    devices: None, the CPU; two names such as ("cuda:0", "cuda:1") or ("cpu:0", "cpu:1"), for a column each.
     kernels: "auto", "numba" or "reference", as in `tinyalex.backend.use_kernels`; "auto" follows what is in force.
     threads: how many threads the compiled kernels use; None: TINYALEX_THREADS, or the cores that the process may use.
     layers: name -> layer, in order.   criterion: the softmax cross-entropy that `loss` uses.
@@ -54,6 +57,7 @@ class AlexNet:
         dtype: str = "float32",
         dropout: float = 0.5,
         cross_columns: tuple[int, ...] = (3,),
+        devices: Sequence[str] | None = None,
         kernels: str = "auto",
         threads: int | None = None,
     ) -> None:
@@ -69,7 +73,8 @@ class AlexNet:
         weights = default_rng(seed)
         self.layers: dict[str, Layer] = {row.name: self._layer(row, weights) for row in self.rows}
         self.criterion = SoftmaxCrossEntropy()
-        self.params: MutableMapping[str, Array] = NamedArrays(self.layers, "params")
+        self.devices: Devices | None = None
+        self.place(devices)
 
     def _layer(self, row: Row, weights: Generator) -> Layer:
         """The layer that a row of the counted spec describes."""
@@ -126,36 +131,38 @@ class AlexNet:
         if upto is not None and upto not in self.layers:
             raise UsageError(f"no layer is called {upto!r}: expected one of {', '.join(self.layers)}")
         fused = self._relu_after_conv()
+        if self.devices:
+            x = self.devices.copies(x)
         with computing(self.kernels, self.threads):
             for name, layer in self.layers.items():
                 try:
-                    if isinstance(layer, Conv2D):  # it does the work of its ReLU too, unless it is looked at alone
-                        x = layer.forward(x, train=train, relu=name in fused and name != upto)
-                    elif isinstance(layer, ReLU) and name in fused.values():
-                        x = layer.keep(x, train=train)
+                    if _is(layer, Conv2D):  # it does the work of its ReLU too, unless it is looked at alone
+                        x = cast(Conv2D, layer).forward(x, train=train, relu=name in fused and name != upto)
+                    elif name in fused.values():
+                        x = cast(ReLU, layer).keep(x, train=train)
                     else:
                         x = layer.forward(x, train=train)
                 except TinyAlexError as error:
                     raise type(error)(f"{name}: {error}") from None
                 if name == upto:
                     break
-        return x
+        return self.devices.join(x) if self.devices else x
 
     def _relu_after_conv(self) -> dict[str, str]:
         """The names of the convolutions that a ReLU follows, each with that of the ReLU."""
         pairs = pairwise(self.layers.items())
-        return {one: two for (one, conv), (two, relu) in pairs if isinstance(conv, Conv2D) and isinstance(relu, ReLU)}
+        return {one: two for (one, conv), (two, relu) in pairs if _is(conv, Conv2D) and _is(relu, ReLU)}
 
     def backward(self, dlogits: Array, *, input_gradient: bool = True) -> Array:
         """dlogits (N, K) -> dx (N, 3, H, W), and dL/dparams in `grads`; after `forward(x, train=True)`.
 
         With input_gradient=False the first layer leaves dx out, as training needs none of the images.
         """
-        dy = dlogits
+        dy = self.devices.spread(dlogits, halved(dlogits.shape[1])) if self.devices else dlogits
         with computing(self.kernels, self.threads):
             for layer in reversed(self.layers.values()):
-                if isinstance(layer, Conv2D) and layer is self.layers["conv1"]:
-                    dy = layer.backward(dy, input_gradient=input_gradient)
+                if layer is self.layers["conv1"]:
+                    dy = cast(Conv2D, layer).backward(dy, input_gradient=input_gradient)
                 else:
                     dy = layer.backward(dy)
         return dy
@@ -173,6 +180,29 @@ class AlexNet:
         with computing(self.kernels, self.threads):
             return softmax(logits)
 
+    # ------------------------------------------------------------ where it lives
+
+    def place(self, devices: Sequence[str] | None) -> None:
+        """Move the parameters: to two devices, a column each, or with None to the CPU; gradients begin anew.
+
+        Raises UsageError for another number of devices, one that is not there, or a net that does not come apart.
+        """
+        target = Devices(devices) if devices is not None else None
+        layers = in_one(self.layers) if self.devices else self.layers
+        self.layers = in_two(layers, self.rows, target) if target else layers
+        self.devices = target
+        self.params: MutableMapping[str, Array] = NamedArrays(self.layers, "params")
+
+    @property
+    def columns(self) -> "list[AlexNet | Column]":
+        """What an optimiser updates: the net itself, or each of its columns on its own device."""
+        if not self.devices:
+            return [self]
+        return [
+            Column({name: cast(Pair[Layer], pair).halves[number] for name, pair in self.layers.items()})
+            for number in (0, 1)
+        ]
+
     # ------------------------------------------------------------ looking at it
 
     @property
@@ -188,6 +218,18 @@ class AlexNet:
     def summary(self) -> str:
         """A table of the layers: kernel, output shape, parameters, multiply-adds, and their sums."""
         return summary(self.rows)
+
+
+class Column:
+    """One of the two columns of a net: its halves of the layers, and their arrays by name."""
+
+    def __init__(self, layers: dict[str, Layer]) -> None:
+        self.params, self.grads = NamedArrays(layers, "params"), NamedArrays(layers, "grads")
+
+
+def _is(layer: Layer, kind: type[Layer]) -> bool:
+    """Is the layer, or each half of it, of that kind?"""
+    return isinstance(layer.whole if isinstance(layer, Pair) else layer, kind)
 
 
 class NamedArrays(MutableMapping[str, Array]):
@@ -210,7 +252,10 @@ class NamedArrays(MutableMapping[str, Array]):
         arrays, key = self._arrays(name)
         if arrays[key].shape != value.shape:
             raise ShapeError(f"{name} has the shape {arrays[key].shape}, not {value.shape}")
-        arrays[key][...] = value
+        if isinstance(arrays, Joined):
+            arrays[key] = value
+        else:
+            arrays[key][...] = value
 
     def __delitem__(self, name: str) -> None:
         raise UsageError(f"{name} cannot be removed from the net")

@@ -1,10 +1,12 @@
 """Stochastic gradient descent with momentum and weight decay, and its schedules (section 5)."""
 
-from collections.abc import Mapping, Sequence
-from typing import Protocol
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from typing import Any, Protocol, TypeVar
 
 from tinyalex.backend import Array, computing, get_array_module, kernel
 from tinyalex.errors import ShapeError, UsageError
+
+R = TypeVar("R")
 
 
 class Trainable(Protocol):
@@ -44,7 +46,12 @@ class SGD:
                 f"SGD: lr={lr}, momentum={momentum}, weight_decay={weight_decay}: expected 0 or more, momentum below 1"
             )
         self.net, self.lr, self.momentum, self.weight_decay = net, lr, momentum, weight_decay
-        self.velocity = {name: get_array_module(w).zeros_like(w) for name, w in net.params.items()}
+        self._columns: list[Trainable] = getattr(net, "columns", [net])
+        self._devices: Any = getattr(net, "devices", None)  # one for each column, or None
+        self._velocities = self._each(lambda column: {name: _zeros_like(w) for name, w in column.params.items()})
+        self.velocity: MutableMapping[str, Array] = self._velocities[0]
+        if self._devices:
+            self.velocity = self._devices.joined(lambda: self._velocities)
         spec = getattr(net, "spec", None)
         self._bias_lr: float = spec.bias_lr if spec else 1.0
         self._bias_decay: bool = spec.bias_decay if spec else True
@@ -57,17 +64,27 @@ class SGD:
         Raises ShapeError for a gradient of another shape than its parameter.
         """
         with computing(self._kernels, self._threads):
-            self._step()
+            self._each(self._update)
 
-    def _step(self) -> None:
-        grads = self.net.grads
-        for name, w in self.net.params.items():
+    def _each(self, work: Callable[[Trainable], R]) -> list[R]:
+        """What `work` returns for each column, on its own device and at the same time."""
+        if not self._devices:
+            return [work(self._columns[0])]
+        return list(self._devices.each(lambda number: work(self._columns[number])))
+
+    def _update(self, column: Trainable) -> None:
+        grads, velocity = column.grads, self._velocities[self._columns.index(column)]
+        for name, w in column.params.items():
             if grads[name].shape != w.shape:
                 raise ShapeError(f"the gradient of {name} has the shape {grads[name].shape}, {name} itself {w.shape}")
             is_bias = name.endswith("b")
             lr = self.lr * (self._bias_lr if is_bias else 1.0)
             decay = self.weight_decay if self._bias_decay or not is_bias else 0.0
-            sgd_update(w, self.velocity[name], grads[name], lr, self.momentum, decay)
+            sgd_update(w, velocity[name], grads[name], lr, self.momentum, decay)
+
+
+def _zeros_like(w: Array) -> Array:
+    return get_array_module(w).zeros_like(w)
 
 
 def stepped_rate(lr: float, epoch: int, drops: Sequence[int]) -> float:

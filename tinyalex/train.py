@@ -28,9 +28,9 @@ from tinyalex.optim import SGD, drop_epochs, plateau_rate, stepped_rate
 
 CHECKPOINT, HISTORY = "checkpoint.npz", "history.jsonl"
 
-# What a resumed run may be told anew: how long it lasts, what it saves, and the learning rate, as the authors did by
-# hand. All else would make it another run.
-CHANGEABLE = ("epochs", "lr", "schedule", "drops", "patience", "validate_every", "save_every")
+# What a resumed run may be told anew: how long it lasts, what it saves, where it computes, and the learning rate, as
+# the authors did by hand. All else would make it another run.
+CHANGEABLE = ("epochs", "lr", "schedule", "drops", "patience", "validate_every", "save_every", "devices")
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,7 @@ class Settings:
     crops, reflections, colour: the augmentation, see `tinyalex.data.Augmenter`.
     validate_every: epochs between validations; the last epoch is validated in any case.
     save_every: steps between checkpoints within an epoch; there is one after each epoch in any case.
+    devices: two names, a device for each column of the net; None for the whole net on the CPU.
     """
 
     data: str
@@ -66,6 +67,7 @@ class Settings:
     limit: int | None = None
     validate_every: int = 1
     save_every: int = 1000
+    devices: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         for key in ("epochs", "batch", "patience", "validate_every", "save_every", "input_size", "limit"):
@@ -135,9 +137,10 @@ class Training:
     def __init__(self, settings: Settings, train: Dataset, val: Dataset, folder: Path, checkpoint: Checkpoint) -> None:
         self.settings, self.train, self.val, self.folder = settings, train, val, folder
         self.net, self.statistics = checkpoint.net, checkpoint.statistics
+        self.net.place(settings.devices)
         self.optimizer = SGD(self.net, lr=settings.lr, momentum=settings.momentum, weight_decay=settings.weight_decay)
         for name, velocity in checkpoint.velocity.items():
-            self.optimizer.velocity[name][...] = velocity
+            self.optimizer.velocity[name] = velocity
         self.position = Position(**checkpoint.training.get("position", {}))
         self.history: list[dict[str, Any]] = checkpoint.training.get("history", [])
         self.augmenter = augmenter_for(

@@ -36,13 +36,17 @@ class Dropout(Layer):
         self.p, self.scale_at = float(p), scale_at
         self.rng = default_rng() if rng is None else rng
 
-    def forward(self, x: Array, *, train: bool = False) -> Array:
-        """x -> y, same shape."""
+    def draw(self, shape: tuple[int, ...]) -> Array:
+        """Which units stay, drawn on the host: True with probability 1 - p."""
+        return self.rng.random(shape, dtype="float32") >= self.p
+
+    def forward(self, x: Array, *, train: bool = False, mask: Array | None = None) -> Array:
+        """x -> y, same shape; `mask`: which units stay in training, where that has been drawn already."""
         xp = get_array_module(x)
         if not train:
             self._cache = None
             return x * (1 - self.p) if self.scale_at == "test" else x
-        self._cache = xp.asarray(self.rng.random(x.shape, dtype="float32") >= self.p)
+        self._cache = xp.asarray(self.draw(x.shape)) if mask is None else mask
         return masked(x, self._cache, self._factor)
 
     def backward(self, dy: Array) -> Array:

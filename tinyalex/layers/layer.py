@@ -1,6 +1,7 @@
 """What all layers share: parameters, gradients, and the cache between a forward and its backward."""
 
 from abc import ABC, abstractmethod
+from collections.abc import MutableMapping
 from typing import Any
 
 import numpy
@@ -17,8 +18,8 @@ class Layer(ABC):
     """
 
     def __init__(self) -> None:
-        self.params: dict[str, Array] = {}
-        self.grads: dict[str, Array] = {}
+        self.params: MutableMapping[str, Array] = {}
+        self.grads: MutableMapping[str, Array] = {}
         self._cache: Any = None
 
     @abstractmethod
