@@ -25,6 +25,7 @@ from tinyalex.columns import Devices, crossing
 from tinyalex.count import count, total_parameters
 from tinyalex.count import summary as table
 from tinyalex.data import Dataset, download_cifar10, open_data, prepare_image, read_image
+from tinyalex.distributed import Ranks, all_ranks
 from tinyalex.errors import CheckpointError, TinyAlexError, UsageError
 from tinyalex.evaluate import augmenter_for, averaged, probabilities, scores
 from tinyalex.layers.loss import softmax
@@ -45,7 +46,16 @@ def demo(out: Path | None, **given: Any) -> None:
 
 
 def train(out: Path | None, resume: Path | bool | None, **given: Any) -> None:
-    """Begin a run, or go on with one; then write its report and pictures."""
+    """Begin a run, or go on with one; then write its report and pictures. Under mpiexec all ranks do it together."""
+    ranks = all_ranks()
+    try:
+        _train(out, resume, given, ranks)
+    except Exception as error:
+        ranks.fail(error)
+        raise
+
+
+def _train(out: Path | None, resume: Path | bool | None, given: dict[str, Any], ranks: Ranks) -> None:
     folder = resume if isinstance(resume, Path) else out
     if resume is True and out is None:
         raise UsageError("--resume: name the run to go on with, as --resume RUN or by --out")
@@ -56,31 +66,34 @@ def train(out: Path | None, resume: Path | bool | None, **given: Any) -> None:
     if folder is not None and folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is a file: expected the folder of a run, or a new one")
     if folder is not None and resume and (folder / CHECKPOINT).is_file():
-        training = _resumed(folder, given)
+        training = _resumed(folder, given, ranks)
     else:
         settings = settings_for(**given)
-        folder = folder or _free(
-            RUNS / f"{settings.variant}-{settings.data.partition(':')[0].strip('/').split('/')[-1]}"
-        )
-        training = _started(settings, folder)
+        name = f"{settings.variant}-{settings.data.partition(':')[0].strip('/').split('/')[-1]}"
+        training = _started(settings, ranks.agree(folder or _free(RUNS / name)), ranks)
+    if not ranks.writes:
+        training.run()
+        return
     with Bar(training) as bar:
         training.run(bar)
     _finish(training)
 
 
-def _started(settings: Settings, folder: Path) -> Training:
+def _started(settings: Settings, folder: Path, ranks: Ranks) -> Training:
     train_data, val_data = _open(settings)
+    if not ranks.writes:
+        return Training.start(settings, train_data, val_data, folder, ranks=ranks)
     with counting(settings.limit or len(train_data), "reading the training images") as progress:
-        return Training.start(settings, train_data, val_data, folder, progress)
+        return Training.start(settings, train_data, val_data, folder, progress, ranks)
 
 
-def _resumed(folder: Path, given: dict[str, Any]) -> Training:
+def _resumed(folder: Path, given: dict[str, Any], ranks: Ranks) -> Training:
     checkpoint = read(folder / CHECKPOINT)
     saved = asdict(saved_settings(checkpoint))
     if given.get("epochs", saved["epochs"]) != saved["epochs"] and "drops" not in given:
         del saved["drops"]  # they are shares of the epochs: worked out again
     settings = settings_for(**{**saved, **given})
-    return Training.resume(checkpoint, settings, *_open(settings), folder)
+    return Training.resume(checkpoint, settings, *_open(settings), folder, ranks)
 
 
 def _open(settings: Settings) -> tuple[Dataset, Dataset]:

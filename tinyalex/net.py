@@ -3,7 +3,7 @@
 Axes: N images, 3 colours, H, W height and width, K classes.
 """
 
-from collections.abc import Iterator, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from itertools import pairwise
 from typing import cast
 
@@ -153,10 +153,13 @@ class AlexNet:
         pairs = pairwise(self.layers.items())
         return {one: two for (one, conv), (two, relu) in pairs if _is(conv, Conv2D) and _is(relu, ReLU)}
 
-    def backward(self, dlogits: Array, *, input_gradient: bool = True) -> Array:
+    def backward(
+        self, dlogits: Array, *, input_gradient: bool = True, done: Callable[[Layer], None] | None = None
+    ) -> Array:
         """dlogits (N, K) -> dx (N, 3, H, W), and dL/dparams in `grads`; after `forward(x, train=True)`.
 
         With input_gradient=False the first layer leaves dx out, as training needs none of the images.
+        done: called with each layer, last one first, as soon as its gradients are there.
         """
         dy = self.devices.spread(dlogits, halved(dlogits.shape[1])) if self.devices else dlogits
         with computing(self.kernels, self.threads):
@@ -165,6 +168,8 @@ class AlexNet:
                     dy = cast(Conv2D, layer).backward(dy, input_gradient=input_gradient)
                 else:
                     dy = layer.backward(dy)
+                if done:
+                    done(layer)
         return dy
 
     def loss(self, x: Array, labels: Array, *, train: bool = False) -> float:

@@ -19,10 +19,12 @@ import numpy as np
 from tinyalex import spec as nets
 from tinyalex.backend import to_numpy
 from tinyalex.checkpoint import Checkpoint, write
-from tinyalex.data import Dataset, batch_count, batches, pixel_statistics, subset
+from tinyalex.data import Dataset, Subset, batch_count, batches, pixel_statistics, subset
+from tinyalex.distributed import Ranks, share_masks
 from tinyalex.errors import CheckpointError, DivergenceError, UsageError
 from tinyalex.evaluate import augmenter_for, probabilities, scores
 from tinyalex.files import remove_leftovers, write_text
+from tinyalex.layers import Layer
 from tinyalex.net import AlexNet
 from tinyalex.optim import SGD, drop_epochs, plateau_rate, stepped_rate
 
@@ -134,8 +136,19 @@ class Training:
     history: a record for each epoch that is over; `history.jsonl` in the folder holds the same.
     """
 
-    def __init__(self, settings: Settings, train: Dataset, val: Dataset, folder: Path, checkpoint: Checkpoint) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        train: Dataset,
+        val: Dataset,
+        folder: Path,
+        checkpoint: Checkpoint,
+        ranks: Ranks | None = None,
+    ) -> None:
         self.settings, self.train, self.val, self.folder = settings, train, val, folder
+        self.ranks = Ranks() if ranks is None else ranks
+        if self.ranks.size > 1 and settings.devices:
+            raise UsageError("--devices: several ranks train with the whole net each; leave it out")
         self.net, self.statistics = checkpoint.net, checkpoint.statistics
         self.net.place(settings.devices)
         self.optimizer = SGD(self.net, lr=settings.lr, momentum=settings.momentum, weight_decay=settings.weight_decay)
@@ -155,12 +168,15 @@ class Training:
         val: Dataset,
         folder: Path,
         progress: Callable[[int], object] | None = None,
+        ranks: Ranks | None = None,
     ) -> "Training":
         """A run from the first step, whose checkpoint is written at once; `folder` must not hold one already.
 
-        progress: as for `pixel_statistics`. Raises UsageError where the folder does hold one.
+        progress: as for `pixel_statistics`.   ranks: the processes that train together.
+        Raises UsageError where the folder does hold one.
         """
-        if (folder / CHECKPOINT).exists():
+        ranks = Ranks() if ranks is None else ranks
+        if ranks.agree((folder / CHECKPOINT).exists()):
             raise UsageError(f"{folder} already holds a run: go on with it by --resume, or choose another --out")
         train = subset(train, settings.limit) if settings.limit else train
         net = AlexNet(
@@ -172,13 +188,19 @@ class Training:
             cross_columns=settings.cross_columns,
         )
         statistics = pixel_statistics(train, progress)
-        training = cls(settings, train, val, folder, Checkpoint(net, tuple(train.classes), statistics))
+        training = cls(settings, train, val, folder, Checkpoint(net, tuple(train.classes), statistics), ranks)
         training.save()
         return training
 
     @classmethod
     def resume(
-        cls, checkpoint: Checkpoint, settings: Settings, train: Dataset, val: Dataset, folder: Path
+        cls,
+        checkpoint: Checkpoint,
+        settings: Settings,
+        train: Dataset,
+        val: Dataset,
+        folder: Path,
+        ranks: Ranks | None = None,
     ) -> "Training":
         """The run that `checkpoint`, read from `folder`, belongs to, from where it was written.
 
@@ -195,13 +217,14 @@ class Training:
                 )
         if checkpoint.classes != tuple(train.classes) or checkpoint.training["images"] != len(train):
             raise CheckpointError(f"{folder} was started on other images than {settings.data} holds now: use those")
-        return cls(settings, train, val, folder, checkpoint)
+        return cls(settings, train, val, folder, checkpoint, ranks)
 
     # ------------------------------------------------------------ the loop
 
     def run(self, progress: "Progress | None" = None) -> None:
         """Train to the last epoch. Raises DivergenceError if the loss leaves the finite numbers."""
-        remove_leftovers(self.folder)
+        if self.ranks.writes:
+            remove_leftovers(self.folder)
         self._write_history()
         with np.errstate(over="ignore", invalid="ignore"):  # told by the DivergenceError, in one line
             while self.position.epoch < self.settings.epochs:
@@ -218,29 +241,48 @@ class Training:
             seed=settings.seed,
             epoch=position.epoch,
             start=position.step,
+            share=self.ranks.share,
         )
+        count = min(settings.batch, len(self.train))  # images of each batch, of all ranks together
+        if self.ranks.size > 1:
+            share_masks(self.net, self.ranks.share(count), count)
+        self.ranks.waited = 0.0
         began = time.perf_counter()
         with closing(made):
             for x, labels in made:
-                loss, wrong = self._step(x, labels)
+                loss, wrong = self._step(x, labels, count)
                 now = time.perf_counter()
-                position.add(len(labels), loss, wrong, now - began)
+                position.add(count, loss, wrong, now - began)
                 began = now
                 if progress:
-                    progress.step(self, len(labels))
+                    progress.step(self, count)
                 if position.step % settings.save_every == 0:
                     self.save()
         self._end_epoch(progress)
 
-    def _step(self, x: Any, labels: Any) -> tuple[float, float]:
-        """One step of SGD on a batch -> its mean loss, and how many of its images were misclassified before it."""
+    def _step(self, x: Any, labels: Any, count: int) -> tuple[float, float]:
+        """One step of SGD on a batch of `count` -> its mean loss, and how many of its images were wrong before it.
+
+        x, labels: those of its images that this rank computes.
+        """
         logits = self.net.forward(x, train=True)
+        part = len(labels) / count
         loss = self.net.criterion.forward(logits, labels)
+        wrong = (to_numpy(logits).argmax(axis=1) != labels).sum()
+        loss, wrong = self.ranks.sum([part * loss, float(wrong)])
         if not math.isfinite(loss):
             self._diverged(f"the loss became {loss}")
-        self.net.backward(self.net.criterion.backward(), input_gradient=False)
+        dlogits = self.net.criterion.backward()
+        if part < 1:
+            dlogits *= part  # of a mean over the whole batch
+        self.net.backward(dlogits, input_gradient=False, done=self._begin_sums)
+        self.ranks.end_sums()
         self.optimizer.step()
-        return loss, float((to_numpy(logits).argmax(axis=1) != labels).sum())
+        return loss, wrong
+
+    def _begin_sums(self, layer: Layer) -> None:
+        for grad in layer.grads.values() if self.ranks.size > 1 else ():
+            self.ranks.begin_sum(grad)
 
     def _end_epoch(self, progress: "Progress | None") -> None:
         """Validate if it is due, add a record to the history, move to the next epoch, save."""
@@ -253,6 +295,8 @@ class Training:
             "images_per_s": position.images / position.seconds,
             "seconds": position.seconds,
         }
+        if self.ranks.size > 1:
+            record |= {"ranks": self.ranks.size, "waiting_share": self.ranks.waited / position.seconds}
         if record["epoch"] % self.settings.validate_every == 0 or record["epoch"] == self.settings.epochs:
             record |= self._validated()
         self.history.append(record)
@@ -265,11 +309,16 @@ class Training:
     def _validated(self) -> dict[str, float]:
         """The scores on the validation images, central crops, as the history records them."""
         began = time.perf_counter()
-        result = scores(probabilities(self.net, self.val, self.augmenter), self.val.labels)
+        val = Subset(self.val, np.arange(len(self.val))[self.ranks.share(len(self.val))])
+        result = scores(probabilities(self.net, val, self.augmenter), val.labels)
+        part = len(val) / len(self.val)
+        loss, top1, top5 = self.ranks.sum(
+            [part * score for score in (result.loss, result.top1_error, result.top5_error)]
+        )
         return {
-            "val_loss": result.loss,
-            "val_top1_error": result.top1_error,
-            "val_top5_error": result.top5_error,
+            "val_loss": loss,
+            "val_top1_error": top1,
+            "val_top5_error": top5,
             "validation_seconds": time.perf_counter() - began,
         }
 
@@ -297,13 +346,17 @@ class Training:
         return Checkpoint(self.net, tuple(self.train.classes), self.statistics, self.optimizer.velocity, training)
 
     def save(self) -> None:
-        """Write the checkpoint, in one piece; parameters that are no longer finite are not written."""
+        """Write the checkpoint, in one piece; parameters that are no longer finite are not written. One rank writes."""
         for name, w in self.net.params.items():
             if not np.isfinite(to_numpy(w)).all():
                 self._diverged(f"{name} is no longer finite")
-        write(self.checkpoint, self.folder / CHECKPOINT)
+        if self.ranks.writes:
+            write(self.checkpoint, self.folder / CHECKPOINT)
+        self.ranks.agree(None)  # no rank goes on, to stop there perhaps, before it is written
 
     def _write_history(self) -> None:
+        if not self.ranks.writes:
+            return
         write_text(self.folder / HISTORY, "".join(json.dumps(record) + "\n" for record in self.history))
 
     def _diverged(self, what: str) -> None:

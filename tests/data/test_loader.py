@@ -98,7 +98,7 @@ class Recorder:
     def __init__(self, draw):
         self.draw = draw
 
-    def train_batch(self, _images, rng):
+    def train_batch(self, _images, rng, **_):
         return self.draw(rng)
 
 
@@ -176,7 +176,7 @@ def test_several_workers_prepare_at_once():
     both = threading.Barrier(2, timeout=10)  # passed only if two batches are being read at the same time
 
     class Meeting:
-        def train_batch(self, images, _rng):
+        def train_batch(self, images, _rng, **_):
             both.wait()
             return images
 

@@ -8,7 +8,7 @@ from tinyalex.data.dataset import ArrayDataset, Dataset
 from tinyalex.data.folder import FolderDataset, load_folder
 from tinyalex.data.loader import batch_count, batches, evaluation_batches
 from tinyalex.data.prepare import PixelStatistics, pixel_statistics, prepare_image, read_image
-from tinyalex.data.subset import subset
+from tinyalex.data.subset import Subset, subset
 from tinyalex.errors import DataError
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "Dataset",
     "FolderDataset",
     "PixelStatistics",
+    "Subset",
     "batch_count",
     "batches",
     "download_cifar10",

@@ -65,27 +65,33 @@ class Augmenter:
         lengths = statistics.eigenvalues if colour == "paper" else np.sqrt(statistics.eigenvalues)
         self.noise_axes = 255 * statistics.eigenvectors * lengths  # (3 colours, 3 components): column i = l_i p_i
 
-    def train_batch(self, images: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.float32]:
+    def train_batch(
+        self, images: NDArray[np.uint8], rng: np.random.Generator, *, first: int = 0, batch: int | None = None
+    ) -> NDArray[np.float32]:
         """Stored images (n, S, S, 3) -> augmented (n, 3, crop, crop) float32.
 
+        first, batch: they are the images first, first + 1, ... of a batch of so many (n), and get what they would get
+        in it: for all of the batch the numbers are drawn.
         Drawn from `rng`, in this order: n vertical offsets, n horizontal offsets (0 ... S - crop, both included),
         n reflections, (n, 3) alphas. What is switched off draws nothing.
         Raises ShapeError where the images are not of the statistics' size.
         """
         self._check(images)
-        count = len(images)
+        count = len(images) if batch is None else batch
+        own = slice(first, first + len(images))
         tops = lefts = np.full(count, self.margin // 2)
         if self.crops:
             tops = rng.integers(0, self.margin, count, endpoint=True)
             lefts = rng.integers(0, self.margin, count, endpoint=True)
         mirrored = rng.random(count) < 0.5 if self.reflections else np.zeros(count, bool)
 
-        out = np.empty((count, self.crop, self.crop, 3), np.float32)
-        for i, (top, left) in enumerate(zip(tops.tolist(), lefts.tolist(), strict=True)):
-            self._cut(images[i], top, left, out[i, :, ::-1] if mirrored[i] else out[i])
+        out = np.empty((len(images), self.crop, self.crop, 3), np.float32)
+        drawn = zip(tops[own].tolist(), lefts[own].tolist(), mirrored[own].tolist(), strict=True)
+        for image, whole, (top, left, mirror) in zip(images, out, drawn, strict=True):
+            self._cut(image, top, left, whole[:, ::-1] if mirror else whole)
         scale = self.pixel_scale
         if self.colour != "off":
-            noise = rng.normal(0, NOISE, (count, 3)) @ self.noise_axes.T  # (n, 3 colours)
+            noise = rng.normal(0, NOISE, (count, 3))[own] @ self.noise_axes.T  # (n, 3 colours)
             out += noise[:, None, None, :].astype(np.float32)
         if self.colour == "cuda-convnet":
             scale *= 1 + NOISE  # so that noisy images are not larger overall than test images

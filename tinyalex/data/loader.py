@@ -37,6 +37,7 @@ def batches(
     seed: int,
     epoch: int,
     start: int = 0,
+    share: Callable[[int], slice] = slice,
     workers: int = 1,
     depth: int = 3,
 ) -> Generator[Batch, None, None]:
@@ -46,6 +47,7 @@ def batches(
     the order differs from epoch to epoch, so that they get their turn.
 
     start:   the number of the first batch; resuming at b gives the batches b, b + 1, ... of the whole epoch.
+    share:   which of n images to prepare: all, or one of several processes its own; (n, ...) then are those.
     workers: threads that prepare batches; depth: how many batches are prepared ahead.
     Raises:  UsageError at once; what goes wrong in a thread, DataError say, when its batch is asked for.
     """
@@ -56,8 +58,10 @@ def batches(
 
     def make(number: int) -> Batch:
         indices = order[number * batch_size : (number + 1) * batch_size]
-        images = augmenter.train_batch(dataset.read(indices), _stream(seed, epoch, number))
-        return images, dataset.labels[indices]
+        own = share(len(indices))
+        read = dataset.read(indices[own])
+        images = augmenter.train_batch(read, _stream(seed, epoch, number), first=own.start or 0, batch=len(indices))
+        return images, dataset.labels[indices[own]]
 
     return _prepared_ahead(make, range(start, batch_count(len(dataset), batch_size)), workers, depth)
 

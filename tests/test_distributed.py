@@ -1,0 +1,232 @@
+"""Data parallel training: what each rank computes, that N ranks end where one process does, and how they fail."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from runs import images, write_folder
+from tinyalex import Dropout
+from tinyalex.checkpoint import read
+from tinyalex.data import Augmenter, batches, pixel_statistics
+from tinyalex.distributed import MpiRanks, OwnRows, Ranks, all_ranks, share_masks
+from tinyalex.errors import UsageError
+
+MPIEXEC = Path(sys.executable).parent / "mpiexec"
+with_mpi = pytest.mark.skipif(
+    not MPIEXEC.exists() or importlib.util.find_spec("mpi4py") is None, reason="mpi4py and an mpiexec are not installed"
+)
+
+
+class Rank(Ranks):
+    """One of several ranks, as far as it can be known without the others."""
+
+    def __init__(self, rank, size):
+        self.rank, self.size = rank, size
+
+
+# ---------------------------------------------------------------- one rank's part
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7])
+@pytest.mark.parametrize("count", [7, 8, 30])
+def test_shares_are_the_batch(size, count):
+    shares = [range(count)[Rank(rank, size).share(count)] for rank in range(size)]
+    assert [index for share in shares for index in share] == list(range(count))
+    assert max(map(len, shares)) - min(map(len, shares)) <= 1
+
+
+def test_a_batch_too_small_to_share():
+    with pytest.raises(UsageError, match="3 images for 4 ranks: use a larger batch, or fewer ranks"):
+        Rank(0, 4).share(3)
+
+
+def test_alone_there_is_nothing_to_wait_for():
+    alone, array = Ranks(), np.ones(3)
+    alone.begin_sum(array)
+    alone.end_sums()
+    assert alone.sum([1.0, 2.0]) == [1.0, 2.0]
+    assert alone.agree("x") == "x"
+    assert alone.writes
+    assert array.tolist() == [1, 1, 1]
+    assert not Rank(1, 2).writes
+
+
+@pytest.mark.parametrize("colour", ["paper", "cuda-convnet", "off"])
+@pytest.mark.parametrize("size", [2, 3])
+def test_each_rank_prepares_its_part_of_every_batch(colour, size):
+    """The same crops, reflections and colours as in one process, bit for bit."""
+    dataset = images(20)
+    augmenter = Augmenter(pixel_statistics(dataset), 14, colour=colour)
+
+    def epoch(**given):
+        return list(batches(dataset, augmenter, 8, seed=1, epoch=2, **given))
+
+    whole, parts = epoch(), [epoch(share=Rank(rank, size).share) for rank in range(size)]
+    assert len(whole) == 2
+    for number, (x, labels) in enumerate(whole):
+        np.testing.assert_array_equal(np.concatenate([part[number][0] for part in parts]), x)
+        np.testing.assert_array_equal(np.concatenate([part[number][1] for part in parts]), labels)
+
+
+def test_each_rank_keeps_its_part_of_every_mask():
+    x = np.random.default_rng(0).standard_normal((8, 5), dtype="float32")
+    whole, parts = Dropout(rng=np.random.default_rng(1)), []
+    expected = [whole.forward(x, train=True) for _ in range(2)]
+    for rank in range(3):
+        share = Rank(rank, 3).share(8)
+        layer = Dropout(rng=OwnRows(np.random.default_rng(1), share, 8))
+        parts.append([layer.forward(x[share], train=True) for _ in range(2)])
+    for number in range(2):
+        np.testing.assert_array_equal(np.concatenate([part[number] for part in parts]), expected[number])
+
+
+def test_all_dropout_layers_share_the_nets_masks():
+    from cases import small_net
+
+    net, _, _ = small_net()
+    share_masks(net, slice(2, 4), 6)
+    other, _, _ = small_net()
+    drawn = [net.layers[name].rng.random((2, 5), dtype="float32") for name in ("dropout6", "dropout7")]
+    for rows in drawn:
+        np.testing.assert_array_equal(rows, other.masks.random((6, 5), dtype="float32")[2:4])
+
+
+def test_a_process_that_was_started_alone(monkeypatch):
+    for name in ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MPI_LOCALNRANKS"):
+        monkeypatch.delenv(name, raising=False)
+    assert type(all_ranks()) is Ranks
+    monkeypatch.setenv("PMI_SIZE", "1")
+    assert type(all_ranks()) is Ranks
+
+
+def test_several_processes_without_mpi4py(monkeypatch):
+    monkeypatch.setenv("PMI_SIZE", "2")
+    monkeypatch.setitem(sys.modules, "mpi4py.MPI", None)
+    with pytest.raises(UsageError, match=r"several ranks need mpi4py: pip install 'tinyalex\[mpi\]'"):
+        all_ranks()
+    with pytest.raises(UsageError, match="mpi4py"):
+        MpiRanks()
+
+
+# ---------------------------------------------------------------- several ranks
+
+# Training in float64, where rounding does not hide a mistake; and `tiny`, which the command line does not know.
+RUN = """
+import functools, os, sys
+import tinyalex.train, tinyalex.evaluate
+from runs import TINY
+from tinyalex import AlexNet, cli, spec
+from tinyalex.train import Training
+
+class Wide(AlexNet):
+    def forward(self, x, **given):
+        return super().forward(x.astype("float64"), **given)
+
+tinyalex.train.AlexNet = functools.partial(Wide, dtype="float64")
+tinyalex.checkpoint.AlexNet = Wide
+spec.VARIANTS["tiny"] = TINY
+rank = int(os.environ.get("PMI_RANK", "0"))
+{extra}
+sys.exit(cli.main(sys.argv[1:]))
+"""
+
+
+def ranks(count, words, where, extra=""):
+    """The finished process of `mpiexec -n count tinyalex ...`, started in the folder `where`."""
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent), "TINYALEX_THREADS": "1"}
+    command = [str(MPIEXEC), "-n", str(count), sys.executable, "-c", RUN.format(extra=extra), *words.split()]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=where, env=environment)
+
+
+TRAIN = "train --variant tiny --data images --batch 12 --dropout 0.5 --validate-every 1"
+
+
+def outcome(folder):
+    checkpoint = read(folder / "checkpoint.npz")
+    arrays = {**checkpoint.net.params, **{f"v {name}": v for name, v in checkpoint.velocity.items()}}
+    return arrays, checkpoint.training["history"], checkpoint.net.masks.bit_generator.state
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with images, and `one`, the run of a single process on them: 7 epochs of 3 steps."""
+    place = tmp_path_factory.mktemp("ranks")
+    write_folder(place / "images")
+    run = ranks(1, f"{TRAIN} --epochs 7 --out one", place)
+    assert run.returncode == 0, run.stderr
+    return place
+
+
+def same(folder, other):
+    """Parameters, velocities, losses, errors and the state of the masks, to 1e-11."""
+    (arrays, history, masks), (arrays2, history2, masks2) = outcome(folder), outcome(other)
+    for name, array in arrays.items():
+        assert array.dtype == "float64"
+        assert np.linalg.norm(arrays2[name] - array) <= 1e-11 * np.linalg.norm(array), name
+    assert masks == masks2
+    for one, two in zip(history, history2, strict=True):
+        for key in ("train_loss", "train_top1_error", "val_loss", "val_top1_error", "val_top5_error"):
+            assert two[key] == pytest.approx(one[key], rel=1e-9 if key.startswith("train") else 1e-6), key
+
+
+@with_mpi
+@pytest.mark.parametrize("count", [2, 3])
+def test_ranks_end_where_one_process_does(place, count):
+    """After 21 steps with dropout, crops and colours; one of them says so, and how long they waited."""
+    run = ranks(count, f"{TRAIN} --epochs 7 --out {count}", place)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.count("epoch   7/7") == 1
+    assert run.stdout.count("in 7 epochs") + run.stdout.count("for 7 epochs") == 1
+    same(place / "one", place / str(count))
+    last = outcome(place / str(count))[1][-1]
+    assert last["ranks"] == count
+    assert 0 <= last["waiting_share"] < 1
+
+
+@with_mpi
+def test_resumed_with_another_number_of_ranks(place):
+    for count, words in (
+        (3, f"{TRAIN} --epochs 2"),
+        (1, "train --resume --epochs 4"),
+        (2, "train --resume --epochs 7"),
+    ):
+        run = ranks(count, f"{words} --drops 3,5 --out moved", place)
+        assert run.returncode == 0, run.stderr
+    whole = ranks(1, f"{TRAIN} --epochs 7 --drops 3,5 --out whole", place)
+    assert whole.returncode == 0, whole.stderr
+    same(place / "whole", place / "moved")
+
+
+@with_mpi
+def test_a_mistake_is_told_once(place):
+    run = ranks(2, f"{TRAIN} --batch 1 --out small", place)
+    assert run.returncode != 0
+    complaints = [line for line in run.stderr.splitlines() if line.startswith("tinyalex")]
+    assert complaints == ["tinyalex: rank 0 of 2: 1 images for 2 ranks: use a larger batch, or fewer ranks"]
+    assert "Traceback" not in run.stderr
+
+
+@with_mpi
+@pytest.mark.parametrize("death", ["raise OSError(28, 'No space left on device')", "os._exit(9)"])
+def test_a_rank_that_dies_takes_the_run_down(place, death):
+    """With one message, if it can still speak; and the last checkpoint is whole."""
+    extra = f"""
+step = Training._step
+def dying(self, *given):
+    if rank == 1 and self.position.epoch == 1 and self.position.step == 1:
+        {death}
+    return step(self, *given)
+Training._step = dying
+"""
+    name = f"dead-{len(death)}"
+    run = ranks(2, f"{TRAIN} --epochs 7 --out {name}", place, extra)
+    assert run.returncode != 0
+    complaints = [line for line in run.stderr.splitlines() if line.startswith("tinyalex")]
+    assert complaints == (["tinyalex: rank 1 of 2: [Errno 28] No space left on device"] if "raise" in death else [])
+    checkpoint = read(place / name / "checkpoint.npz")
+    assert checkpoint.training["position"]["epoch"] == 1

@@ -1,0 +1,145 @@
+"""Data parallel training over MPI: every process, a rank, has the whole net and its share of each batch.
+
+    mpiexec -n 4 tinyalex train ...
+
+Shares of a batch are computed side by side; each rank's gradients are sums over its own images, and the sum over all
+ranks is that of the batch. It is added up layer by layer while the backward pass goes on (non-blocking all-reduce). The
+batches, their crops, and the dropout masks are those of a single process, so the parameters are too, to rounding.
+
+Axes: N images of a batch.
+"""
+
+import os
+import sys
+import time
+import traceback
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from tinyalex.errors import TinyAlexError, UsageError
+from tinyalex.layers import Dropout
+from tinyalex.net import AlexNet
+
+STARTED_BY_MPI = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MPI_LOCALNRANKS")  # what an mpiexec tells its processes
+
+
+OTHERS_WAIT = 1.0  # seconds
+
+
+class Ranks:
+    """The processes that train one net. This class is of a process that trains alone; see MpiRanks.
+
+    rank: 0 ... size - 1; only rank 0 writes files.   waited: seconds spent waiting for the others.
+    """
+
+    rank, size = 0, 1
+    waited = 0.0
+
+    @property
+    def writes(self) -> bool:
+        """Is this the rank that writes files and speaks to the terminal?"""
+        return self.rank == 0
+
+    def share(self, count: int) -> slice:
+        """The part of `count` images that this rank computes: parts differ in size by one at most.
+
+        Raises UsageError where some rank would get none.
+        """
+        if count < self.size:
+            raise UsageError(f"{count} images for {self.size} ranks: use a larger batch, or fewer ranks")
+        return slice(count * self.rank // self.size, count * (self.rank + 1) // self.size)
+
+    def begin_sum(self, array: NDArray[Any]) -> None:
+        """Begin to replace `array`, which lies in one piece, by its sum over all ranks."""
+
+    def end_sums(self) -> None:
+        """Wait for all sums that were begun."""
+
+    def sum(self, values: list[float]) -> list[float]:
+        """The sums of each of `values` over all ranks."""
+        return values
+
+    def agree(self, value: Any) -> Any:
+        """What rank 0 gives for `value`; all ranks have come as far as this when it returns."""
+        return value
+
+    def fail(self, error: Exception) -> None:
+        """End the processes of all ranks, as this one cannot go on; alone there is nobody to end."""
+
+
+class MpiRanks(Ranks):
+    """The ranks of an MPI world, through mpi4py."""
+
+    def __init__(self) -> None:
+        try:
+            self._mpi: Any = import_module("mpi4py.MPI")
+        except ImportError:
+            raise UsageError("several ranks need mpi4py: pip install 'tinyalex[mpi]'") from None
+        self._world = self._mpi.COMM_WORLD
+        self.rank, self.size = self._world.rank, self._world.size
+        self._under_way: list[Any] = []
+
+    def begin_sum(self, array: NDArray[Any]) -> None:
+        """As in Ranks. What was begun before gets on meanwhile, as MPI works when it is called only."""
+        self._under_way.append(self._world.Iallreduce(self._mpi.IN_PLACE, array))
+        self._mpi.Request.Testall(self._under_way)
+
+    def end_sums(self) -> None:
+        """As in Ranks."""
+        begun = time.perf_counter()
+        self._mpi.Request.Waitall(self._under_way)
+        self._under_way.clear()
+        self.waited += time.perf_counter() - begun
+
+    def sum(self, values: list[float]) -> list[float]:
+        """As in Ranks, in float64."""
+        begun = time.perf_counter()
+        total = np.array(values, np.float64)
+        self._world.Allreduce(self._mpi.IN_PLACE, total)
+        self.waited += time.perf_counter() - begun
+        return [float(value) for value in total]
+
+    def agree(self, value: Any) -> Any:
+        """As in Ranks."""
+        return self._world.bcast(value, root=0)
+
+    def fail(self, error: Exception) -> None:
+        """As in Ranks. The reason is told once: what all ranks meet rank 0 tells, and ends the others meanwhile."""
+        if self.rank > 0:
+            time.sleep(OTHERS_WAIT)
+        if not isinstance(error, TinyAlexError | OSError):
+            traceback.print_exception(error)
+        print(f"tinyalex: rank {self.rank} of {self.size}: {' '.join(str(error).split())}", file=sys.stderr, flush=True)
+        self._world.Abort(2)
+
+
+def all_ranks() -> Ranks:
+    """Those of the MPI world that this process was started in, or itself alone.
+
+    Raises UsageError where it was started as one of several, and mpi4py is not installed.
+    """
+    several = any(int(os.environ.get(name, "1")) > 1 for name in STARTED_BY_MPI)
+    return MpiRanks() if several else Ranks()
+
+
+class OwnRows:
+    """Random numbers of the images of one share: those of the whole batch are drawn, and the own ones kept."""
+
+    def __init__(self, rng: Generator, share: slice, count: int) -> None:
+        self._rng, self._share, self._count = rng, share, count
+
+    def random(self, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
+        """The own rows of numbers of [0, 1) for the whole batch."""
+        return self._rng.random((self._count, *shape[1:]), dtype=dtype)[self._share]
+
+
+def share_masks(net: AlexNet, share: slice, count: int) -> None:
+    """Let the dropout layers draw the masks of `count` images, and keep those of the images of `share`."""
+    rows: Any = OwnRows(net.masks, share, count)
+    for layer in net.layers.values():
+        if isinstance(layer, Dropout):
+            layer.rng = rows
