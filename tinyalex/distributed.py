@@ -115,6 +115,7 @@ class MpiRanks(Ranks):
             traceback.print_exception(error)
         print(f"tinyalex: rank {self.rank} of {self.size}: {' '.join(str(error).split())}", file=sys.stderr, flush=True)
         self._world.Abort(2)
+        os._exit(2)  # an MPI may return from Abort, and end the process a moment later
 
 
 def all_ranks() -> Ranks:
