@@ -27,7 +27,8 @@ from tinyalex.net import AlexNet
 STARTED_BY_MPI = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MPI_LOCALNRANKS")  # what an mpiexec tells its processes
 
 
-OTHERS_WAIT = 1.0  # seconds
+OTHERS_WAIT = 2.0  # seconds that the other ranks leave rank 0 to tell a mistake that all have met
+TO_BE_READ = 0.5  # seconds that mpiexec has to pass on what was printed, before it ends with the last rank
 
 
 class Ranks:
@@ -114,6 +115,7 @@ class MpiRanks(Ranks):
         if not isinstance(error, TinyAlexError | OSError):
             traceback.print_exception(error)
         print(f"tinyalex: rank {self.rank} of {self.size}: {' '.join(str(error).split())}", file=sys.stderr, flush=True)
+        time.sleep(TO_BE_READ)
         self._world.Abort(2)
         os._exit(2)  # an MPI may return from Abort, and end the process a moment later
 

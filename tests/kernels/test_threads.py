@@ -4,7 +4,7 @@ import threading
 import time
 
 import pytest
-from threadpoolctl import threadpool_info
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from tinyalex.errors import UsageError
 from tinyalex.kernels import threads
@@ -85,6 +85,19 @@ def test_a_child_forked_within_a_block():
     with one_blas_thread():
         threads._start_anew()  # what the child does first
     assert threads._state._holding == 0
+    with one_blas_thread():
+        assert blas_threads() == {1}
+    assert blas_threads() == AT_FIRST
+
+
+def test_a_limit_of_the_users_own_after_a_block():
+    """Nothing of the block's stays: another library's limit takes effect."""
+    with one_blas_thread():
+        assert blas_threads() == {1}
+    (before,) = AT_FIRST
+    with threadpool_limits(before + 1, user_api="blas"):
+        assert blas_threads() == {before + 1}
+    assert blas_threads() == AT_FIRST
 
 
 def test_blas_keeps_to_one_thread_within(monkeypatch):

@@ -8,7 +8,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar, copy_context
 from functools import cache
 from importlib import import_module
@@ -99,8 +99,8 @@ class _State:
         self._holding = 0
         self._keeper = ThreadPoolExecutor(1, thread_name_prefix="tinyalex-blas")
 
-    # Set and lifted in the same thread, whoever calls: threadpoolctl lets the first thread that ever set a limit of
-    # OpenBLAS change it, and ignores all others.
+    # Set and lifted in the same thread, whoever calls: threadpoolctl lets the thread that has set a limit of OpenBLAS
+    # change it, and ignores all others until that one has left its limit's block.
 
     def hold(self) -> None:
         with self._lock:
@@ -112,12 +112,14 @@ class _State:
         with self._lock:
             self._holding -= 1
             if self._holding == 0:
-                self._keeper.submit(self._limit.restore_original_limits).result()
+                self._keeper.submit(self._limit.close).result()
 
 
-def _limit_blas() -> Any:
-    """BLAS on one thread from now on; the result has a method that restores what was before."""
-    return _blas().limit(limits=1)
+def _limit_blas() -> ExitStack:
+    """BLAS on one thread from now on, until the result is closed."""
+    limit = ExitStack()
+    limit.enter_context(_blas().limit(limits=1))
+    return limit
 
 
 @cache
