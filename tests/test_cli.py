@@ -8,6 +8,7 @@ import tinyalex
 from runs import carried_out, refused
 from tinyalex import cli, commands
 from tinyalex.errors import ShapeError
+from tinyalex.train import settings_for
 
 COMMANDS = ("demo", "train", "eval", "predict", "prepare", "summary", "check", "info")
 
@@ -43,7 +44,7 @@ def test_every_option_of_a_run_is_one_of_its_settings():
     assert str(given.pop("resume")) == "r"
     assert str(given.pop("out")) == "o"
     assert given.pop("command") is commands.train
-    made = commands.settings_for(**given)
+    made = settings_for(**given)
     assert vars(made) == {
         **{"data": "d", "variant": "paper", "input_size": 64, "cross_columns": (3, 5), "epochs": 7, "batch": 9},
         **{"lr": 0.5, "momentum": 0.6, "weight_decay": 0.7, "dropout": 0.8, "schedule": "plateau", "drops": (2, 4)},

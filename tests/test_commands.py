@@ -118,7 +118,7 @@ def test_the_demo_trains_mini_on_shapes(capsys, here, monkeypatch):
         asked.append((source, given["size"]))
         return images(20, size=36, classes=10), images(20, size=36, classes=10, seed=1)
 
-    monkeypatch.setattr(commands, "open_data", few)
+    monkeypatch.setattr(commands.images, "open_data", few)
     for name in ("demo", "demo-2"):
         assert carried_out(capsys, "demo --epochs 1 --seed 3")[0] == 0
         found = report_of(here / "runs" / name)
@@ -293,6 +293,6 @@ def test_a_run_on_two_devices(capsys, here):
 
 
 def test_info_without_numba(capsys, monkeypatch):
-    monkeypatch.setattr(commands, "cpu_kernels", lambda: None)
+    monkeypatch.setattr(commands.machine, "cpu_kernels", lambda: None)
     monkeypatch.delenv("TINYALEX_KERNELS", raising=False)
     assert "kernels      auto (Numba is not installed: the definitions run instead)" in carried_out(capsys, "info")[1]

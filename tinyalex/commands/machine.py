@@ -1,0 +1,87 @@
+"""The commands that look at this machine: bench, warmup and info."""
+
+import os
+import time
+from dataclasses import asdict
+from json import dumps
+from pathlib import Path
+
+from tinyalex import report, viz
+from tinyalex import spec as nets
+from tinyalex.backend import cpu_kernels, kernels_in_use
+from tinyalex.bench import Bench, roofs, table
+from tinyalex.columns import Devices, crossing
+from tinyalex.count import count
+from tinyalex.errors import UsageError
+
+
+def bench(
+    variant: str,
+    mode: str,
+    batch: int,
+    threads: int | None,
+    devices: tuple[str, ...] | None,
+    steps: int,
+    layers: bool,
+    json: bool,
+    out: Path,
+) -> None:
+    """Print how many images a second a net trains or infers; with `layers` also where the time goes, and draw it."""
+    at_work = Bench(variant, mode, batch, threads, devices)
+    pace = at_work.pace(steps)
+    record = {"variant": variant, "mode": mode, "batch": batch, "threads": threads, "devices": devices, **asdict(pace)}
+    if layers:
+        costs, peak = at_work.costs(steps), roofs(threads)
+        out.mkdir(parents=True, exist_ok=True)
+        picture = out / f"roofline-{variant}-{mode}.png"
+        viz.save(viz.roofline(costs, peak), picture)
+        record["layers"] = [asdict(cost) for cost in costs]
+        if not json:
+            print(f"{table(costs, peak)}\n\ndrawn: {picture}\n")
+    if json:
+        print(dumps(record))
+    else:
+        memory = f", {pace.peak_rss_mb:,.0f} MB at most" if pace.peak_rss_mb is not None else ""
+        print(
+            f"{variant}, {mode}, batch {batch}: {pace.median_images_per_s:,.1f} images a second "
+            f"(median of {steps} steps; the best {pace.images_per_s:,.1f}){memory}"
+        )
+
+
+def warmup() -> None:
+    """Compile all kernels, for float32 and float64, and keep them on disk: the first training then begins at once."""
+    begun = time.perf_counter()
+    twins = cpu_kernels()
+    if twins is None:
+        raise UsageError("there is nothing to compile, as Numba is not installed: pip install numba")
+    twins.warm_up()
+    print(f"the kernels are compiled, in {time.perf_counter() - begun:.1f} s; later runs load them from disk")
+
+
+def info(devices: tuple[str, ...] | None, variant: str, batch: int) -> None:
+    """Print what is installed, which kernels are in use and why; with `devices`, what crosses between the columns."""
+    if devices is not None:
+        _print_crossing(nets.variant(variant), Devices(devices), batch)
+        return
+    for name, number in report.versions().items():
+        print(f"{name:<12} {number}")
+    twins = cpu_kernels()
+    reason = "Numba is installed" if twins else "Numba is not installed: the definitions run instead"
+    asked = os.environ.get("TINYALEX_KERNELS")
+    print(f"{'kernels':<12} {kernels_in_use()} ({'TINYALEX_KERNELS' if asked else reason})")
+    if twins:
+        print(f"{'threads':<12} {twins.thread_count()} (TINYALEX_THREADS, else the cores of this process)")
+    print(
+        f"{'images':<12} {os.environ.get('TINYALEX_DATA', 'TINYALEX_DATA is not set: tests and demos generate theirs')}"
+    )
+
+
+def _print_crossing(spec: nets.Spec, devices: Devices, batch: int) -> None:
+    """The bytes that go between the devices in one step of training, by the layer before which they go."""
+    one, two = devices.names
+    print(
+        f"{spec.name} in two columns, {one} and {two}: bytes that cross in a step of {batch} images, half of them back"
+    )
+    meets = crossing(count(spec), batch)
+    for name, size in {**meets, "all": sum(meets.values())}.items():
+        print(f"{name:<8}{size:>16,}")

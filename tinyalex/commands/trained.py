@@ -1,0 +1,92 @@
+"""The commands that use a trained net: eval and predict."""
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tinyalex import report, viz
+from tinyalex.checkpoint import Checkpoint, read
+from tinyalex.commands.images import first_kernel, images_of
+from tinyalex.commands.training import RUNS
+from tinyalex.data import prepare_image, read_image
+from tinyalex.errors import CheckpointError
+from tinyalex.evaluate import augmenter_for, averaged, probabilities, scores
+from tinyalex.layers.loss import softmax
+from tinyalex.spec import stored_size
+from tinyalex.terminal import counting
+from tinyalex.train import CHECKPOINT, saved_settings
+
+
+def eval_(runs: list[Path], data: str | None, views: str, batch: int, out: Path | None) -> None:
+    """Print and write the errors of one net, or of the average of several, on validation images."""
+    checkpoints = [_checkpoint(run) for run in runs]
+    settings = saved_settings(checkpoints[0])
+    source = data or settings.data
+    began, several, labels = time.perf_counter(), [], np.empty(0, np.int64)
+    for run, checkpoint in zip(runs, checkpoints, strict=True):
+        val = images_of(replace(settings, data=source, input_size=checkpoint.net.input_size))[1]
+        if tuple(val.classes) != checkpoint.classes:
+            raise CheckpointError(
+                f"{run} knows the classes {_few(checkpoint.classes)}, {source} has {_few(val.classes)}: use other data"
+            )
+        with counting(len(val), f"evaluating {run}") as progress:
+            augmenter = augmenter_for(checkpoint)
+            p = probabilities(checkpoint.net, val, augmenter, views=views, batch=batch, progress=progress)
+        several.append(p)
+        labels = val.labels
+    result, seconds = scores(averaged(several), labels), time.perf_counter() - began
+    values = {
+        "runs": [str(run) for run in runs],
+        "variant": settings.variant,
+        "data": source,
+        "views": views,
+        "top1_error": result.top1_error,
+        "top5_error": result.top5_error,
+        "loss": result.loss,
+        "epochs": [len(checkpoint.training["history"]) for checkpoint in checkpoints],
+        "images": len(labels),
+        "images_per_s": len(labels) * len(runs) / seconds,
+        "seconds": seconds,
+    }
+    default = (runs[0] if runs[0].is_dir() else runs[0].parent) / "eval"
+    path = report.write_report(out or default, values)
+    print(
+        f"top-1 error {result.top1_error:.2%}, top-5 error {result.top5_error:.2%} on {len(labels):,} images "
+        f"({views} crop{'s' if views == 'ten' else ''}, {len(runs)} net{'s' if len(runs) > 1 else ''}); {path}"
+    )
+
+
+def predict(images: list[Path], checkpoint: Path | None, out: Path) -> None:
+    """Print the five likeliest classes of each image, and draw them."""
+    chosen = checkpoint or _newest_run()
+    trained = _checkpoint(chosen)
+    augmenter, size = augmenter_for(trained), stored_size(trained.net.input_size)
+    pictures = [read_image(path, smallest=first_kernel(trained.net.spec)) for path in images]
+    stored = np.stack([prepare_image(picture, size) for picture in pictures])
+    p = softmax(trained.net.forward(augmenter.centre(stored)))
+    print(f"checkpoint {chosen}")
+    for path, row in zip(images, p, strict=True):
+        print(f"\n{path}\n{viz.bars(trained.classes, row)}")
+    shown: list[NDArray[np.uint8]] = [np.asarray(picture) for picture in pictures]
+    figure = viz.predictions(shown, None, p, trained.classes, captions=[path.name for path in images])
+    print(f"\n{viz.save(figure, out / 'predictions.png')}")
+
+
+def _checkpoint(path: Path) -> Checkpoint:
+    """The checkpoint of a run's folder, or in a file."""
+    return read(path / CHECKPOINT if path.is_dir() else path)
+
+
+def _newest_run() -> Path:
+    """The run in runs/ whose checkpoint was written last."""
+    found = sorted(RUNS.glob(f"*/{CHECKPOINT}"), key=lambda path: path.stat().st_mtime)
+    if not found:
+        raise CheckpointError(f"no trained net in {RUNS}/: train one (tinyalex demo), or name one with --checkpoint")
+    return found[-1].parent
+
+
+def _few(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:3]) + (f", ... ({len(names)})" if len(names) > 3 else "")
