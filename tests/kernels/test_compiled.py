@@ -50,7 +50,7 @@ def test_the_command(capsys):
 
 
 def test_the_command_without_numba(capsys, monkeypatch):
-    monkeypatch.setattr("tinyalex.commands.cpu_kernels", lambda: None)
+    monkeypatch.setattr("tinyalex.commands.machine.cpu_kernels", lambda: None)
     assert cli.main(["warmup"]) == 2
     assert "Numba is not installed" in capsys.readouterr().err
 
