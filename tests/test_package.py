@@ -75,6 +75,7 @@ ARROWS = {
     "net": ["spec", "count", "columns", "layers", "backend", "errors"],
     "optim": ["backend", "errors"],
     "gradcheck": ["net", "errors"],
+    "inside": ["layers", "columns", "optim", "backend", "window", "viz.canvas", "errors"],
 }
 
 
