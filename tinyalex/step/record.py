@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
@@ -48,7 +49,8 @@ class Statistics(NamedTuple):
 class Step:
     """One layer in one direction.
 
-    name, layer: of the layer, "loss" for the loss.   row: the layer, counted (None for the loss).
+    name: of the layer, "loss" for the loss.   layer: its settings, as on one device.   row: the layer, counted
+        (None for the loss).
     x, y: what went in and came out, (N, C, H, W) or (N, D); of the loss, the logits and the probabilities.
     dy, dx: the gradients that came in and went out, shaped as y and x; of a forward step None, but the loss has dx.
     grads: of a backward step, the gradients of "w" and "b".
@@ -95,6 +97,11 @@ class Step:
         return self._said.latex
 
     @property
+    def meaning(self) -> str:
+        """What happens, in a sentence."""
+        return self._said.meaning
+
+    @property
     def arrays(self) -> dict[str, Array]:
         """All arrays of the step by name: x, y, dy, dx, and the gradients as dw and db."""
         found = {"x": self.x, "y": self.y, "dy": self.dy, "dx": self.dx}
@@ -129,7 +136,7 @@ class Recording(Sequence[Step]):
     pass_[3]: a step by its number; pass_["conv2"]: the two steps of a layer, `.forward` and `.backward`.
     labels: (N,), or None; then there are forward steps only.   loss: the mean loss in nats, None without labels.
     classes: the names of the classes, if known.   pictures: what people see in place of x, N of (H, W, 3) uint8.
-    rows, params: of the net: its layers, counted, and its parameters by name.
+    rows, params: of the net: its layers, counted, and its parameters by name, as they were.
     """
 
     def __init__(
@@ -141,7 +148,8 @@ class Recording(Sequence[Step]):
         classes: Sequence[str],
         pictures: Sequence[Array] | None,
     ) -> None:
-        self.rows, self.variant, self.params = net.rows, net.spec.name, net.params
+        self.rows, self.variant = net.rows, net.spec.name
+        self.params = {name: np.array(to_numpy(array)) for name, array in net.params.items()}
         self.steps, self.labels, self.loss = tuple(steps), labels, loss
         self.classes = tuple(classes) or tuple(str(k) for k in range(net.num_classes))
         self.pictures = [as_picture(one) for one in self.x] if pictures is None else list(pictures)
@@ -184,6 +192,12 @@ class Recording(Sequence[Step]):
     def field(self, name: str, cell: tuple[int, int] | None = None) -> Box:
         """The pixels of the image that a cell of a layer depends on; see `tinyalex.step.field.receptive_field`."""
         return receptive_field(self.rows, name, cell)
+
+    def to_html(self, path: str | Path, *, image: int = 0) -> Path:
+        """Write the pass of one image as a page of its own; see `tinyalex.step.page.to_html`."""
+        from tinyalex.step.page import to_html
+
+        return to_html(self, path, image=image)
 
     def __repr__(self) -> str:
         way = "forward" if self.loss is None else f"forward and backward, loss {self.loss:.4g}"
@@ -239,7 +253,8 @@ class _Pass:
                 raise type(error)(f"{name}: {error}") from None
             row = self.rows[name]
             kept, operations = _kept(layer) if train else {}, row.multiply_adds * len(x)
-            step = Step(name, "forward", layer, row, read, y, kept=kept, operations=operations, seconds=seconds)
+            whole = layer.whole if isinstance(layer, Pair) else layer
+            step = Step(name, "forward", whole, row, read, y, kept=kept, operations=operations, seconds=seconds)
             steps.append(step)
             read = y
         return steps
@@ -260,9 +275,10 @@ class _Pass:
         for name, layer in reversed(self.layers.items()):
             fed, dx, seconds = self._timed(layer.backward, fed)
             row = self.rows[name]
-            operations, grads = 2 * row.multiply_adds * len(dlogits), self._grads(layer)
+            whole, grads = layer.whole if isinstance(layer, Pair) else layer, self._grads(layer)
+            operations = 2 * row.multiply_adds * len(dlogits)
             steps.append(
-                Step(name, "backward", layer, row, dy=came, dx=dx, grads=grads, operations=operations, seconds=seconds)
+                Step(name, "backward", whole, row, dy=came, dx=dx, grads=grads, operations=operations, seconds=seconds)
             )
             came = dx
         return steps
