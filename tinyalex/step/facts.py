@@ -7,6 +7,9 @@ from tinyalex.step.field import window_of
 from tinyalex.step.record import Step
 
 
+RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
 class Facts(TypedDict):
     """facts: (what, how much) lines.   statistics: a line an array: its name, min, max, mean, norm, share of zeros."""
 
@@ -41,8 +44,15 @@ def facts(step: Step) -> Facts:
 
 
 def number(value: float) -> str:
-    """A number in four digits."""
-    return f"{value:.4g}".replace("-", "−")
+    """A number in about four digits, with a real minus sign: 0.03172, 40,823, 2.8·10⁻⁷."""
+    if value == 0:
+        return "0"
+    if 1e-4 <= abs(value) < 1e6:
+        text = f"{value:,.0f}" if abs(value) >= 1e4 else f"{value:.4g}"
+    else:
+        mantissa, exponent = f"{value:.2e}".split("e")
+        text = f"{mantissa}·10{str(int(exponent)).translate(RAISED)}"
+    return text.replace("-", "−")
 
 
 def times(shape: tuple[int, ...]) -> str:

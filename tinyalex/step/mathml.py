@@ -10,8 +10,8 @@ from html import escape
 
 TOKENS = re.compile(r"\\[a-zA-Z]+|\\.|[0-9.]+|[^\s]")
 FUNCTIONS = ("max", "log", "tanh")
-SPACES = {",": "0.17em", " ": "0.33em", "quad": "1em"}
-SYMBOLS = {"alpha": "α", "beta": "β", "cdot": "·", "sum": "∑"}
+SPACES = {",": "0.17em", " ": "0.33em"}
+SYMBOLS = {"-": "−", "alpha": "α", "beta": "β", "cdot": "·", "sum": "∑"}
 LIMITS = ("∑", "max")  # what is below these stands under them
 
 
@@ -49,11 +49,10 @@ def _atom(token: str, tokens: Iterator[str]) -> str:
         return f'<mspace width="{SPACES[name]}"/>'
     if name in FUNCTIONS:
         return f"<mo>{name}</mo>"
-    if name in SYMBOLS:
-        return f"<{_kind(SYMBOLS[name])}>{SYMBOLS[name]}</{_kind(SYMBOLS[name])}>"
-    if name:
+    if name and name not in SYMBOLS:
         raise ValueError(f"no MathML for {token}")
-    return f"<{_kind(token)}>{escape(token)}</{_kind(token)}>"
+    shown = SYMBOLS.get(name or token, token)
+    return f"<{_kind(shown)}>{escape(shown)}</{_kind(shown)}>"
 
 
 def _kind(text: str) -> str:

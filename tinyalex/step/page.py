@@ -65,7 +65,7 @@ def _about(recording: Recording, image: int, numbers: Numbers) -> dict[str, Any]
         "classes": recording.classes,
         "label": label,
         "images": len(recording.x),
-        "p": numbers.add(recording["loss"].forward.y if label is not None else recording.probabilities, image=image),
+        "probabilities": numbers.add(recording.probabilities, image=image),
         "layers": {name: _layer(recording, name, image, numbers) for name in recording.names},
         "steps": [_step(recording, step, image, numbers) for step in recording],
     }
@@ -79,7 +79,7 @@ def _step(recording: Recording, step: Step, image: int, numbers: Numbers) -> dic
         "name": step.name,
         "direction": step.direction,
         "meaning": step.meaning,
-        "formula": mathml(step.latex),
+        "formula": [mathml(part.strip()) for part in step.latex.split(r"\quad")],
         "facts": facts(step),
         "arrays": {key: numbers.add(arrays[key], image=image) for key in ("x", "y", "dy", "dx") if key in arrays},
     }

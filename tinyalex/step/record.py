@@ -135,6 +135,7 @@ class Recording(Sequence[Step]):
 
     pass_[3]: a step by its number; pass_["conv2"]: the two steps of a layer, `.forward` and `.backward`.
     labels: (N,), or None; then there are forward steps only.   loss: the mean loss in nats, None without labels.
+    probabilities: of each class, (N, K), when testing: without dropout, unlike the `y` of the loss.
     classes: the names of the classes, if known.   pictures: what people see in place of x, N of (H, W, 3) uint8.
     rows, params: of the net: its layers, counted, and its parameters by name, as they were.
     """
@@ -145,12 +146,13 @@ class Recording(Sequence[Step]):
         steps: Sequence[Step],
         labels: Array | None,
         loss: float | None,
+        probabilities: Array,
         classes: Sequence[str],
         pictures: Sequence[Array] | None,
     ) -> None:
         self.rows, self.variant = net.rows, net.spec.name
         self.params = {name: np.array(to_numpy(array)) for name, array in net.params.items()}
-        self.steps, self.labels, self.loss = tuple(steps), labels, loss
+        self.steps, self.labels, self.loss, self.probabilities = tuple(steps), labels, loss, probabilities
         self.classes = tuple(classes) or tuple(str(k) for k in range(net.num_classes))
         self.pictures = [as_picture(one) for one in self.x] if pictures is None else list(pictures)
         self._by_name: dict[str, Both] = {}
@@ -182,12 +184,6 @@ class Recording(Sequence[Step]):
     def x(self) -> Array:
         """The images (N, 3, H, W)."""
         return self.steps[0].x
-
-    @property
-    def probabilities(self) -> Array:
-        """The probability of each class (N, K), as this pass computed them."""
-        last = self.steps[len(self._by_name) - 1]
-        return last.y if last.name == "loss" else softmax(last.y)
 
     def field(self, name: str, cell: tuple[int, int] | None = None) -> Box:
         """The pixels of the image that a cell of a layer depends on; see `tinyalex.step.field.receptive_field`."""
@@ -224,7 +220,7 @@ def record(
         steps, loss = _Pass(net).run(x, labels)
     finally:
         net.masks.bit_generator.state = masks
-    return Recording(net, steps, labels, loss, classes, pictures)
+    return Recording(net, steps, labels, loss, to_numpy(net.predict(x)), classes, pictures)
 
 
 class _Pass:

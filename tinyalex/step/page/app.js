@@ -32,11 +32,22 @@ function strongestCell(step, c) {
   return [Math.floor(inMap / m.W), inMap % m.W];
 }
 
-/** The map of m, of `count` from `first` on, that is largest at the cell. */
-function strongestMap(m, [row, column], first = 0, count = m.C) {
-  let best = first;
-  for (let c = first; c < first + count; c++) {
-    if (Math.abs(at(m, c, row, column)) > Math.abs(at(m, best, row, column))) best = c;
+/** The map of the focus that is largest at the cell (of a gradient, in size). */
+function strongestMap(step, [row, column]) {
+  const m = focusOf(step);
+  const size = (c) => (isBack(step) ? Math.abs(at(m, c, row, column)) : at(m, c, row, column));
+  let best = 0;
+  for (let c = 1; c < m.C; c++) if (size(c) > size(best)) best = c;
+  return best;
+}
+
+/** The cell of map c, within two cells of the one given, where the gradient is largest. */
+function strongestNear(m, c, [row, column]) {
+  let best = [row, column];
+  for (let r = Math.max(0, row - 2); r <= Math.min(m.H - 1, row + 2); r++) {
+    for (let k = Math.max(0, column - 2); k <= Math.min(m.W - 1, column + 2); k++) {
+      if (Math.abs(at(m, c, r, k)) > Math.abs(at(m, c, ...best))) best = [r, k];
+    }
   }
   return best;
 }
@@ -47,7 +58,6 @@ function go(index) {
   const to = steps[Math.max(0, Math.min(steps.length - 1, index))];
   const [before, after] = [focusOf(from), focusOf(to)];
   const back = isBack(to);
-  const shown = back ? look.left : look.right;
   look.step = steps.indexOf(to);
   if (before.flat || after.flat || from === to) {
     const c = after.flat ? 0 : strongestOf(after);
@@ -57,8 +67,10 @@ function go(index) {
     const scaled = (place, old, now) => Math.min(now - 1, Math.floor(((place + 0.5) * now) / old));
     look.cell = [scaled(look.cell[0], before.H, after.H), scaled(look.cell[1], before.W, after.W)];
     const kept = Math.min(isBack(from) ? look.left : look.right, after.C - 1);
-    look.left = look.right = mixes(to) ? strongestMap(after, look.cell) : kept;
-    if (back && mixes(to)) look.right = Math.min(isBack(from) ? look.left : shown, maps(to.arrays.dy).C - 1);
+    const chosen = mixes(to) ? strongestMap(to, look.cell) : kept;
+    if (back) look.cell = strongestNear(after, chosen, look.cell);
+    look.left = chosen;
+    look.right = back && mixes(to) ? Math.min(kept, maps(to.arrays.dy).C - 1) : chosen;
   }
   settle(true);
   history.replaceState(null, "", `#${to.name}-${to.direction}`);
@@ -94,8 +106,13 @@ function settle(anew = false) {
     const shares = Array.from({ length: perIn }, (_, k) => Math.abs(share(layer, x, look.right, k, look.cell)));
     look.left = first + shares.indexOf(Math.max(...shares));
   } else {
-    const first = Math.floor(look.left / perIn) % layer.groups * perOut;
-    if (look.right < first || look.right >= first + perOut) look.right = first + (look.right % perOut);
+    const first = Math.floor(look.left / perIn) * perOut;
+    const outside = look.right < first || look.right >= first + perOut;
+    const dy = maps(step.arrays.dy);
+    const came = (o) => Math.abs(shareBack(layer, dy, o, look.left, look.cell));
+    if (!outside && !(anew && came(look.right) === 0)) return;
+    const shares = Array.from({ length: perOut }, (_, k) => came(first + k));
+    look.right = first + shares.indexOf(Math.max(...shares));
   }
 }
 
@@ -143,13 +160,13 @@ function sideCard(step, name, m, c, { marks = [], focus, side }) {
   if (focus) all.push(rectangle(cellBox([row, column]), "cell"));
   const value = focus ? `row ${row}, column ${column}: ${number(at(m, c, row, column))}` : `±${number(largestOf(m, c), 3)}`;
   return card({
-    id: side, name, title: m.flat ? `${what}, ${whole(m.units)} units` : `${what}, ${channelName2(step, name, c)} of ${m.C}`,
+    id: side, name, title: m.flat ? `${what}, ${whole(m.units)} units` : `${what}, ${mapName(step, name, c, m)}`,
     shown: mapCanvas(m, c), size: [m.H, m.W], marks: all, pick, note: value,
     read: (r, k) => `${m.flat ? `unit ${r * m.W + k}` : `row ${r}, column ${k}`}: ${number(at(m, c, r, k))}`,
   });
 }
 
-const channelName2 = (step, name, c) => (name.endsWith("x") ? channelName(step, c) : `map ${c}`);
+const mapName = (step, name, c, m) => (name.endsWith("x") && m.C === 3 ? channelName(step, c) : `map ${c} of ${m.C}`);
 
 /** Draw the step that is looked at. */
 function show() {
@@ -159,7 +176,6 @@ function show() {
   const arrays = arraysOf(step);
   const drawn = (back ? backward : forward)[layer.kind](step, layer, arrays, look);
   const [inName, outName] = back ? ["dx", "dy"] : ["x", "y"];
-  const first = step === steps[0] || (back && look.step === steps.length - 1);
   const leftMarks = [...(drawn.window ? [rectangle(drawn.window, "window")] : []), ...(drawn.marks ?? [])];
   const samePlace = !mixes(step) && layer.kind !== "pool";
   const other = samePlace ? [rectangle(cellBox(look.cell), "cell")] : [];
@@ -176,15 +192,16 @@ function show() {
       el("h2", {}, step.name, el("small", {}, back ? "← backward" : "→ forward")),
       el("p", {}, el("b", {}, layer.title), `, section ${layer.section}. ${step.meaning}`),
       formula(step)),
-    el("section", { class: "flow", "aria-label": "Pictures" }, pictureCard(step), arrow(), leftCard, arrow(),
-      drawn.middle ? [el("div", { class: "middle" }, drawn.middle), arrow()] : null, rightCard),
+    el("section", { class: "flow", "aria-label": "Pictures" }, pictureCard(step), arrow(), leftCard,
+      rightCard ? arrow() : null, drawn.middle ? [el("div", { class: "middle" }, drawn.middle), arrow()] : null, rightCard),
     el("div", { class: "panels" },
-      panel(layer.kind === "loss" ? "From logits to the loss" : `Why this number`, "why", drawn.why),
-      focus.flat || focus.C < 2 ? null : el("section", { class: "panel", "aria-label": "All maps" }, sheet({
-        m: focus, groups: groupsOf(step), chosen: back ? look.left : look.right, title: back ? "of dx" : "of y",
-        pick: (c) => change(back ? { left: c } : { right: c }),
-      })),
-      drawn.more ?? null, known(step.facts)),
+      panel(layer.kind === "loss" ? "From logits to the loss" : "Why this number", "why", drawn.why),
+      el("div", { class: "stack" },
+        focus.flat || focus.C < 2 ? null : el("section", { class: "panel", "aria-label": "All maps" }, sheet({
+          m: focus, groups: groupsOf(step), chosen: back ? look.left : look.right, title: back ? "of dx" : "of y",
+          pick: (c) => change(back ? { left: c } : { right: c }),
+        })), known(step.facts)),
+      drawn.more ?? null),
   );
   document.getElementById("count").textContent = `${look.step + 1} / ${steps.length}`;
   slider.value = look.step;
@@ -207,7 +224,7 @@ function groupsOf(step) {
 /** The formula, from markup that the page brings. */
 function formula(step) {
   const made = el("div", { class: "formula" });
-  made.innerHTML = step.formula;
+  made.innerHTML = step.formula.join("");
   return made;
 }
 
@@ -287,12 +304,12 @@ function drawTrack() {
 
 function drawHead() {
   document.getElementById("thumb").src = about.picture;
-  const p = maps(about.p);
-  const best = Array.from(p.data.keys()).sort((one, two) => p.data[two] - p.data[one])[0];
-  const truth = about.label === null ? "" : ` The label is “${about.classes[about.label]}”, the loss `
-    + `${number(-Math.log(p.data[about.label]))}.`;
-  document.getElementById("summary").textContent = `The net “${about.variant}” on one image: it says “${about.classes[best]}” `
-    + `with ${percent(p.data[best])}.${truth}`;
+  const { data } = array(about.probabilities);
+  const best = data.indexOf(Math.max(...data));
+  const truth = about.label === null ? "This pass is one of testing: forward only."
+    : `This pass is one of training, with dropout at work; the label is “${about.classes[about.label]}”.`;
+  document.getElementById("summary").textContent = `The net “${about.variant}” on one image: it says `
+    + `“${about.classes[best]}”, with ${percent(data[best])}. ${truth}`;
 }
 
 async function start() {

@@ -35,6 +35,14 @@ function kernelGradient(layer, x, dy, o, c) {
   return { data, C: 1, H: KH, W: KW, units: KH * KW };
 }
 
+/** What kernel o sends back to a cell of channel c: dy of every window over it, times the weight it met there. */
+function shareBack(layer, dy, o, c, cell) {
+  const w = array(layer.w);
+  const inGroup = c - firstChannel(layer, o);
+  return windowsOver(layer.window, cell, dy.H, dy.W).flat().reduce(
+    (total, { u, v, i, j }) => total + at(dy, o, u, v) * weight(w, o, inGroup, i, j), 0);
+}
+
 const shareOf = (value) => el("span", { class: "figure lit" }, number(value));
 
 const backward = {
@@ -42,11 +50,9 @@ const backward = {
     const w = array(layer.w);
     const inGroup = c - firstChannel(layer, o);
     const windows = windowsOver(layer.window, cell, dy.H, dy.W);
-    const came = (kernel) => windows.flat().reduce(
-      (total, { u, v, i, j }) => total + at(dy, kernel, u, v) * weight(w, kernel, inGroup, i, j), 0);
     const perGroup = layer.out[0] / layer.groups;
     const first = Math.floor(o / perGroup) * perGroup;
-    const shares = Array.from({ length: perGroup }, (_, k) => came(first + k));
+    const shares = Array.from({ length: perGroup }, (_, k) => shareBack(layer, dy, first + k, c, cell));
     const gradients = windows.map((line) => line.map(({ u, v }) => at(dy, o, u, v)));
     const weights = windows.map((line) => line.map(({ i, j }) => weight(w, o, inGroup, i, j)));
     const products = gradients.map((line, i) => line.map((value, j) => value * weights[i][j]));
@@ -98,9 +104,9 @@ const backward = {
     const own = at(dy, c, ...cell) * scale(c) ** -beta;
     const cost = -2 * alpha * beta * at(x, c, ...cell) * taken.reduce((one, two) => one + two, 0);
     return { why: [
-      words(`Its own gradient, over s^β; and what it took from the ${seen.length} maps that it damps, dy · y / s of each:`),
+      words(`Its own gradient, over sᵝ; and what it took from the ${seen.length} maps that it damps, dy · y / s of each:`),
       bars(seen.map((j, i) => ({ label: `map ${j}`, value: taken[i], lit: j === c, pick: () => change({ left: j, right: j }) }))),
-      sum([["dy / s^β", own], ["−2αβ x · the sum", cost]], at(dx, c, ...cell), "dx, as recorded"),
+      sum([["dy / sᵝ", own], ["−2αβ x · the sum", cost]], at(dx, c, ...cell), "dx, as recorded"),
     ] };
   },
 
@@ -114,9 +120,9 @@ const backward = {
     const scale = (place) => 1 + alpha * total(around(place, (other) => at(x, c, ...other) ** 2));
     const taken = around(cell, (place) => (at(dy, c, ...place) * at(y, c, ...place)) / scale(place));
     return { windowOut: windowBox(layer.window, cell), why: [
-      words("Its own gradient, over s^β; and what it took from the cells that it damps, dy · y / s of each:"),
+      words("Its own gradient, over sᵝ; and what it took from the cells that it damps, dy · y / s of each:"),
       grid("dy · y / s", taken),
-      sum([["dy / s^β", at(dy, c, ...cell) * scale(cell) ** -beta],
+      sum([["dy / sᵝ", at(dy, c, ...cell) * scale(cell) ** -beta],
         ["−2αβ x · the sum", -2 * alpha * beta * at(x, c, ...cell) * total(taken)]], at(dx, c, ...cell), "dx, as recorded"),
     ] };
   },

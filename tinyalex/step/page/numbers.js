@@ -55,6 +55,9 @@ function weight(w, o, c, i, j) {
   return w.data[((o * w.shape[1] + c) * w.shape[2] + i) * w.shape[3] + j];
 }
 
+/** A whole number as an exponent. */
+const raised = (power) => [...String(power)].map((sign) => "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"["-0123456789".indexOf(sign)]).join("");
+
 /** A number in about four digits, with a real minus sign. */
 function number(value, digits = 4) {
   if (value === undefined) return "";
@@ -63,11 +66,10 @@ function number(value, digits = 4) {
   if (size === 0) text = "0";
   else if (size < 1e-4 || size >= 1e6) {
     const [mantissa, exponent] = value.toExponential(Math.max(0, digits - 2)).split("e");
-    const raised = [...String(+exponent)].map((sign) => "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"["-0123456789".indexOf(sign)]).join("");
-    text = `${mantissa}·10${raised}`;
+    text = `${mantissa}·10${raised(+exponent)}`;
   } else text = size >= 1e4 ? value.toFixed(0) : String(+value.toPrecision(digits));
   return text.replace("-", "−");
 }
 
-const percent = (share) => `${(100 * share).toFixed(share < 0.001 ? 3 : 1)} %`;
+const percent = (share) => (share < 1e-5 ? "< 0.001 %" : `${(100 * share).toFixed(share < 0.001 ? 3 : 1)} %`);
 const whole = (count) => count.toLocaleString("en");

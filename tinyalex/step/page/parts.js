@@ -1,16 +1,23 @@
 // Pieces that several layers are shown with: grids of numbers, bars, sums in words, and what is known of a step.
 
-/** Numbers (undefined: outside the image) as a grid, a title above it; `lit` [i, j] is marked. */
-function grid(title, values, { largest, lit, written = values[0].length <= 7 } = {}) {
-  const most = largest ?? Math.max(...values.flat().map((value) => Math.abs(value ?? 0)));
+/** Numbers (undefined: outside the image) as a grid, a title above it; `lit` [i, j] is marked. Small and large numbers
+ * are written in powers of ten, which the title names. */
+function grid(title, values, { lit } = {}) {
+  const most = Math.max(...values.flat().map((value) => Math.abs(value ?? 0)));
+  const written = values[0].length <= 7;
+  const power = most >= 0.1 && most < 1000 || most === 0 ? 0 : Math.floor(Math.log10(most));
+  const short = (value) => {
+    const size = value / 10 ** power;
+    return Math.abs(size) < 0.005 ? "0" : number(+size.toFixed(Math.abs(size) < 10 ? 2 : 0), 2);
+  };
   const cells = values.flatMap((line, i) => line.map((value, j) => {
     const kind = lit && lit[0] === i && lit[1] === j ? "lit" : value === undefined ? "outside" : undefined;
     const title = value === undefined ? "outside the input: 0" : number(value);
-    return el("span", { class: kind, style: shade(value, most), title }, written ? number(value, 3) : "");
+    return el("span", { class: kind, style: shade(value, most), title }, written && value !== undefined ? short(value) : "");
   }));
   const columns = `grid-template-columns:repeat(${values[0].length},1fr)`;
   const made = el("div", { class: written ? "grid written" : "grid", style: columns, role: "img", "aria-label": title }, cells);
-  return el("div", { class: "gridbox" }, el("p", {}, title), made);
+  return el("div", { class: "gridbox" }, el("p", {}, title, power ? ` (in 10${raised(power)})` : ""), made);
 }
 
 /** Bars about a zero line: items of {label, value, lit, pick, strong}; with many of them only the strongest. */
@@ -39,9 +46,11 @@ function bars(items, { most = 24, format = number } = {}) {
 
 /** A sum in words and numbers: pairs of [what, value], the last one after an equals sign, and what was recorded. */
 function sum(parts, recorded, name) {
-  const terms = parts.map(([what, value], index) => el("span", { class: "term" },
-    index ? el("b", {}, " + ") : null, el("span", { class: "figure" }, number(value)), el("small", {}, what)));
-  return el("p", { class: "sum" }, terms, el("b", {}, " = "),
+  const terms = parts.map(([what, value], index) => [
+    index ? el("b", {}, value < 0 ? "−" : "+") : null,
+    el("span", { class: "term" }, el("span", { class: "figure" }, number(index ? Math.abs(value) : value)), el("small", {}, what)),
+  ]);
+  return el("p", { class: "sum" }, terms, parts.length ? el("b", {}, "=") : null,
     el("span", { class: "term" }, el("span", { class: "figure lit" }, number(recorded)), el("small", {}, name)));
 }
 
