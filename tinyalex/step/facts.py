@@ -6,7 +6,6 @@ from tinyalex import spec as nets
 from tinyalex.step.field import window_of
 from tinyalex.step.record import Step
 
-
 RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
