@@ -28,6 +28,8 @@ from tinyalex.step.explain import Explanation, Formula, explanation
 from tinyalex.step.field import Box, receptive_field
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from tinyalex.count import Row
     from tinyalex.net import AlexNet
 
@@ -61,7 +63,7 @@ class Step:
 
     name: str
     direction: Direction
-    layer: Layer | SoftmaxCrossEntropy
+    layer: Any
     row: Row | None
     x: Array = None
     y: Array = None
@@ -188,6 +190,27 @@ class Recording(Sequence[Step]):
     def field(self, name: str, cell: tuple[int, int] | None = None) -> Box:
         """The pixels of the image that a cell of a layer depends on; see `tinyalex.step.field.receptive_field`."""
         return receptive_field(self.rows, name, cell)
+
+    def show(
+        self,
+        layer: str,
+        cell: tuple[int, int] | None = None,
+        channel: int | None = None,
+        direction: Direction = "forward",
+        *,
+        other: int | None = None,
+        image: int = 0,
+    ) -> Figure:
+        """Draw a layer's step about one cell: its receptive field, the maps and the kernel, and why it has its number.
+
+        cell: (row, column) of the output, or backward of the input's gradient.   channel: its map, or the unit.
+        other: for a convolution, the map of the other side: the input map, or backward the kernel.
+        What is not given is the strongest. Raises UsageError or ShapeError for what the pass does not have.
+        """
+        from tinyalex.step.look import look
+        from tinyalex.step.show import show
+
+        return show(look(self, layer, cell=cell, channel=channel, other=other, direction=direction, image=image))
 
     def to_html(self, path: str | Path, *, image: int = 0) -> Path:
         """Write the pass of one image as a page of its own; see `tinyalex.step.page.to_html`."""
