@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from tinyalex.step.record import Direction, Recording, Step
 
 
+COLOURS = ("red", "green", "blue")
+
+
 @dataclass(frozen=True)
 class Look:
     """A cell of a step, resolved: the pictures and the sums are drawn from it.
@@ -58,6 +61,11 @@ class Look:
     def window(self) -> Window:
         """The window of a convolution, of pooling or of normalisation within a map."""
         return cast(Window, window_of(self.step.row)) if self.step.row else Window((1, 1), (1, 1), (0, 0), False)
+
+    def name_of(self, channel: int) -> str:
+        """What a map of the input is called: of the image, its colour."""
+        at_image = self.step.name == self.recording.rows[0].name and len(self.x) == 3
+        return COLOURS[channel] if at_image else f"map {channel}"
 
     def parameter(self, key: str) -> Array:
         """The layer's "w" or "b"."""

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import json
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from tinyalex import spec as nets
-from tinyalex.backend import Array
 from tinyalex.errors import UsageError
 from tinyalex.files import write_text
 from tinyalex.layers.pool import max_pool_forward
@@ -21,6 +17,7 @@ from tinyalex.step.facts import facts
 from tinyalex.step.field import receptive_field, window_of
 from tinyalex.step.mathml import mathml
 from tinyalex.step.numbers import Numbers
+from tinyalex.step.picture import data_uri
 from tinyalex.step.record import Recording, Step
 
 SCRIPTS = ("numbers.js", "maps.js", "parts.js", "forward.js", "backward.js", "app.js")
@@ -135,10 +132,3 @@ def _some_weights(recording: Recording, name: str, image: int, numbers: Numbers)
         inputs = np.sort(largest[: max(1, MOST_WEIGHTS // w.shape[0])])
         about |= {"inputs": inputs.tolist(), "columns": numbers.add(np.ascontiguousarray(w[:, inputs].T))}
     return about
-
-
-def data_uri(picture: Array) -> str:
-    """A picture (H, W, 3) uint8 as the address of a PNG that holds itself."""
-    file = io.BytesIO()
-    Image.fromarray(picture).save(file, "PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,14 @@ def scaled(numbers: Array, largest: float | None = None) -> Array:
     most = float(np.nanmax(np.abs(numbers), initial=0)) if largest is None else largest
     shares = np.clip(numbers / (most or 1.0), -1, 1)
     return np.sign(shares) * np.abs(shares) ** GAMMA
+
+
+def on_grid(units: Array) -> Array:
+    """A row of units (D,) on a grid of about as many rows as columns, NaN where it is not full; up to 32 in one row."""
+    columns = len(units) if len(units) <= 32 else math.ceil(math.sqrt(len(units)))
+    grid = np.full(-(-len(units) // columns) * columns, np.nan)
+    grid[: len(units)] = units
+    return grid.reshape(-1, columns)
 
 
 def bare(axes: Axes, title: str = "", note: str = "") -> None:

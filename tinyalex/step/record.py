@@ -26,6 +26,7 @@ from tinyalex.layers import Layer, SoftmaxCrossEntropy
 from tinyalex.layers.loss import softmax
 from tinyalex.step.explain import Explanation, Formula, explanation
 from tinyalex.step.field import Box, receptive_field
+from tinyalex.step.picture import as_picture
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -212,6 +213,19 @@ class Recording(Sequence[Step]):
 
         return show(look(self, layer, cell=cell, channel=channel, other=other, direction=direction, image=image))
 
+    def widget(self, *, image: int = 0) -> Any:
+        """The pass in a notebook: buttons, a map to click, and the figure that `show` draws of the cell.
+
+        Raises UsageError where ipywidgets and anywidget are not installed.
+        """
+        try:
+            from tinyalex.step.widget import PassWidget
+        except ImportError as error:
+            raise UsageError(
+                f"the widget needs {error.name}: pip install 'tinyalex[notebooks]'; `show` draws the same without it"
+            ) from None
+        return PassWidget(self, image)
+
     def to_html(self, path: str | Path, *, image: int = 0) -> Path:
         """Write the pass of one image as a page of its own; see `tinyalex.step.page.to_html`."""
         from tinyalex.step.page import to_html
@@ -347,12 +361,3 @@ def statistics(array: Array) -> Statistics:
     norm = math.sqrt(float(np.einsum("i,i", numbers, numbers, dtype="float64")))  # nothing as large again is made
     zeros = 1 - np.count_nonzero(numbers) / numbers.size
     return Statistics(float(numbers.min()), float(numbers.max()), float(numbers.mean(dtype="float64")), norm, zeros)
-
-
-def as_picture(x: Array) -> Array:
-    """One image as the net reads it, x (3, H, W), as a picture (H, W, 3) uint8: the least number black, the largest
-    white. The mean image is missing from it, which shows.
-    """
-    low, high = float(x.min()), float(x.max())
-    scaled = (to_numpy(x) - low) * (255 / (high - low) if high > low else 0)
-    return np.rint(scaled).astype(np.uint8).transpose(1, 2, 0)

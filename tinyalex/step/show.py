@@ -9,8 +9,8 @@ import numpy as np
 from tinyalex.backend import Array
 from tinyalex.layers.conv import im2col
 from tinyalex.step.facts import number, times
-from tinyalex.step.look import Look, over, under
-from tinyalex.step.paint import bare, draw_map, mark, mark_cell
+from tinyalex.step.look import COLOURS, Look, over, under
+from tinyalex.step.paint import bare, draw_map, mark, mark_cell, on_grid
 from tinyalex.step.why import draw_why
 from tinyalex.viz.canvas import GREY, INK, new_figure
 
@@ -19,13 +19,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
 
 ROWS = 17  # of a matrix, that are drawn around the lit one
-COLOURS = ("red", "green", "blue")
 
 
 def show(at: Look) -> Figure:
     """The figure: pictures on top, below them why the cell has its number, and of a convolution im2col."""
     as_product = at.kind == "conv" and not at.back
-    heights = [0.75, 3.1, 2.5, 2.5][: 4 if as_product else 3]
+    heights = [0.9, 3.1, 2.5, 2.5][: 4 if as_product else 3]
     figure = new_figure(11, sum(heights), arranged=True)
     figure.set_layout_engine("constrained", w_pad=0.06, h_pad=0.03)
     parts: Any = figure.subfigures(len(heights), 1, height_ratios=heights)
@@ -43,8 +42,9 @@ def _heading(figure: SubFigure, at: Look) -> None:
     arrow = "← backward" if at.back else "→ forward"
     figure.text(0.012, 0.95, f"{step.name}  {arrow}", fontsize=14, color=INK, va="top", weight="bold")
     about = f"{step.explanation.title}, section {step.section}"
+    large = step.latex.replace(r"\frac", r"\dfrac")
     figure.text(0.988, 0.95, about, fontsize=10, color=GREY, va="top", ha="right")
-    figure.text(0.012, 0.1, f"${step.latex}$", fontsize=11, color=INK, va="bottom")
+    figure.text(0.012, 0.1, f"${large}$", fontsize=11, color=INK, va="bottom")
 
 
 def _pictures(figure: SubFigure, at: Look) -> None:
@@ -55,7 +55,8 @@ def _pictures(figure: SubFigure, at: Look) -> None:
     _image(axes[0], at)
     inputs, outputs = (at.dx, at.dy) if at.back else (at.x, at.y)
     shown, title = _map_of(inputs, at.left)
-    draw_map(axes[1], shown, f"{'dx' if at.back else 'x'}, {_named(at, at.left, title)}")
+    colour = at.name_of(at.left)
+    draw_map(axes[1], shown, f"{'dx' if at.back else 'x'}, {colour if colour in COLOURS else title}")
     if with_kernel:
         _kernel(axes[2], at)
     shown, title = _map_of(at.y if outputs is None else outputs, at.right)
@@ -66,12 +67,6 @@ def _pictures(figure: SubFigure, at: Look) -> None:
             "←" if at.back else "→", (0, 0.5), (-15, 0), xycoords="axes fraction", textcoords="offset points",
             ha="center", va="center", fontsize=15, color=GREY,
         )  # fmt: skip
-
-
-def _named(at: Look, channel: int, title: str) -> str:
-    """Red, green or blue for the maps of the image; else the title."""
-    first = at.recording.rows[0].name
-    return COLOURS[channel] if at.step.name == first and len(at.x) == 3 else title
 
 
 def _image(axes: Axes, at: Look) -> None:
@@ -86,13 +81,10 @@ def _image(axes: Axes, at: Look) -> None:
 
 
 def _map_of(array: Array, channel: int) -> tuple[Array, str]:
-    """One map with its title; units lie on a grid of about as many rows as columns."""
+    """One map, or units on a grid, with its title."""
     if array.ndim == 3:
         return array[channel], f"map {channel} of {len(array)}"
-    columns = len(array) if len(array) <= 32 else int(np.ceil(np.sqrt(len(array))))
-    grid = np.full(-(-len(array) // columns) * columns, np.nan)
-    grid[: len(array)] = array
-    return grid.reshape(-1, columns), f"{len(array):,} units"
+    return on_grid(array), f"{len(array):,} units"
 
 
 def _kernel(axes: Axes, at: Look) -> None:

@@ -58,8 +58,8 @@ def _conv(figure: SubFigure, at: Look) -> None:
     else:
         for unused in axes[:3]:
             unused.set_axis_off()
-    what = "kernel" if at.back else "map"
-    bars = _strongest([f"{what} {first + k}" for k in range(len(shares))], shares, side - first)
+    names = [f"kernel {first + k}" if at.back else at.name_of(first + k) for k in range(len(shares))]
+    bars = _strongest(names, shares, side - first)
     draw_bars(axes[3], **bars, title=f"share of each of {len(shares)}")
     if at.back:
         _sum(axes[4], f"their sum\n= {number(at.dx[(at.left, *at.cell)])}")
