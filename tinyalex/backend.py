@@ -9,7 +9,7 @@ import functools
 import importlib
 import os
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from contextvars import ContextVar
 from types import ModuleType
 from typing import Any, Literal, ParamSpec, TypeVar, cast, get_args
@@ -17,6 +17,7 @@ from typing import Any, Literal, ParamSpec, TypeVar, cast, get_args
 import numpy as np
 
 from tinyalex.errors import DTypeError, UsageError
+from tinyalex.kernels.memory import memory_of
 from tinyalex.kernels.threads import one_blas_thread, thread_count, use_threads
 
 __all__ = [
@@ -92,8 +93,8 @@ def is_cpu(device: str) -> bool:
 
 
 def device_scope(device: str) -> AbstractContextManager[Any]:
-    """The block in which new arrays of CuPy lie on `device`, and its kernels run there; for a CPU device, nothing."""
-    return nullcontext() if is_cpu(device) else _cupy().cuda.Device(int(device.partition(":")[2] or 0))
+    """The block in which new arrays lie on `device`, and its kernels run there."""
+    return memory_of(device) if is_cpu(device) else _cupy().cuda.Device(int(device.partition(":")[2] or 0))
 
 
 def _cupy() -> Any:
