@@ -17,15 +17,18 @@ from typing import Any, Literal, ParamSpec, TypeVar, cast, get_args
 import numpy as np
 
 from tinyalex.errors import DTypeError, UsageError
-from tinyalex.kernels.memory import memory_of
+from tinyalex.kernels.memory import device_in_use, memory_of
+from tinyalex.kernels.memory import release as forget_memory
 from tinyalex.kernels.threads import one_blas_thread, thread_count, use_threads
 
 __all__ = [
     "Array",
     "computing",
     "cpu_kernels",
+    "device_in_use",
     "device_of",
     "device_scope",
+    "forget_memory",
     "get_array_module",
     "is_cpu",
     "kernel",
