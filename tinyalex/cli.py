@@ -194,12 +194,16 @@ def build_parser() -> argparse.ArgumentParser:
     add(commands.warmup, "compile all kernels, for later runs to find on disk", "warmup")
     info = add(
         commands.info,
-        "show what is installed and in use, or what crosses between two devices",
-        "info --devices cpu:0,cpu:1",
+        "show what is installed and in use, or what training takes of memory, or what crosses between two devices",
+        "info --memory --variant paper --batch 128 --devices cpu:0,cpu:1",
     )
     add_devices(info, None)
     add_variant(info, "paper", "paper")
-    info.add_argument("--batch", type=int, default=128, metavar="N", help="images a step, for --devices (128)")
+    info.add_argument(
+        "--batch", type=int, default=128, metavar="N", help="images a step, for --memory and --devices (128)"
+    )
+    info.add_argument("--memory", action="store_true", help="bytes that training takes, by device and by what for")
+    info.add_argument("--measure", action="store_true", help="besides, train a few steps, and count what they take")
 
     plan = add(
         commands.plan,

@@ -124,5 +124,10 @@ def total_parameters(rows: Sequence[Row]) -> int:
     return sum(row.parameters for row in rows)
 
 
+def across_columns(rows: Sequence[Row]) -> list[str]:
+    """The names of the normalisations that look across the maps of both columns: such a net does not come apart."""
+    return [row.name for row in rows if isinstance(row.layer, Norm) and row.groups % 2]
+
+
 def _times(shape: tuple[int, ...]) -> str:
     return " x ".join(map(str, shape))

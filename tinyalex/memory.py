@@ -18,7 +18,7 @@ from typing import Any
 
 from tinyalex.backend import cpu_kernels, is_cpu, kernels_in_use, thread_count, use_threads
 from tinyalex.columns import halved
-from tinyalex.count import Row, conv_window
+from tinyalex.count import Row, across_columns, conv_window
 from tinyalex.errors import UsageError
 from tinyalex.spec import Activation, Conv, Drop, Flat, Full, Norm, Pool, SpatialNorm
 
@@ -50,18 +50,24 @@ class Memory:
 def predicted(
     rows: Sequence[Row], batch: int, devices: Sequence[str] | None = None, dtype: str = "float32"
 ) -> list[Memory]:
-    """What training on `batch` images takes, of a net on the CPU, or a column of it on each of two devices.
+    """What training on `batch` images takes, of a net on one device, or a column of it on each of two.
 
-    Raises UsageError where the definitions run instead of the compiled kernels, whose workspace is not known.
+    Raises UsageError where the definitions run instead of the compiled kernels, as their workspace is not known; for
+    three devices or more; for two and a net that does not come apart.
     """
     if cpu_kernels() is None or kernels_in_use() == "reference":
         raise UsageError("memory is predicted for the compiled kernels: install numba, or leave TINYALEX_KERNELS out")
     if batch < 1:
         raise UsageError(f"batch={batch}: expected 1 image or more")
-    if devices is None:
-        return [_Rehearsal(rows, batch, "cpu", None, dtype).memory()]
-    share = max(1, thread_count() // sum(map(is_cpu, devices)))
-    with use_threads(share):
+    devices = ("cpu",) if devices is None else tuple(devices)
+    on_cpu = sum(map(is_cpu, devices))
+    if len(devices) == 1:
+        return [_Rehearsal(rows, batch, devices[0], None, dtype).memory()]
+    if len(devices) != 2:
+        raise UsageError(f"devices={devices}: expected one, or two, one for each column")
+    if across := across_columns(rows):
+        raise UsageError(f"{across[0]} looks across the maps of both columns: the net does not run on two devices")
+    with use_threads(max(1, thread_count() // max(1, on_cpu))):
         return [_Rehearsal(rows, batch, name, column, dtype).memory() for column, name in enumerate(devices)]
 
 

@@ -15,9 +15,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from tinyalex.columns import crossing
-from tinyalex.count import Row, total_parameters
+from tinyalex.count import Row, across_columns, total_parameters
 from tinyalex.errors import UsageError
-from tinyalex.spec import Conv, Full, Norm
+from tinyalex.spec import Conv, Full
 
 NUMBER = 4  # bytes of a float32
 BOTH_WAYS = 2  # what crosses forward crosses backward again, as a gradient
@@ -102,8 +102,7 @@ def steps(rows: Sequence[Row], machine: Machine, images: int, devices: int) -> l
     if images < devices:
         raise UsageError(f"{images} images for {devices} devices: use a larger batch, or fewer devices")
     found = [data(rows, machine, images, devices)]
-    comes_apart = all(row.groups == 2 for row in rows if isinstance(row.layer, Norm))
-    if devices % 2 == 0 and comes_apart:
+    if devices % 2 == 0 and not across_columns(rows):
         found.append(columns(rows, machine, images, devices))
     if devices > 1:
         found.append(weird_trick(rows, machine, images, devices))

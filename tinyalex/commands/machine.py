@@ -9,11 +9,13 @@ from pathlib import Path
 from tinyalex import plan as planning
 from tinyalex import report, viz
 from tinyalex import spec as nets
+from tinyalex.accounting import measured
 from tinyalex.backend import cpu_kernels, kernels_in_use
 from tinyalex.bench import Bench, roofs, table
 from tinyalex.columns import Devices, crossing
 from tinyalex.count import count
 from tinyalex.errors import UsageError
+from tinyalex.memory import predicted
 
 MEASURED_STEPS, MEASURED_BATCH = 3, 128  # of the training that tells `plan` how fast one device is
 
@@ -61,8 +63,15 @@ def warmup() -> None:
     print(f"the kernels are compiled, in {time.perf_counter() - begun:.1f} s; later runs load them from disk")
 
 
-def info(devices: tuple[str, ...] | None, variant: str, batch: int) -> None:
-    """Print what is installed, which kernels are in use and why; with `devices`, what crosses between the columns."""
+def info(devices: tuple[str, ...] | None, variant: str, batch: int, memory: bool, measure: bool) -> None:
+    """Print what is installed, which kernels are in use and why; or what training takes of memory; or what crosses.
+
+    memory: bytes by device and kind, predicted; measure: besides, what a few steps on this machine take.
+    devices: without `memory`, the bytes that go between the columns on them.
+    """
+    if memory or measure:
+        _print_memory(variant, batch, devices, measure)
+        return
     if devices is not None:
         _print_crossing(nets.variant(variant), Devices(devices), batch)
         return
@@ -77,6 +86,18 @@ def info(devices: tuple[str, ...] | None, variant: str, batch: int) -> None:
     print(
         f"{'images':<12} {os.environ.get('TINYALEX_DATA', 'TINYALEX_DATA is not set: tests and demos generate theirs')}"
     )
+
+
+def _print_memory(variant: str, batch: int, devices: tuple[str, ...] | None, measure: bool) -> None:
+    """The bytes that training takes on each device, by kind."""
+    print(f"{variant}, training on {batch} images at a time: bytes, at the most, but for the images")
+    found = predicted(count(nets.variant(variant)), batch, devices)
+    print("".join([f"{'':<12}", *(f"{one.device:>16}" for one in found)]))
+    for kind in ("parameters", "momentum", "gradients", "activations", "workspace", "total"):
+        print("".join([f"{kind:<12}", *(f"{getattr(one, kind):>16,}" for one in found)]))
+    if measure:
+        most = measured(variant, batch, devices)
+        print("".join([f"{'measured':<12}", *(f"{most[one.device]:>16,}" for one in found)]))
 
 
 def _print_crossing(spec: nets.Spec, devices: Devices, batch: int) -> None:
