@@ -5,4 +5,17 @@ from tinyalex.commands.machine import bench, info, plan, warmup
 from tinyalex.commands.trained import eval_, predict, step
 from tinyalex.commands.training import demo, train
 
-__all__ = ["bench", "check", "demo", "eval_", "info", "plan", "predict", "prepare", "step", "summary", "train", "warmup"]
+__all__ = [
+    "bench",
+    "check",
+    "demo",
+    "eval_",
+    "info",
+    "plan",
+    "predict",
+    "prepare",
+    "step",
+    "summary",
+    "train",
+    "warmup",
+]
