@@ -4,6 +4,8 @@
 """
 
 from tinyalex.step.field import Box, receptive_field
-from tinyalex.step.record import Both, Recording, Statistics, Step, record
+from tinyalex.step.record import record
+from tinyalex.step.recording import Both, Recording
+from tinyalex.step.steps import Statistics, Step
 
 __all__ = ["Both", "Box", "Recording", "Statistics", "Step", "receptive_field", "record"]

@@ -4,7 +4,7 @@ from typing import TypedDict
 
 from tinyalex import spec as nets
 from tinyalex.step.field import window_of
-from tinyalex.step.record import Step
+from tinyalex.step.steps import Step
 
 RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 

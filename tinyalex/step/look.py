@@ -17,7 +17,8 @@ from tinyalex.step.field import Box, receptive_field, window_of
 from tinyalex.window import Pair, Window
 
 if TYPE_CHECKING:
-    from tinyalex.step.record import Direction, Recording, Step
+    from tinyalex.step.recording import Recording
+    from tinyalex.step.steps import Direction, Step
 
 
 COLOURS = ("red", "green", "blue")

@@ -18,9 +18,10 @@ from tinyalex.step.field import receptive_field, window_of
 from tinyalex.step.mathml import mathml
 from tinyalex.step.numbers import Numbers
 from tinyalex.step.picture import data_uri
-from tinyalex.step.record import Recording, Step
+from tinyalex.step.recording import Recording
+from tinyalex.step.steps import Step
 
-SCRIPTS = ("numbers.js", "maps.js", "parts.js", "forward.js", "backward.js", "app.js")
+SCRIPTS = ("numbers.js", "maps.js", "parts.js", "forward.js", "backward.js", "look.js", "scene.js", "app.js")
 MOST_WEIGHTS = 1 << 17  # of a fully connected layer: fc6 of the paper has 37 million, the page carries some units'
 
 

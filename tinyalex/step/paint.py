@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinyalex.backend import Array
+from tinyalex.step.facts import number
 from tinyalex.viz.canvas import BLUE, GREY, INK, ORANGE
 
 if TYPE_CHECKING:
@@ -107,11 +108,11 @@ def draw_bars(axes: Axes, names: list[str], values: Array, *, lit: int | None = 
     axes.axvline(0, color=GREY, linewidth=0.7)
     low, high = min(0.0, values.min()), max(0.0, values.max())
     reach = (high - low) or 1.0
-    axes.set_xlim(low - 0.24 * reach * (low < 0), high + 0.24 * reach * (high > 0 or low == 0))
+    axes.set_xlim(low - 0.45 * reach * (low < 0), high + 0.24 * reach * (high > 0 or low == 0))
     for k, value in enumerate(values):
         side, space = ("right", -4) if value < 0 else ("left", 4)
         axes.annotate(
-            f"{value:.3g}".replace("-", "−"), (value, k), (space, 0), textcoords="offset points",
+            number(float(value)), (value, k), (space, 0), textcoords="offset points",
             ha=side, va="center", fontsize=7.5, color=GREY,
         )  # fmt: skip
     axes.tick_params(length=0)

@@ -9,232 +9,25 @@ Axes: N images, 3 colours, H, W height and width, K classes.
 from __future__ import annotations
 
 import copy
-import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from tinyalex.backend import Array, computing, to_numpy
 from tinyalex.columns import Pair, halved
-from tinyalex.errors import ShapeError, TinyAlexError, UsageError
+from tinyalex.errors import ShapeError, TinyAlexError
 from tinyalex.layers import Layer, SoftmaxCrossEntropy
 from tinyalex.layers.loss import softmax
-from tinyalex.step.explain import Explanation, Formula, explanation
-from tinyalex.step.field import Box, receptive_field
-from tinyalex.step.picture import as_picture
+from tinyalex.step.explain import explanation
+from tinyalex.step.recording import Recording
+from tinyalex.step.steps import Step
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-    from tinyalex.count import Row
     from tinyalex.net import AlexNet
 
-Direction = Literal["forward", "backward"]
 R = TypeVar("R")
-
-
-class Statistics(NamedTuple):
-    """Of all numbers of an array: the least, the largest, the mean, the Euclidean norm, and the share that is 0."""
-
-    min: float
-    max: float
-    mean: float
-    norm: float
-    zeros: float
-
-
-@dataclass(frozen=True, eq=False)
-class Step:
-    """One layer in one direction.
-
-    name: of the layer, "loss" for the loss.   layer: its settings, as on one device.   row: the layer, counted
-        (None for the loss).
-    x, y: what went in and came out, (N, C, H, W) or (N, D); of the loss, the logits and the probabilities.
-    dy, dx: the gradients that came in and went out, shaped as y and x; of a forward step None, but the loss has dx.
-    grads: of a backward step, the gradients of "w" and "b".
-    kept: the arrays that wait for the backward step, name -> bytes; empty where there is none to come.
-    operations: multiply-adds for all N images; backward twice those of forward, for dx and for dw.
-    seconds: how long it took, until the result was there on the host.
-    """
-
-    name: str
-    direction: Direction
-    layer: Any
-    row: Row | None
-    x: Array = None
-    y: Array = None
-    dy: Array = None
-    dx: Array = None
-    grads: dict[str, Array] = field(default_factory=dict)
-    kept: dict[str, int] = field(default_factory=dict)
-    operations: int = 0
-    seconds: float = 0.0
-
-    @property
-    def explanation(self) -> Explanation:
-        """What there is to say about this kind of layer."""
-        return explanation(self.layer)
-
-    @property
-    def section(self) -> str:
-        """The section of the paper."""
-        return self.explanation.section
-
-    @property
-    def _said(self) -> Formula:
-        return self.explanation.forward if self.direction == "forward" else self.explanation.backward
-
-    @property
-    def formula(self) -> str:
-        """What is computed, as plain text."""
-        return self._said.text
-
-    @property
-    def latex(self) -> str:
-        """What is computed, in LaTeX."""
-        return self._said.latex
-
-    @property
-    def meaning(self) -> str:
-        """What happens, in a sentence."""
-        return self._said.meaning
-
-    @property
-    def arrays(self) -> dict[str, Array]:
-        """All arrays of the step by name: x, y, dy, dx, and the gradients as dw and db."""
-        found = {"x": self.x, "y": self.y, "dy": self.dy, "dx": self.dx}
-        found |= {f"d{key}": array for key, array in self.grads.items()}
-        return {name: array for name, array in found.items() if array is not None}
-
-    @property
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        """The shape of each array."""
-        return {name: array.shape for name, array in self.arrays.items()}
-
-    @cached_property
-    def statistics(self) -> dict[str, Statistics]:
-        """What the numbers of each array are like; computed when first asked for."""
-        return {name: statistics(array) for name, array in self.arrays.items()}
-
-    def __repr__(self) -> str:
-        shapes = ", ".join(f"{name} {shape}" for name, shape in self.shapes.items())
-        return f"<{self.name} {self.direction}: {shapes}>"
-
-
-class Both(NamedTuple):
-    """A layer's two steps. The loss is one step, the turning point; without labels nothing comes back."""
-
-    forward: Step
-    backward: Step | None
-
-
-class Recording(Sequence[Step]):
-    """A recorded pass: its steps in the order in which they happened, forward, the loss, and backward.
-
-    pass_[3]: a step by its number; pass_["conv2"]: the two steps of a layer, `.forward` and `.backward`.
-    labels: (N,), or None; then there are forward steps only.   loss: the mean loss in nats, None without labels.
-    probabilities: of each class, (N, K), when testing: without dropout, unlike the `y` of the loss.
-    classes: the names of the classes, if known.   pictures: what people see in place of x, N of (H, W, 3) uint8.
-    rows, params: of the net: its layers, counted, and its parameters by name, as they were.
-    """
-
-    def __init__(
-        self,
-        net: AlexNet,
-        steps: Sequence[Step],
-        labels: Array | None,
-        loss: float | None,
-        probabilities: Array,
-        classes: Sequence[str],
-        pictures: Sequence[Array] | None,
-    ) -> None:
-        self.rows, self.variant = net.rows, net.spec.name
-        self.params = {name: np.array(to_numpy(array)) for name, array in net.params.items()}
-        self.steps, self.labels, self.loss, self.probabilities = tuple(steps), labels, loss, probabilities
-        self.classes = tuple(classes) or tuple(str(k) for k in range(net.num_classes))
-        self.pictures = [as_picture(one) for one in self.x] if pictures is None else list(pictures)
-        self._by_name: dict[str, Both] = {}
-        for step in self.steps:
-            if step.direction == "forward":
-                self._by_name[step.name] = Both(step, None)
-            else:
-                self._by_name[step.name] = self._by_name[step.name]._replace(backward=step)
-
-    def __len__(self) -> int:
-        return len(self.steps)
-
-    def __getitem__(self, key: Any) -> Any:
-        if isinstance(key, str):
-            if key not in self._by_name:
-                raise UsageError(f"no layer is called {key!r}: expected one of {', '.join(self._by_name)}")
-            return self._by_name[key]
-        return self.steps[key]
-
-    def __iter__(self) -> Iterator[Step]:
-        return iter(self.steps)
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The layers, and the loss if there is one, in forward order."""
-        return tuple(self._by_name)
-
-    @property
-    def x(self) -> Array:
-        """The images (N, 3, H, W)."""
-        return self.steps[0].x
-
-    def field(self, name: str, cell: tuple[int, int] | None = None) -> Box:
-        """The pixels of the image that a cell of a layer depends on; see `tinyalex.step.field.receptive_field`."""
-        return receptive_field(self.rows, name, cell)
-
-    def show(
-        self,
-        layer: str,
-        cell: tuple[int, int] | None = None,
-        channel: int | None = None,
-        direction: Direction = "forward",
-        *,
-        other: int | None = None,
-        image: int = 0,
-    ) -> Figure:
-        """Draw a layer's step about one cell: its receptive field, the maps and the kernel, and why it has its number.
-
-        cell: (row, column) of the output, or backward of the input's gradient.   channel: its map, or the unit.
-        other: for a convolution, the map of the other side: the input map, or backward the kernel.
-        What is not given is the strongest. Raises UsageError or ShapeError for what the pass does not have.
-        """
-        from tinyalex.step.look import look
-        from tinyalex.step.show import show
-
-        return show(look(self, layer, cell=cell, channel=channel, other=other, direction=direction, image=image))
-
-    def widget(self, *, image: int = 0) -> Any:
-        """The pass in a notebook: buttons, a map to click, and the figure that `show` draws of the cell.
-
-        Raises UsageError where ipywidgets and anywidget are not installed.
-        """
-        try:
-            from tinyalex.step.widget import PassWidget
-        except ImportError as error:
-            raise UsageError(
-                f"the widget needs {error.name}: pip install 'tinyalex[notebooks]'; `show` draws the same without it"
-            ) from None
-        return PassWidget(self, image)
-
-    def to_html(self, path: str | Path, *, image: int = 0) -> Path:
-        """Write the pass of one image as a page of its own; see `tinyalex.step.page.to_html`."""
-        from tinyalex.step.page import to_html
-
-        return to_html(self, path, image=image)
-
-    def __repr__(self) -> str:
-        way = "forward" if self.loss is None else f"forward and backward, loss {self.loss:.4g}"
-        return f"<a pass through {self.variant}: {len(self.x)} images, {len(self)} steps, {way}>"
 
 
 def record(
@@ -252,12 +45,13 @@ def record(
         raise ShapeError(f"{len(pictures)} pictures for {len(x)} images: expected one each")
     masks = net.masks.bit_generator.state
     try:
+        tested, _ = _Pass(net).run(x, None)
         _Pass(net).run(x, labels)  # so that no step's time is that of compiling its kernel
         net.masks.bit_generator.state = masks
         steps, loss = _Pass(net).run(x, labels)
     finally:
         net.masks.bit_generator.state = masks
-    return Recording(net, steps, labels, loss, to_numpy(net.predict(x)), classes, pictures)
+    return Recording(net, steps, labels, loss, softmax(tested[-1].y), classes, pictures)
 
 
 class _Pass:
@@ -353,11 +147,3 @@ def _kept(layer: Layer) -> dict[str, int]:
         for name, array in zip(kept, arrays, strict=True):
             kept[name] += array.nbytes
     return kept
-
-
-def statistics(array: Array) -> Statistics:
-    """What the numbers of an array are like; sums are of float64."""
-    numbers = array.ravel(order="K")
-    norm = math.sqrt(float(np.einsum("i,i", numbers, numbers, dtype="float64")))  # nothing as large again is made
-    zeros = 1 - np.count_nonzero(numbers) / numbers.size
-    return Statistics(float(numbers.min()), float(numbers.max()), float(numbers.mean(dtype="float64")), norm, zeros)

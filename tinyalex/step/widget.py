@@ -18,8 +18,9 @@ from tinyalex.backend import Array
 from tinyalex.step.look import Look, look
 from tinyalex.step.paint import on_grid, scaled, signed_colours
 from tinyalex.step.picture import data_uri
-from tinyalex.step.record import Recording, Step
+from tinyalex.step.recording import Recording
 from tinyalex.step.show import show
+from tinyalex.step.steps import Step
 
 DOTS = 85  # an inch: the figure is redrawn at every click
 

@@ -99,7 +99,7 @@ const forward = {
         "their squares damp it."),
       bars(seen.map((j, i) => ({ label: `x² of map ${j}`, value: squares[i], lit: j === c, pick: () => change({ left: j, right: j }) }))),
       words(`s = k + α · sum of squares = ${number(k)} + ${number(alpha)} · ${number((s - k) / alpha)} = ${number(s)}`),
-      el("p", { class: "sum" }, `x / sᵝ = ${number(at(x, c, ...cell))} / ${number(s)}`, el("sup", {}, String(beta)), " = ",
+      el("p", { class: "sum" }, el("span", {}, `x / sᵝ = ${number(at(x, c, ...cell))} / ${number(s)}`, el("sup", {}, String(beta)), " ="),
         el("span", { class: "figure lit" }, number(at(y, c, ...cell)))),
     ] };
   },
@@ -113,7 +113,7 @@ const forward = {
     return { window: box, why: [
       grid("x², around the cell", squares),
       words(`s = 1 + α · sum of squares = ${number(s)}`),
-      el("p", { class: "sum" }, `x / sᵝ = ${number(at(x, c, ...cell))} / ${number(s)}`, el("sup", {}, String(beta)), " = ",
+      el("p", { class: "sum" }, el("span", {}, `x / sᵝ = ${number(at(x, c, ...cell))} / ${number(s)}`, el("sup", {}, String(beta)), " ="),
         el("span", { class: "figure lit" }, number(at(y, c, ...cell)))),
     ] };
   },
