@@ -1,6 +1,7 @@
 // The step that is looked at, drawn.
 
 const scene = document.getElementById("scene");
+const slider = document.getElementById("slider");
 
 /** The image with the receptive field lit. */
 function pictureCard(step) {
@@ -22,7 +23,7 @@ function sideCard(step, name, m, c, { marks = [], focus, side }) {
   const pick = focus ? (r, k) => change({ cell: [r, k] }) : undefined;
   const all = m.flat ? [...marks] : marks;
   if (focus) all.push(rectangle(cellBox([row, column]), "cell"));
-  const value = focus ? `row ${row}, column ${column}: ${number(at(m, c, row, column))}` : `±${number(largestOf(m, c), 3)}`;
+  const value = focus ? `row ${row}, column ${column}: ${number(at(m, c, row, column))}` : `the darkest is ±${number(largestOf(m, c), 3)}`;
   return card({
     id: side, name, title: m.flat ? `${what}, ${whole(m.units)} units` : `${what}, ${mapName(step, name, c, m)}`,
     shown: mapCanvas(m, c), size: [m.H, m.W], marks: all, pick, note: value,
@@ -32,8 +33,16 @@ function sideCard(step, name, m, c, { marks = [], focus, side }) {
 
 const mapName = (step, name, c, m) => (name.endsWith("x") && m.C === 3 ? channelName(step, c) : `map ${c} of ${m.C}`);
 
-/** Draw the step that is looked at. */
+/** Draw the step that is looked at; what had the focus gets it again. */
 function show() {
+  const active = document.activeElement;
+  const focused = active.matches?.("#scene .frame") ? `#${active.parentElement.id} .frame`
+    : active.matches?.("#scene .line") ? "#why .line.lit" : null;
+  draw();
+  if (focused) document.querySelector(focused)?.focus({ preventScroll: true });
+}
+
+function draw() {
   const step = steps[look.step];
   const layer = layerOf(step);
   const back = isBack(step);
@@ -69,6 +78,7 @@ function show() {
   );
   document.getElementById("count").textContent = `${look.step + 1} / ${steps.length}`;
   slider.value = look.step;
+  document.getElementById("said").textContent = `${step.name} ${step.direction}`;
   slider.setAttribute("aria-valuetext", `${step.name}, ${step.direction}`);
   document.getElementById("back").disabled = look.step === 0;
   document.getElementById("next").disabled = look.step === steps.length - 1;
