@@ -57,8 +57,9 @@ def test_the_cell_that_wins_is_marked(small_pass):
     assert boxes(shown)[1] == (4 + i, 6 + j, 5 + i, 7 + j)
 
 
-def test_every_step_is_drawn_with_its_number(small_pass):
-    for step in small_pass:
+def test_every_kind_of_step_is_drawn_with_its_number(small_pass):
+    names = ("conv1", "conv4", "relu1", "norm2", "pool5", "flatten", "fc6", "relu6", "dropout7", "fc8", "loss")
+    for step in (step for step in small_pass if step.name in names):
         figure = small_pass.show(step.name, direction=step.direction)
         assert isinstance(figure, Figure)
         written = " ".join(texts(figure))
@@ -101,6 +102,22 @@ def test_the_sum_of_a_convolution_is_written_out(small_pass):
     bias = small_pass.params["conv3.b"][11]
     line = f"sum of 576 products {number(y[11, 1, 2] - bias)}\n+ bias {number(bias)}\n= {number(y[11, 1, 2])}"
     assert line in texts(small_pass.show("conv3", (1, 2), 11))
+
+
+def test_normalisation_backward_is_written_out(small_pass):
+    """Its own gradient and what the damping of its neighbours costs it, worked out here from the formula."""
+    forward, backward = small_pass["norm1"]
+    terms = np.abs(backward.dy[0] * forward.x[0])[[12, 13, 15]].min(axis=0)  # where the neighbours matter most
+    cell = tuple(int(place) for place in np.unravel_index(terms.argmax(), terms.shape))
+    x, dy, dx = (array[(0, slice(None), *cell)] for array in (forward.x, backward.dy, backward.dx))
+    assert np.count_nonzero(x[12:16] * dy[12:16]) > 2
+    s = [1 + 0.1 * sum(x[j] ** 2 for j in range(32) if abs(j - c) <= 2 and j // 16 == c // 16) for c in range(32)]
+    own = dy[14] / s[14] ** 0.75
+    taken = sum(dy[c] * x[c] / s[c] ** 1.75 for c in (12, 13, 14, 15))  # map 16 is the other column's
+    cost = -2 * 0.1 * 0.75 * x[14] * taken
+    assert own + cost == pytest.approx(dx[14])
+    line = f"dy / sᵝ = {number(own)}\n−2αβ x · sum = {number(cost)}\ndx = {number(dx[14])}"
+    assert line in texts(small_pass.show("norm1", cell, 14, "backward"))
 
 
 def test_the_matrix_product_has_the_lit_row_and_kernel(small_pass):
