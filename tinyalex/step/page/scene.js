@@ -9,7 +9,7 @@ function pictureCard(step) {
   const [top, left, bottom, right] = fieldOf(step);
   const outside = `M0 0H${W}V${H}H0ZM${left} ${top}V${bottom}H${right}V${top}Z`;
   return card({
-    id: "field", name: "Image", title: "and what the cell sees of it", size: [H, W],
+    id: "field", name: "Image", title: "what the cell sees", size: [H, W],
     shown: el("img", { src: about.picture, alt: "", class: W < 100 ? "dots" : undefined }),
     marks: [el("svg:path", { class: "outside", d: outside }), rectangle([top, left, bottom, right], "field")],
     note: `${bottom - top} × ${right - left} pixels, from row ${top}, column ${left}`,
