@@ -20,6 +20,13 @@ def heading(page):
     return " ".join(page.locator("main h2").inner_text().split())
 
 
+def go(page, name, direction):
+    """Show a step."""
+    page.evaluate(
+        "([name, way]) => go(steps.findIndex((s) => s.name === name && s.direction === way))", [name, direction]
+    )
+
+
 def field(page):
     """The receptive field that is drawn on the image, as (top, left, bottom, right)."""
     x, y, width, height = (
@@ -168,6 +175,12 @@ def test_keys(opened, path):
     assert page.evaluate("look.right") == (before + 1) % 32
     press("[")
     assert page.evaluate("look.right") == before
+    page.evaluate("go(4)")  # conv2, whose kernels read a half of the maps each
+    for _ in range(17):
+        press(".")
+        assert page.evaluate("look.left < 16") == page.evaluate("look.right < 32")
+    press(",")
+    press("Home")
     press("?")
     assert page.locator("#help").is_visible()
     press("Escape")
@@ -187,22 +200,22 @@ def test_the_cell_slides_and_stops(opened, path):
 # ---------------------------------------------------------------- what it shows
 
 
-@pytest.mark.parametrize(
-    ("name", "cell"),
-    [("conv1", (0, 15)), ("pool1", (7, 3)), ("conv2", (4, 0)), ("norm2", (2, 6)), ("conv4", (3, 1)), ("pool5", (1, 0))],
-)
-def test_a_click_draws_the_receptive_field(opened, path, small_pass, name, cell):
-    page = opened(path, f"#{name}-forward")
-    click(page, "#output", *cell, small_pass[name].forward.y.shape[2:])
-    assert lit(page, "#output") == cell
-    assert field(page) == receptive_field(small_pass.rows, name, cell)
+def test_a_click_draws_the_receptive_field(opened, path, small_pass):
+    page = opened(path)
+    cells = {"conv1": (0, 15), "pool1": (7, 3), "conv2": (4, 0), "norm2": (2, 6), "conv4": (3, 1), "pool5": (1, 0)}
+    for name, cell in cells.items():
+        go(page, name, "forward")
+        click(page, "#output", *cell, small_pass[name].forward.y.shape[2:])
+        assert lit(page, "#output") == cell
+        assert field(page) == receptive_field(small_pass.rows, name, cell)
 
 
-@pytest.mark.parametrize(("name", "source", "cell"), [("conv2", "pool1", (7, 2)), ("pool2", "norm2", (0, 5))])
-def test_on_the_way_back_the_field_is_that_of_the_input(opened, path, small_pass, name, source, cell):
-    page = opened(path, f"#{name}-backward")
-    click(page, "#input", *cell, small_pass[name].backward.dx.shape[2:])
-    assert field(page) == receptive_field(small_pass.rows, source, cell)
+def test_on_the_way_back_the_field_is_that_of_the_input(opened, path, small_pass):
+    page = opened(path)
+    for name, source, cell in (("conv2", "pool1", (7, 2)), ("pool2", "norm2", (0, 5))):
+        go(page, name, "backward")
+        click(page, "#input", *cell, small_pass[name].backward.dx.shape[2:])
+        assert field(page) == receptive_field(small_pass.rows, source, cell)
 
 
 def test_a_pixel_of_the_image_is_its_own_field(opened, path):
@@ -227,19 +240,21 @@ def test_numbers_are_those_of_the_arrays(opened, path, small_pass):
             np.testing.assert_allclose(shown, expected, atol=7e-5 * np.abs(expected).max(), err_msg=f"{step} {name}")
 
 
-@pytest.mark.parametrize("name", ["conv1", "conv2", "conv3", "conv5", "fc6", "fc8"])
 @pytest.mark.parametrize("direction", ["forward", "backward"])
-def test_the_terms_add_up_to_the_number(opened, path, name, direction):
+def test_the_terms_add_up_to_the_number(opened, path, direction):
     """Of some cells each: the products, the bias, and what was recorded."""
-    page = opened(path, f"#{name}-{direction}")
-    for _ in range(3):
-        *terms, recorded = [value_of(text) for text in page.locator("#why .sum .figure").all_inner_texts()]
-        signs = [-1 if "−" in text.strip() else 1 for text in page.locator("#why .sum > b").all_inner_texts()]
-        total = terms[0] + sum(sign * term for sign, term in zip(signs, terms[1:], strict=False))
-        assert total == pytest.approx(recorded, rel=5e-3, abs=1e-3 * page.evaluate("focusOf(steps[look.step]).largest"))
-        if name.startswith("conv"):
-            page.keyboard.press("a")
-            page.keyboard.press("s")
+    page = opened(path)
+    for name in ("conv1", "conv2", "conv3", "conv5", "fc6", "fc8"):
+        go(page, name, direction)
+        for _ in range(3):
+            *terms, recorded = [value_of(text) for text in page.locator("#why .sum .figure").all_inner_texts()]
+            signs = [-1 if "−" in text else 1 for text in page.locator("#why .sum > b").all_inner_texts()]
+            total = terms[0] + sum(sign * term for sign, term in zip(signs, terms[1:], strict=False))
+            largest = page.evaluate("focusOf(steps[look.step]).largest")
+            assert total == pytest.approx(recorded, rel=5e-3, abs=1e-3 * largest), name
+            if name.startswith("conv"):
+                page.keyboard.press("a")
+                page.keyboard.press("s")
 
 
 @pytest.mark.parametrize("direction", ["forward", "backward"])
@@ -285,17 +300,18 @@ def test_pooling_sends_the_gradient_to_the_cell_that_won(opened, path, small_pas
         assert total == pytest.approx(dx[(channel, *cell)], abs=1e-3 * np.abs(dx).max())
 
 
-@pytest.mark.parametrize("name", ["conv1", "conv2", "conv4"])
-def test_the_gradient_of_a_kernel(opened, path, small_pass, name):
-    page = opened(path, f"#{name}-backward")
-    kernel, channel = page.evaluate("[look.right, look.left]")
-    dw = small_pass[name].backward.grads["w"]
-    shown = page.evaluate(
-        """() => { const {x, dy} = arraysOf(steps[look.step]);
-        return Array.from(kernelGradient(layerOf(steps[look.step]), x, dy, look.right, look.left).data); }"""
-    )
-    expected = dw[kernel, channel % dw.shape[1]].ravel()
-    np.testing.assert_allclose(shown, expected, atol=2e-3 * np.abs(dw).max())
+def test_the_gradient_of_a_kernel(opened, path, small_pass):
+    page = opened(path)
+    for name in ("conv1", "conv2", "conv4"):
+        go(page, name, "backward")
+        kernel, channel = page.evaluate("[look.right, look.left]")
+        dw = small_pass[name].backward.grads["w"]
+        shown = page.evaluate(
+            """() => { const {x, dy} = arraysOf(steps[look.step]);
+            return Array.from(kernelGradient(layerOf(steps[look.step]), x, dy, look.right, look.left).data); }"""
+        )
+        expected = dw[kernel, channel % dw.shape[1]].ravel()
+        np.testing.assert_allclose(shown, expected, atol=2e-3 * np.abs(dw).max())
 
 
 def test_the_matrix_product(opened, path, small_pass):

@@ -8,12 +8,13 @@ function move(rows, columns) {
   change({ cell: [(look.cell[0] + rows + m.H) % m.H, (look.cell[1] + columns + m.W) % m.W] });
 }
 
-/** Another map in focus, or on the other side. */
+/** Another map in focus, or on the other side one of those that it is joined with. */
 function turn(by, otherSide = false) {
   const step = steps[look.step];
+  if (otherSide && layerOf(step).kind !== "conv") return;
   const side = isBack(step) !== otherSide ? "left" : "right";
-  const m = maps(step.arrays[{ left: isBack(step) ? "dx" : "x", right: isBack(step) ? "dy" : "y" }[side]]);
-  change({ [side]: (look[side] + by + m.C) % m.C });
+  const [first, count] = otherSide ? joined(step) : [0, focusOf(step).C];
+  change({ [side]: first + ((look[side] - first + by + count) % count) });
 }
 
 /** Let the cell slide along the rows, or stop it. */
