@@ -13,6 +13,8 @@ import os
 import sys
 import time
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
@@ -20,6 +22,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from tinyalex.backend import thread_count
 from tinyalex.errors import TinyAlexError, UsageError
 from tinyalex.layers import Dropout
 from tinyalex.net import AlexNet
@@ -34,11 +37,13 @@ TO_BE_READ = 0.5  # seconds that mpiexec has to pass on what was printed, before
 class Ranks:
     """The processes that train one net. This class is of a process that trains alone; see MpiRanks.
 
-    rank: 0 ... size - 1; only rank 0 writes files.   waited: seconds spent waiting for the others.
+    rank: 0 ... size - 1; only rank 0 writes files.   waited: seconds spent on adding up, and on waiting for the others.
+    threads: how many each rank has of the cores that it shares with others; None: as many as it may use.
     """
 
     rank, size = 0, 1
     waited = 0.0
+    threads: int | None = None
 
     @property
     def writes(self) -> bool:
@@ -82,27 +87,43 @@ class MpiRanks(Ranks):
             raise UsageError("several ranks need mpi4py: pip install 'tinyalex[mpi]'") from None
         self._world = self._mpi.COMM_WORLD
         self.rank, self.size = self._world.rank, self._world.size
+        self.threads = self._share_of_cores()
         self._under_way: list[Any] = []
+
+    def _share_of_cores(self) -> int | None:
+        """The cores that this rank may use, shared out to the ranks of this machine that may use the same ones."""
+        if os.environ.get("TINYALEX_THREADS"):
+            return None
+        here = self._world.Split_type(self._mpi.COMM_TYPE_SHARED)
+        cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [*range(thread_count())]
+        neighbours: list[list[int]] = here.allgather(cores)
+        return max(1, len(cores) // neighbours.count(cores))
 
     def begin_sum(self, array: NDArray[Any]) -> None:
         """As in Ranks. What was begun before gets on meanwhile, as MPI works when it is called only."""
-        self._under_way.append(self._world.Iallreduce(self._mpi.IN_PLACE, array))
-        self._mpi.Request.Testall(self._under_way)
+        with self._waiting():
+            self._under_way.append(self._world.Iallreduce(self._mpi.IN_PLACE, array))
+            self._mpi.Request.Testall(self._under_way)
 
     def end_sums(self) -> None:
         """As in Ranks."""
-        begun = time.perf_counter()
-        self._mpi.Request.Waitall(self._under_way)
-        self._under_way.clear()
-        self.waited += time.perf_counter() - begun
+        with self._waiting():
+            self._mpi.Request.Waitall(self._under_way)
+            self._under_way.clear()
 
     def sum(self, values: list[float]) -> list[float]:
         """As in Ranks, in float64."""
-        begun = time.perf_counter()
         total = np.array(values, np.float64)
-        self._world.Allreduce(self._mpi.IN_PLACE, total)
-        self.waited += time.perf_counter() - begun
+        with self._waiting():
+            self._world.Allreduce(self._mpi.IN_PLACE, total)
         return [float(value) for value in total]
+
+    @contextmanager
+    def _waiting(self) -> Iterator[None]:
+        """Count the time of the block."""
+        begun = time.perf_counter()
+        yield
+        self.waited += time.perf_counter() - begun
 
     def agree(self, value: Any) -> Any:
         """As in Ranks."""

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from tinyalex import report
+from tinyalex.backend import use_threads
 from tinyalex.checkpoint import read
 from tinyalex.commands.images import images_of
 from tinyalex.count import total_parameters
@@ -26,7 +27,8 @@ def train(out: Path | None, resume: Path | bool | None, **given: Any) -> None:
     """Begin a run, or go on with one; then write its report and pictures. Under mpiexec all ranks do it together."""
     ranks = all_ranks()
     try:
-        _train(out, resume, given, ranks)
+        with use_threads(ranks.threads):
+            _train(out, resume, given, ranks)
     except Exception as error:
         ranks.fail(error)
         raise
@@ -92,6 +94,9 @@ def _finish(training: Training) -> None:
         "parameters": total_parameters(training.net.rows),
         "settings": asdict(settings),
     }
+    if training.ranks.size > 1:
+        waited = sum(record.get("waiting_share", 0) * record["seconds"] for record in history) / seconds
+        values |= {"ranks": training.ranks.size, "waiting_share": waited}
     report.write_report(folder, values)
     print("drawing the pictures ...", flush=True)
     report.draw_pictures(folder, training.checkpoint, training.train, training.val, history)
@@ -99,9 +104,14 @@ def _finish(training: Training) -> None:
         f"{settings.variant} on {settings.data}: top-1 error {values['top1_error']:.1%}, top-5 error "
         f"{values['top5_error']:.1%} on {len(training.val):,} images that it never saw\n"
         f"trained for {len(history)} epochs of {len(training.train):,} images in {seconds:.0f} s "
-        f"({values['images_per_s']:.0f} images/s)\n"
+        f"({values['images_per_s']:.0f} images/s{_together(values)})\n"
         f"in {folder}: {', '.join(sorted(path.name for path in folder.iterdir() if path.is_file()))}"
     )
+
+
+def _together(values: dict[str, Any]) -> str:
+    """How several ranks got on, to be told after their speed."""
+    return f" on {values['ranks']} ranks, {values['waiting_share']:.0%} of it waiting" if "ranks" in values else ""
 
 
 def _free(folder: Path) -> Path:
