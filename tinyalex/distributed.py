@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from tinyalex.backend import thread_count
 from tinyalex.errors import TinyAlexError, UsageError
-from tinyalex.layers import Dropout
+from tinyalex.layers import Dropout, Layer
 from tinyalex.net import AlexNet
 
 STARTED_BY_MPI = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MPI_LOCALNRANKS")  # what an mpiexec tells its processes
@@ -58,6 +58,11 @@ class Ranks:
         if count < self.size:
             raise UsageError(f"{count} images for {self.size} ranks: use a larger batch, or fewer ranks")
         return slice(count * self.rank // self.size, count * (self.rank + 1) // self.size)
+
+    def begin_sums(self, layer: Layer) -> None:
+        """Begin to replace the gradients of `layer`, just computed, by their sums over all ranks."""
+        for grad in layer.grads.values():
+            self.begin_sum(grad)
 
     def begin_sum(self, array: NDArray[Any]) -> None:
         """Begin to replace `array`, which lies in one piece, by its sum over all ranks."""

@@ -24,7 +24,6 @@ from tinyalex.distributed import Ranks, share_masks
 from tinyalex.errors import CheckpointError, DivergenceError, UsageError
 from tinyalex.evaluate import augmenter_for, probabilities, scores
 from tinyalex.files import remove_leftovers, write_text
-from tinyalex.layers import Layer
 from tinyalex.net import AlexNet
 from tinyalex.optim import SGD, drop_epochs, plateau_rate, stepped_rate
 
@@ -275,14 +274,10 @@ class Training:
         dlogits = self.net.criterion.backward()
         if part < 1:
             dlogits *= part  # of a mean over the whole batch
-        self.net.backward(dlogits, input_gradient=False, done=self._begin_sums)
+        self.net.backward(dlogits, input_gradient=False, done=self.ranks.begin_sums)
         self.ranks.end_sums()
         self.optimizer.step()
         return loss, wrong
-
-    def _begin_sums(self, layer: Layer) -> None:
-        for grad in layer.grads.values() if self.ranks.size > 1 else ():
-            self.ranks.begin_sum(grad)
 
     def _end_epoch(self, progress: "Progress | None") -> None:
         """Validate if it is due, add a record to the history, move to the next epoch, save."""

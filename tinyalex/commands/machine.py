@@ -31,9 +31,15 @@ def bench(
     json: bool,
     out: Path,
 ) -> None:
-    """Print how many images a second a net trains or infers; with `layers` also where the time goes, and draw it."""
-    at_work = Bench(variant, mode, batch, threads, devices)
+    """Print how many images a second a net trains or infers; with `layers` also where the time goes, and draw it.
+
+    Under mpiexec the ranks share each batch.
+    """
+    ranks = all_ranks()
+    at_work = Bench(variant, mode, batch, threads or ranks.threads, devices, ranks)
     pace = at_work.pace(steps)
+    if not ranks.writes:
+        return
     record = {"variant": variant, "mode": mode, "batch": batch, "threads": threads, "devices": devices, **asdict(pace)}
     if layers:
         costs, peak = at_work.costs(steps), roofs(threads)
@@ -49,7 +55,7 @@ def bench(
         memory = f", {pace.peak_rss_mb:,.0f} MB at most" if pace.peak_rss_mb is not None else ""
         print(
             f"{variant}, {mode}, batch {batch}: {pace.median_images_per_s:,.1f} images a second "
-            f"(median of {steps} steps; the best {pace.images_per_s:,.1f}){memory}"
+            f"(median of {steps} steps; the best {pace.images_per_s:,.1f}){memory}{together(ranks.size, pace.waiting_share)}"
         )
 
 
