@@ -72,9 +72,11 @@ ARROWS = {
     "spec": ["errors"],
     "count": ["spec", "window", "errors"],
     "columns": ["count", "layers", "backend", "errors"],
-    "net": ["spec", "count", "columns", "layers", "backend", "errors"],
+    "net": ["spec", "count", "columns", "layers", "backend", "errors", "step"],  # the last for net.record alone
+    "step": ["net", "spec", "count", "columns", "layers", "backend", "window", "viz", "files", "errors"],
     "optim": ["backend", "errors"],
     "gradcheck": ["net", "errors"],
+    "inside": ["layers", "columns", "optim", "backend", "window", "viz.canvas", "errors"],
 }
 
 

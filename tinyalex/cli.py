@@ -157,6 +157,16 @@ def build_parser() -> argparse.ArgumentParser:
     predict.add_argument("--checkpoint", type=Path, help="run or checkpoint (the newest in runs/)")
     predict.add_argument("--out", type=Path, default=Path("predictions"), help="folder for predictions.png")
 
+    step = add(
+        commands.step,
+        "write a page to step through a net's pass over an image, forward and backward",
+        "step cat.jpg --checkpoint runs/cifar --label cat --out step.html",
+    )
+    step.add_argument("image", type=Path, metavar="IMAGE", help="image file")
+    step.add_argument("--checkpoint", type=Path, help="run or checkpoint (the newest in runs/)")
+    step.add_argument("--label", metavar="CLASS", help="what it shows, for the loss (what the net says)")
+    step.add_argument("--out", type=Path, default=Path("step.html"), metavar="FILE", help="file to write (step.html)")
+
     prepare = add(commands.prepare, "put a data set on disk", "prepare shapes --out data/shapes")
     prepare.add_argument(
         "source", choices=("shapes", "cifar10"), help="shapes: JPEGs in class folders; cifar10: download"
