@@ -203,6 +203,26 @@ def test_ranks_end_where_one_process_does(place, count):
 
 
 @with_mpi
+def test_ranks_of_two_columns_each(place):
+    """Two processes of two devices: a share of the images for each, a column of the net on each device."""
+    run = ranks(2, f"{TRAIN} --epochs 7 --devices cpu:0,cpu:1 --out columns", place)
+    assert run.returncode == 0, run.stderr
+    same(place / "one", place / "columns")
+
+
+@with_mpi
+def test_ranks_on_the_bench(tmp_path):
+    """They share the images, and wait for each other; one of them speaks."""
+    run = mpiexec(
+        2, ["-m", "tinyalex", "bench", "--variant", "mini", "--batch", "9", "--steps", "2", "--json"], tmp_path
+    )
+    assert run.returncode == 0, run.stderr
+    found = json.loads(run.stdout)
+    assert (found["ranks"], found["batch"]) == (2, 9)
+    assert 0 < found["waiting_share"] < 1
+
+
+@with_mpi
 def test_resumed_with_another_number_of_ranks(place):
     for count, words in (
         (3, f"{TRAIN} --epochs 2"),

@@ -23,6 +23,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from tinyalex.backend import thread_count
+from tinyalex.columns import Pair
 from tinyalex.errors import TinyAlexError, UsageError
 from tinyalex.layers import Dropout, Layer
 from tinyalex.net import AlexNet
@@ -61,8 +62,9 @@ class Ranks:
 
     def begin_sums(self, layer: Layer) -> None:
         """Begin to replace the gradients of `layer`, just computed, by their sums over all ranks."""
-        for grad in layer.grads.values():
-            self.begin_sum(grad)
+        for part in layer.halves if isinstance(layer, Pair) else [layer]:
+            for grad in part.grads.values():
+                self.begin_sum(grad)
 
     def begin_sum(self, array: NDArray[Any]) -> None:
         """Begin to replace `array`, which lies in one piece, by its sum over all ranks."""
@@ -170,5 +172,6 @@ def share_masks(net: AlexNet, share: slice, count: int) -> None:
     """Let the dropout layers draw the masks of `count` images, and keep those of the images of `share`."""
     rows: Any = OwnRows(net.masks, share, count)
     for layer in net.layers.values():
-        if isinstance(layer, Dropout):
-            layer.rng = rows
+        whole = layer.whole if isinstance(layer, Pair) else layer
+        if isinstance(whole, Dropout):
+            whole.rng = rows

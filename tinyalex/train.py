@@ -146,8 +146,6 @@ class Training:
     ) -> None:
         self.settings, self.train, self.val, self.folder = settings, train, val, folder
         self.ranks = Ranks() if ranks is None else ranks
-        if self.ranks.size > 1 and settings.devices:
-            raise UsageError("--devices: several ranks train with the whole net each; leave it out")
         self.net, self.statistics = checkpoint.net, checkpoint.statistics
         self.net.place(settings.devices)
         self.optimizer = SGD(self.net, lr=settings.lr, momentum=settings.momentum, weight_decay=settings.weight_decay)

@@ -11,7 +11,7 @@ from tinyalex.commands.images import images_of
 from tinyalex.count import total_parameters
 from tinyalex.distributed import Ranks, all_ranks
 from tinyalex.errors import CheckpointError, UsageError
-from tinyalex.terminal import Bar, counting
+from tinyalex.terminal import Bar, counting, together
 from tinyalex.train import CHECKPOINT, Settings, Training, saved_settings, settings_for
 
 RUNS = Path("runs")
@@ -89,14 +89,13 @@ def _finish(training: Training) -> None:
         "epochs": len(history),
         "seconds": seconds,
         "images_per_s": sum(record["images_per_s"] * record["seconds"] for record in history) / seconds,
+        "ranks": training.ranks.size,
+        "waiting_share": sum(record.get("waiting_share", 0) * record["seconds"] for record in history) / seconds,
         "training_images": len(training.train),
         "validation_images": len(training.val),
         "parameters": total_parameters(training.net.rows),
         "settings": asdict(settings),
     }
-    if training.ranks.size > 1:
-        waited = sum(record.get("waiting_share", 0) * record["seconds"] for record in history) / seconds
-        values |= {"ranks": training.ranks.size, "waiting_share": waited}
     report.write_report(folder, values)
     print("drawing the pictures ...", flush=True)
     report.draw_pictures(folder, training.checkpoint, training.train, training.val, history)
@@ -104,14 +103,9 @@ def _finish(training: Training) -> None:
         f"{settings.variant} on {settings.data}: top-1 error {values['top1_error']:.1%}, top-5 error "
         f"{values['top5_error']:.1%} on {len(training.val):,} images that it never saw\n"
         f"trained for {len(history)} epochs of {len(training.train):,} images in {seconds:.0f} s "
-        f"({values['images_per_s']:.0f} images/s{_together(values)})\n"
+        f"({values['images_per_s']:.0f} images/s{together(training.ranks.size, values['waiting_share'])})\n"
         f"in {folder}: {', '.join(sorted(path.name for path in folder.iterdir() if path.is_file()))}"
     )
-
-
-def _together(values: dict[str, Any]) -> str:
-    """How several ranks got on, to be told after their speed."""
-    return f" on {values['ranks']} ranks, {values['waiting_share']:.0%} of it waiting" if "ranks" in values else ""
 
 
 def _free(folder: Path) -> Path:
