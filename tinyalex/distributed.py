@@ -13,7 +13,7 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
@@ -22,15 +22,15 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from tinyalex.backend import thread_count
+from tinyalex.backend import Array, gpu_count, is_cpu, thread_count
 from tinyalex.columns import Pair
 from tinyalex.errors import TinyAlexError, UsageError
 from tinyalex.layers import Dropout, Layer
 from tinyalex.net import AlexNet
+from tinyalex.staging import Staging
 
 STARTED_BY_MPI = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MPI_LOCALNRANKS")  # what an mpiexec tells its processes
-
-
+GPU_AWARE = "TINYALEX_GPU_AWARE_MPI"  # set to 1: this MPI adds up arrays in the memory of a GPU, without copies
 OTHERS_WAIT = 2.0  # seconds that the other ranks leave rank 0 to tell a mistake that all have met
 TO_BE_READ = 0.5  # seconds that mpiexec has to pass on what was printed, before it ends with the last rank
 
@@ -51,6 +51,10 @@ class Ranks:
         """Is this the rank that writes files and speaks to the terminal?"""
         return self.rank == 0
 
+    def devices(self, names: Sequence[str] | None) -> Sequence[str] | None:
+        """The devices that this rank computes on, where all are asked to use `names`: of several each has its own."""
+        return names
+
     def share(self, count: int) -> slice:
         """The part of `count` images that this rank computes: parts differ in size by one at most.
 
@@ -66,7 +70,7 @@ class Ranks:
             for grad in part.grads.values():
                 self.begin_sum(grad)
 
-    def begin_sum(self, array: NDArray[Any]) -> None:
+    def begin_sum(self, array: Array) -> None:
         """Begin to replace `array`, which lies in one piece, by its sum over all ranks."""
 
     def end_sums(self) -> None:
@@ -94,27 +98,44 @@ class MpiRanks(Ranks):
             raise UsageError("several ranks need mpi4py: pip install 'tinyalex[mpi]'") from None
         self._world = self._mpi.COMM_WORLD
         self.rank, self.size = self._world.rank, self._world.size
+        self._here = self._world.Split_type(self._mpi.COMM_TYPE_SHARED)  # the ranks of this machine
         self.threads = self._share_of_cores()
         self._under_way: list[Any] = []
+        self._staging = Staging(self._begin, direct=os.environ.get(GPU_AWARE, "0") not in ("", "0"))
+
+    def devices(self, names: Sequence[str] | None) -> Sequence[str] | None:
+        """As in Ranks: the GPUs of this machine go round its ranks, those of a rank side by side."""
+        if names is None or all(map(is_cpu, names)):
+            return names
+        first, count = len(names) * self._here.rank, gpu_count()
+        return tuple(name if is_cpu(name) else f"cuda:{(first + place) % count}" for place, name in enumerate(names))
 
     def _share_of_cores(self) -> int | None:
         """The cores that this rank may use, shared out to the ranks of this machine that may use the same ones."""
         if os.environ.get("TINYALEX_THREADS"):
             return None
-        here = self._world.Split_type(self._mpi.COMM_TYPE_SHARED)
         cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [*range(thread_count())]
-        neighbours: list[list[int]] = here.allgather(cores)
+        neighbours: list[list[int]] = self._here.allgather(cores)
         return max(1, len(cores) // neighbours.count(cores))
 
-    def begin_sum(self, array: NDArray[Any]) -> None:
+    def begin_sum(self, array: Array) -> None:
         """As in Ranks. What was begun before gets on meanwhile, as MPI works when it is called only."""
         with self._waiting():
-            self._under_way.append(self._world.Iallreduce(self._mpi.IN_PLACE, array))
+            if isinstance(array, np.ndarray):
+                self._begin(array)
+            else:
+                self._staging.add(array)
             self._mpi.Request.Testall(self._under_way)
+
+    def _begin(self, array: Any) -> Any:
+        request = self._world.Iallreduce(self._mpi.IN_PLACE, array)
+        self._under_way.append(request)
+        return request
 
     def end_sums(self) -> None:
         """As in Ranks."""
         with self._waiting():
+            self._staging.finish()
             self._mpi.Request.Waitall(self._under_way)
             self._under_way.clear()
 

@@ -147,7 +147,7 @@ class Training:
         self.settings, self.train, self.val, self.folder = settings, train, val, folder
         self.ranks = Ranks() if ranks is None else ranks
         self.net, self.statistics = checkpoint.net, checkpoint.statistics
-        self.net.place(settings.devices)
+        self.net.place(self.ranks.devices(settings.devices))
         self.optimizer = SGD(self.net, lr=settings.lr, momentum=settings.momentum, weight_decay=settings.weight_decay)
         for name, velocity in checkpoint.velocity.items():
             self.optimizer.velocity[name] = velocity

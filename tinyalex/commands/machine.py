@@ -38,7 +38,7 @@ def bench(
     Under mpiexec the ranks share each batch.
     """
     ranks = all_ranks()
-    at_work = Bench(variant, mode, batch, ranks.threads if threads is None else threads, devices, ranks)
+    at_work = Bench(variant, mode, batch, ranks.threads if threads is None else threads, ranks.devices(devices), ranks)
     pace = at_work.pace(steps)
     if not ranks.writes:
         return
