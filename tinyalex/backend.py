@@ -17,16 +17,21 @@ from typing import Any, Literal, ParamSpec, TypeVar, cast, get_args
 
 import numpy as np
 
-from tinyalex.devices import Array, device_of, device_scope, is_cpu, is_of_cupy, to_device, to_numpy
+from tinyalex.devices import Array, beside, device_of, device_scope, is_cpu, is_of_cupy, to_device, to_numpy
 from tinyalex.errors import UsageError
+from tinyalex.kernels.memory import device_in_use
+from tinyalex.kernels.memory import release as forget_memory
 from tinyalex.kernels.threads import one_blas_thread, thread_count, use_threads
 
 __all__ = [
     "Array",
+    "beside",
     "computing",
     "cpu_kernels",
+    "device_in_use",
     "device_of",
     "device_scope",
+    "forget_memory",
     "get_array_module",
     "gpu_kernels",
     "is_cpu",

@@ -34,9 +34,7 @@ class Devices:
     """
 
     def __init__(self, names: Sequence[str]) -> None:
-        if len(names) != 2:
-            raise UsageError(f"devices={tuple(names)}: expected two, one for each column, such as ('cuda:0', 'cuda:1')")
-        self.names = tuple(names)
+        self.names = column_names(names)
         self.moved = 0
         self._threads = [ThreadPoolExecutor(1, thread_name_prefix=f"tinyalex-{name}") for name in names]
         self._streams = [new_stream(name) for name in names]
@@ -264,6 +262,15 @@ def _copy(array: Array, device: str) -> Array:
     """A copy of `array` on `device`, wherever it was."""
     moved = to_device(array, device)
     return moved.copy() if moved is array else moved
+
+
+def column_names(names: Sequence[str]) -> tuple[str, str]:
+    """The names of two devices. Raises UsageError for another number of them, or what is no name."""
+    if len(names) != 2:
+        raise UsageError(f"devices={tuple(names)}: expected two, one for each column, such as ('cuda:0', 'cuda:1')")
+    for name in names:
+        is_cpu(name)
+    return names[0], names[1]
 
 
 def crossing(rows: Sequence[Row], batch: int, itemsize: int = 4) -> dict[str, int]:

@@ -9,6 +9,7 @@ stream that it was taken for, so a reader on another stream must have been waite
 """
 
 import importlib
+import os
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from tinyalex.errors import DTypeError, UsageError
+from tinyalex.kernels.memory import memory_of
 
 Array = Any  # an ndarray of NumPy or of CuPy: the two libraries share no base class
 Mark = Any  # an event of CuPy: a place in a stream, which others can wait for
@@ -44,17 +46,22 @@ def is_of_cupy(array: Array) -> bool:
 
 
 def device_scope(device: str) -> AbstractContextManager[Any]:
-    """The block in which new arrays of CuPy lie on `device`, and its kernels run there; for a CPU device, nothing.
+    """The block in which new arrays lie on `device`, and its kernels run there.
 
     Raises UsageError for a GPU that is not there.
     """
     if is_cpu(device):
-        return nullcontext()
+        return memory_of(device)
     number, there = int(device.partition(":")[2] or 0), gpu_count()
     if number >= there:
         raise UsageError(f"there is no {device}: CuPy finds {there} GPU{'s' if there > 1 else ''}, from cuda:0 on")
     scope: AbstractContextManager[Any] = gpu_library().cuda.Device(number)
     return scope
+
+
+def beside(array: Array) -> AbstractContextManager[Any]:
+    """The block in which new arrays lie on the GPU that holds `array`; for one of NumPy it changes nothing."""
+    return nullcontext() if device_of(array) == "cpu" else device_scope(device_of(array))
 
 
 def gpu_count() -> int:
@@ -71,6 +78,24 @@ def gpu_library() -> Any:
     if not cupy.cuda.is_available():
         raise UsageError("CuPy finds no GPU here: use the device 'cpu'")
     return cupy
+
+
+def gpus() -> list[str]:
+    """A line for each GPU: its name, free memory, and which others it can copy to directly; or why there is none."""
+    try:
+        cuda = gpu_library().cuda
+    except UsageError as error:
+        return [f"none ({error})"]
+    lines, count = [], gpu_count()
+    tf32 = "TF32 products (CUPY_TF32)" if os.environ.get("CUPY_TF32", "0") != "0" else "float32 products, CUPY_TF32=0"
+    for number in range(count):
+        free, total = cuda.Device(number).mem_info
+        reached = [f"cuda:{i}" for i in range(count) if i != number and cuda.runtime.deviceCanAccessPeer(number, i)]
+        lines.append(
+            f"cuda:{number} {cuda.runtime.getDeviceProperties(number)['name'].decode()}, {free / 2**30:.1f} of "
+            f"{total / 2**30:.1f} GiB free, {tf32}" + (f", reaches {', '.join(reached)} directly" if reached else "")
+        )
+    return lines
 
 
 # ---------------------------------------------------------------- copies

@@ -5,12 +5,12 @@ Axes: N images, 3 colours, H, W height and width, K classes.
 
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from itertools import pairwise
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from numpy.random import Generator, default_rng
 
 from tinyalex import spec as nets
-from tinyalex.backend import Array, computing, device_of, device_scope, to_device
+from tinyalex.backend import Array, beside, computing, device_of, device_scope, to_device
 from tinyalex.columns import Devices, Joined, Pair, halved, in_one, in_two
 from tinyalex.count import Row, count, summary
 from tinyalex.errors import ShapeError, TinyAlexError, UsageError
@@ -28,6 +28,9 @@ from tinyalex.layers import (
     Tanh,
 )
 from tinyalex.layers.loss import softmax
+
+if TYPE_CHECKING:
+    from tinyalex.step import Recording
 
 
 class AlexNet:
@@ -134,10 +137,7 @@ class AlexNet:
         if upto is not None and upto not in self.layers:
             raise UsageError(f"no layer is called {upto!r}: expected one of {', '.join(self.layers)}")
         fused = self._relu_after_conv()
-        if self.devices:
-            x = self.devices.copies(x)
-        elif self.device:
-            x = to_device(x, self.device)
+        x = self.taken_in(x)
         with computing(self.kernels, self.threads, self.device):
             for name, layer in self.layers.items():
                 try:
@@ -153,6 +153,18 @@ class AlexNet:
                     break
         return self.devices.join(x) if self.devices else x
 
+    def taken_in(self, x: Array) -> Any:
+        """x where the first layer reads it: as it is, on the net's device, or on both of two."""
+        if self.devices:
+            return self.devices.copies(x)
+        return to_device(x, self.device) if self.device else x
+
+    def taken_back(self, dlogits: Array) -> Any:
+        """dlogits where the last layer reads them: as they are, on the net's device, or a half on each of two."""
+        if self.devices:
+            return self.devices.spread(dlogits, halved(dlogits.shape[1]))
+        return to_device(dlogits, self.device) if self.device else dlogits
+
     def _relu_after_conv(self) -> dict[str, str]:
         """The names of the convolutions that a ReLU follows, each with that of the ReLU."""
         pairs = pairwise(self.layers.items())
@@ -166,7 +178,7 @@ class AlexNet:
         With input_gradient=False the first layer leaves dx out, as training needs none of the images.
         done: called with each layer, last one first, as soon as its gradients are there.
         """
-        dy = self.devices.spread(dlogits, halved(dlogits.shape[1])) if self.devices else dlogits
+        dy = self.taken_back(dlogits)
         with computing(self.kernels, self.threads, self.device):
             for layer in reversed(self.layers.values()):
                 if layer is self.layers["conv1"]:
@@ -190,19 +202,37 @@ class AlexNet:
         with computing(self.kernels, self.threads, self.device):
             return softmax(logits)
 
+    def record(
+        self,
+        x: Array,
+        labels: Array | Sequence[int] | None = None,
+        *,
+        classes: Sequence[str] = (),
+        pictures: Sequence[Array] | None = None,
+    ) -> "Recording":
+        """A pass of images x (N, 3, H, W) with every array on the way, to step through (`tinyalex.step`).
+
+        With labels (N,) a training pass, dropout at work: forward, the loss, and backward. Without, forward as when
+        testing. Nothing is changed by it: the next pass of the net computes the same numbers.
+        classes: the names of the classes.   pictures: what people see in place of x, N of (H, W, 3) uint8.
+        """
+        from tinyalex.step import record
+
+        return record(self, x, labels, classes=classes, pictures=pictures)
+
     # ------------------------------------------------------------ where it lives
 
     def place(self, devices: str | Sequence[str] | None) -> None:
-        """Move the parameters: all to one device, to two a column each, or with None to the CPU; gradients begin anew.
+        """Move the parameters: all to one device, to two a column each, or with None to the CPU.
 
+        Gradients go along, but begin anew where columns come apart or together; an optimiser of before stays behind.
         Raises UsageError for another number of devices, one that is not there, or a net that does not come apart.
         """
         names = (devices,) if isinstance(devices, str) else tuple(devices or ())
         if devices is not None and not 1 <= len(names) <= 2:
             raise UsageError(f"devices={names}: expected one, or two for a column each, such as ('cuda:0', 'cuda:1')")
         for name in names:
-            with device_scope(name):  # so that one that is not there is refused before anything moves
-                pass
+            device_scope(name)  # raises for one that is not there, before anything moves
         target = Devices(names) if len(names) == 2 else None
         layers = in_one(self.layers) if self.devices else self.layers
         if target:
@@ -276,7 +306,7 @@ class NamedArrays(MutableMapping[str, Array]):
         if isinstance(arrays, Joined):
             arrays[key] = value
             return
-        with device_scope(device_of(arrays[key])):
+        with beside(arrays[key]):
             arrays[key][...] = to_device(value, device_of(arrays[key]))
 
     def __delitem__(self, name: str) -> None:

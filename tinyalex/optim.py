@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from typing import Any, Protocol, TypeVar
 
-from tinyalex.backend import Array, computing, device_of, device_scope, get_array_module, kernel
+from tinyalex.backend import Array, beside, computing, get_array_module, kernel
 from tinyalex.errors import ShapeError, UsageError
 
 R = TypeVar("R")
@@ -85,7 +85,7 @@ class SGD:
 
 
 def _zeros_like(w: Array) -> Array:
-    with device_scope(device_of(w)):
+    with beside(w):
         return get_array_module(w).zeros_like(w)
 
 

@@ -5,7 +5,7 @@ Axes: N images, K classes.
 
 from typing import Any
 
-from tinyalex.backend import Array, device_of, device_scope, get_array_module, kernel, to_device, to_numpy
+from tinyalex.backend import Array, beside, device_of, get_array_module, kernel, to_device, to_numpy
 from tinyalex.errors import DTypeError, LabelError, ShapeError
 
 
@@ -49,7 +49,7 @@ class SoftmaxCrossEntropy:
         if N == 0 or labels.min() < 0 or labels.max() >= K:
             found = f"{labels.min()} ... {labels.max()}" if N else "none at all"
             raise LabelError(f"the labels are {found}: expected integers of 0 ... {K - 1}, one for each image")
-        with device_scope(device):
+        with beside(logits):
             labels = to_device(labels, device)
             shifted = logits - logits.max(axis=1, keepdims=True)  # (N, K), at most 0
             exps = xp.exp(shifted)
@@ -65,7 +65,7 @@ class SoftmaxCrossEntropy:
             raise RuntimeError("SoftmaxCrossEntropy.backward: call forward(logits, labels) first")
         (dlogits, labels), self._cache = self._cache, None  # p, and dlogits in its place
         N = len(labels)
-        with device_scope(device_of(dlogits)):
+        with beside(dlogits):
             dlogits[get_array_module(dlogits).arange(N), labels] -= 1
             dlogits /= N
         return dlogits
