@@ -4,19 +4,19 @@ A line such as `p = 0.9  # try: 0.1, 0.5` in a notebook proposes other values: i
 """
 
 import ast
-import os
 import re
 from pathlib import Path
 
 import nbformat
 import pytest
+import traitlets
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
-SECONDS = 60  # a cell, on a busy machine; on a quiet one a whole notebook takes about 20
+SECONDS = 180  # a cell, on a machine as busy as may be; on a quiet one a whole notebook takes 20
 PROPOSAL = re.compile(r"^(?P<names>[\w, ]+) = .*?# try: (?P<values>.+)$", re.MULTILINE)
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -24,6 +24,14 @@ METADATA = {
 }
 
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+
+
+class OwnKernel(AsyncKernelManager):
+    """Starts kernels of the Python that runs the tests, whichever others are installed."""
+
+    @traitlets.default("kernel_spec_manager")
+    def _specs(self):
+        return KernelSpecManager(kernel_dirs=[])
 
 
 def cells(path, kind):
@@ -76,16 +84,19 @@ def test_its_form(path):
 @each_notebook
 def test_it_runs(path):
     """From its own folder, in a kernel of this Python; then its cells with the values that they propose."""
-    specs = KernelSpecManager(kernel_dirs=[])  # no kernels but this Python's own
-    manager = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=specs)
     notebook = nbformat.read(path, as_version=4)
     ran = len(notebook.cells)
     notebook.cells += [
         nbformat.v4.new_code_cell(variation) for cell in cells(path, "code") for variation in variations(cell.source)
     ]
-    environment = {**os.environ, "MPLBACKEND": "module://matplotlib_inline.backend_inline"}
-    client = NotebookClient(notebook, km=manager, timeout=SECONDS, resources={"metadata": {"path": str(FOLDER)}})
-    client.execute(env=environment)
+    client = NotebookClient(
+        notebook,
+        kernel_manager_class=OwnKernel,
+        kernel_name="python3",
+        timeout=SECONDS,
+        resources={"metadata": {"path": str(FOLDER)}},
+    )
+    client.execute()
     last = next(cell for cell in reversed(notebook.cells[:ran]) if cell.cell_type == "code")
     assert printed(last.outputs).splitlines()[-1] == "right"
     for cell in notebook.cells:
