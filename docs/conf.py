@@ -22,6 +22,7 @@ myst_enable_extensions = ["dollarmath", "colon_fence", "deflist", "attrs_inline"
 myst_heading_anchors = 3
 myst_url_schemes = {"http": None, "https": None, "mailto": None, "source": None}
 highlight_language = "none"
+smartquotes = False  # they would make one dash of --out
 
 # Tutorials: executed once, and again only when they change
 nb_execution_mode = "cache"
@@ -37,6 +38,7 @@ autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 python_maximum_signature_line_length = 88
 add_module_names = False
+toc_object_entries_show_parents = "hide"
 
 # Looks
 html_theme = "sphinx_book_theme"
@@ -46,6 +48,7 @@ html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sourcelink = False
 html_show_sphinx = False
+html_show_copyright = False
 html_permalinks_icon = "#"
 html_theme_options = {
     "use_download_button": False,
@@ -53,5 +56,5 @@ html_theme_options = {
     "show_navbar_depth": 1,
     "show_toc_level": 2,
     "home_page_in_toc": True,
-    "extra_footer": "",
+    "footer_content_items": [],
 }

@@ -39,8 +39,9 @@ def as_rst(lines: list[str]) -> list[str]:
 
 
 def _paragraph(lines: list[str], text: list[str]) -> list[str]:
-    """One paragraph: its text, which may have begun, then a definition list of its labelled parts."""
+    """One paragraph: its text, which may have begun, a definition list of its labelled parts, and text after them."""
     parts: list[tuple[str, list[str]]] = []
+    after: list[str] = []
     for line in lines:
         pieces = BESIDE.split(line.strip())
         if parts and line.startswith(" "):
@@ -49,11 +50,11 @@ def _paragraph(lines: list[str], text: list[str]) -> list[str]:
             if labelled := LABEL.fullmatch(piece):
                 parts.append((labelled["label"], [labelled["text"]]))
             else:
-                text.append(piece)
+                (after if parts else text).append(piece)
     rst = _flow(text)
     for label, said in parts:
         rst += ["", _escaped(label), *(f"   {line}" for line in _flow(said))]
-    return rst
+    return [*rst, "", *_flow(after)]
 
 
 def _flow(pieces: list[str]) -> list[str]:

@@ -105,7 +105,7 @@ def _shown() -> set[Path]:
 
 def _text(file: Path) -> str:
     """The text of a file, coloured, with an anchor L-34 at line 34."""
-    formatter = HtmlFormatter(linenos="inline", lineanchors="L", anchorlinenos=True, wrapcode=True)
+    formatter = HtmlFormatter(linenos="inline", linespans="L", anchorlinenos=True, wrapcode=True)
     lexer = LEXERS.get(file.suffix, TextLexer)()
     return f'<div class="highlight source-file">{highlight(file.read_text(encoding="utf-8"), lexer, formatter)}</div>'
 
