@@ -57,7 +57,7 @@ def links(text):
     inline = [child for token in tokens(text) for child in token.children or []]
     targets = [child.attrGet("href") or child.attrGet("src") for child in inline]
     targets = [target for target in targets if target]
-    return [*targets, *re.findall(r"^:link: (\S+)$", text, re.MULTILINE)]
+    return [*targets, *re.findall(r"^:(?:link|img-top): (\S+)$", text, re.MULTILINE)]
 
 
 def texts():
