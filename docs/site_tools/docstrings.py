@@ -10,6 +10,9 @@ from typing import Any
 LABEL = re.compile(r"(?P<label>\w[\w, ]{0,40}):\s+(?P<text>\S.*)")
 BESIDE = re.compile(r"(?<=[^\s:]) {3,}(?=\w[\w, ]{0,40}: )")  # where another labelled part stands in the same line
 FORMULA = re.compile(r"[A-Za-z_]\w*(\[[^\]]*\])?(, \w+)? = \S")
+ANY = re.compile(r"(: |^)(~?typing\.)?Any(?=[,)=]|$| =)")
+NUMPY = r"~?(?:numpy\.)?"
+ARRAY = re.compile(rf"{NUMPY}ndarray\[tuple\[[^\]]*\], {NUMPY}dtype\[{NUMPY}(\w+)(?:\[[^\]]*\])?\]\]")
 SPECIAL = re.compile(r"([*_|\\<>])")
 
 
@@ -22,10 +25,15 @@ def process(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[
 def process_signature(
     app: Any, what: str, name: str, obj: Any, options: Any, signature: str | None, returns: str | None
 ) -> tuple[str | None, str | None]:
-    """Signatures without the annotation Any, which is how an array of NumPy or of CuPy is annotated."""
+    """Signatures with the annotations that a reader wants."""
     del app, what, name, obj, options
-    any_ = re.compile(r"(: |^)(~?typing\.)?Any(?=[,)=]|$| =)")
-    return any_.sub("", signature) if signature else signature, None if returns and any_.fullmatch(returns) else returns
+    return signature and _shorter(signature), (returns and _shorter(returns)) or None
+
+
+def _shorter(annotated: str) -> str:
+    """`ndarray[uint8]` for ndarray[tuple[Any, ...], dtype[uint8]], nothing for Any."""
+    annotated = ARRAY.sub(r"ndarray[\1]", annotated)
+    return ANY.sub("", annotated)
 
 
 def as_rst(lines: list[str]) -> list[str]:

@@ -11,7 +11,6 @@ from pathlib import Path
 
 DOCS = Path(__file__).resolve().parents[1]
 ROOT = DOCS.parent
-TUTORIALS = ROOT / "notebooks"  # docs/tutorials is a link to it
 SCHEME = "source:/"  # what begins the address of a file of the project, until the page's own place is known
 ELSEWHERE = re.compile(r"[a-z]+:|#|$")
 LINK = re.compile(r"\]\(([^()\s]+)\)")
@@ -24,13 +23,11 @@ def on_site(text: str, page: Path) -> str:
 
 
 def site_link(target: str, page: Path) -> str:
-    """A link of `page`: to a page or a picture as a path from the top of docs/, to any other file as SCHEME + path."""
+    """A link of `page`: to a page or a picture in docs/ as a path from there, to any other file as SCHEME + path."""
     if ELSEWHERE.match(target):
         return target
     path, hash_, fragment = target.partition("#")
     file = (page.resolve().parent / path).resolve()
-    if file.is_relative_to(TUTORIALS):
-        return f"/tutorials/{file.relative_to(TUTORIALS)}{hash_}{fragment}"
     if file.is_relative_to(DOCS) and file.suffix not in NOT_PAGES:
         return f"/{file.relative_to(DOCS)}{hash_}{fragment}"
     if file.is_relative_to(ROOT):

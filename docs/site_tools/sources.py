@@ -5,6 +5,7 @@ Line numbers are looked up when the site is built, so they cannot go stale.
 
 import ast
 import importlib
+import re
 from collections.abc import Iterator
 from html import escape
 from pathlib import Path
@@ -22,7 +23,6 @@ from sphinx.util import logging
 
 from site_tools.links import DOCS, LINK, ROOT, SCHEME, line_of, on_site, site_link
 
-PAGE = "source/{}"  # the name of the page that shows a file
 LEXERS = {".py": PythonLexer, ".toml": TOMLLexer, "": MakefileLexer}
 log = logging.getLogger(__name__)
 
@@ -30,6 +30,12 @@ log = logging.getLogger(__name__)
 def rewrite_links(app: Sphinx, docname: str, content: list[str]) -> None:
     """When a page has been read: its links, for the site."""
     content[0] = on_site(content[0], Path(app.env.doc2path(docname)))
+
+
+def page_of(path: str) -> str:
+    """The name of the page that shows a file or folder, or that a tutorial has become."""
+    tutorial = re.fullmatch(r"notebooks/(\w+)\.ipynb", path)
+    return f"tutorials/{tutorial[1]}" if tutorial else f"source/{path}"
 
 
 # ---------------------------------------------------------------- links to lines
@@ -64,9 +70,10 @@ def resolve_links(app: Sphinx, doctree: nodes.document, docname: str) -> None:
         if not link.get("refuri", "").startswith(SCHEME):
             continue
         path, _, name = link["refuri"].removeprefix(SCHEME).partition("#")
-        link["refuri"] = app.builder.get_relative_uri(docname, PAGE.format(path))
+        link["refuri"] = app.builder.get_relative_uri(docname, page_of(path))
         link["internal"] = True
-        if not name:
+        if not path.endswith(".py") or not name:
+            link["refuri"] += f"#{name}" if name else ""
             continue
         try:
             line = line_of(ROOT / path, name)
@@ -84,10 +91,11 @@ def resolve_links(app: Sphinx, doctree: nodes.document, docname: str) -> None:
 
 def pages(app: Sphinx) -> Iterator[tuple[str, dict[str, Any], str]]:
     """A page for each module of the package, for each other file that a page links to, and for their folders."""
-    for path in sorted(_shown()):
-        body = _listing(app, path) if (ROOT / path).is_dir() else _text(ROOT / path)
+    shown = _shown()
+    for path in sorted(shown):
+        body = _listing(app, path, shown) if (ROOT / path).is_dir() else _text(ROOT / path)
         title = f"{path}/" if (ROOT / path).is_dir() else str(path)
-        yield PAGE.format(path), {"title": title, "body": f"<h1>{escape(title)}</h1>\n{body}"}, "page.html"
+        yield page_of(str(path)), {"title": title, "body": f"<h1>{escape(title)}</h1>\n{body}"}, "page.html"
 
 
 def _shown() -> set[Path]:
@@ -96,7 +104,7 @@ def _shown() -> set[Path]:
     for page in [*DOCS.rglob("*.md"), *(ROOT / "notebooks").glob("*.ipynb")]:
         for target in LINK.findall(page.read_text(encoding="utf-8")):
             address = site_link(target, page)
-            if address.startswith(SCHEME):
+            if address.startswith(SCHEME) and not page_of(address.removeprefix(SCHEME)).startswith("tutorials/"):
                 shown.add(Path(address.removeprefix(SCHEME).partition("#")[0]))
     for folder in [path for path in shown if (ROOT / path).is_dir()]:
         shown |= {file.relative_to(ROOT) for file in (ROOT / folder).glob("*.py")}
@@ -110,13 +118,16 @@ def _text(file: Path) -> str:
     return f'<div class="highlight source-file">{highlight(file.read_text(encoding="utf-8"), lexer, formatter)}</div>'
 
 
-def _listing(app: Sphinx, folder: Path) -> str:
-    """The Python files of a folder, each with the first line of its docstring."""
+def _listing(app: Sphinx, folder: Path, shown: set[Path]) -> str:
+    """What is in a folder; a Python file with the first line of its docstring."""
     rows = []
-    for file in sorted((ROOT / folder).glob("*.py")):
+    for file in sorted(path for path in (ROOT / folder).iterdir() if path.name[0] not in "._" or path.suffix == ".py"):
         path = file.relative_to(ROOT)
-        address = app.builder.get_relative_uri(PAGE.format(folder), PAGE.format(path))
-        rows.append(f'<tr><td><a href="{address}">{file.name}</a></td><td>{escape(_first_line(file))}</td></tr>')
+        name, text = f"{file.name}/" if file.is_dir() else file.name, _first_line(file) if file.suffix == ".py" else ""
+        if path in shown:
+            address = app.builder.get_relative_uri(page_of(str(folder)), page_of(str(path)))
+            name = f'<a href="{address}">{name}</a>'
+        rows.append(f"<tr><td>{name}</td><td>{escape(text)}</td></tr>")
     return f'<table class="table"><tbody>{"".join(rows)}</tbody></table>'
 
 

@@ -56,7 +56,7 @@ def test_links_on_the_site():
         "../../tinyalex/layers/conv.py#im2col": "source:/tinyalex/layers/conv.py#im2col",
         "../../tinyalex/layers": "source:/tinyalex/layers",
         "../ladder.py": "source:/docs/ladder.py",
-        "../../notebooks/02_a.ipynb": "/tutorials/02_a.ipynb",
+        "../../notebooks/02_a.ipynb#b": "source:/notebooks/02_a.ipynb#b",
         "../../Makefile": "source:/Makefile",
     }
     assert {target: site_link(target, page) for target in cases} == cases
