@@ -1,5 +1,5 @@
 // The kernels of tinyalex/kernels/gpu.py. CuPy compiles this file at first use, once for each dtype and device.
-// T is float or double, CELL the integer that holds the number of a window's cell (both are given as -D options).
+// REAL is float or double, CELL the integer that holds the number of a window's cell (both are given as -D options).
 //
 // Axes: N images, C channels, H, W height and width, OC kernels, KH, KW window size, SH, SW stride, PH, PW pad,
 // OH, OW output size, G groups. Images lie channels last: (N, H, W, C).
@@ -7,6 +7,8 @@
 // Neighbouring threads (threadIdx.x) read and write neighbouring numbers, so that a warp's 32 accesses are a few long
 // ones. Every thread computes the numbers that it writes, whole: nothing is added up between threads by chance of
 // order, and a result is the same, bit for bit, on every run.
+
+typedef REAL T;  // no macro of this name: CUDA's own headers have templates whose parameter it is
 
 #define WINDOW int H, int W, int C, int OH, int OW, int KH, int KW, int SH, int SW, int PH, int PW
 

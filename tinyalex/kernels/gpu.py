@@ -44,7 +44,8 @@ def im2col(x: Array, window: Window) -> Array:
     x is read from cache KH*KW/(SH*SW) times over, N*OH*OW*KH*KW*C numbers are written: 4 bytes each, in whole runs.
     """
     x = channels_last(x)
-    columns = cupy().empty((1, _rows(x, window), _cells(window) * x.shape[3]), x.dtype)
+    OH, OW = window.output_size(*x.shape[1:3])
+    columns = cupy().empty((1, len(x) * OH * OW, _cells(window) * x.shape[3]), x.dtype)
     _lay_out(x, columns, window)
     return columns[0]
 
@@ -108,8 +109,9 @@ def conv_backward(
 
 def _tiles(x: Array, window: Window, groups: int) -> Iterator[tuple[slice, Array]]:
     """Some images at a time, and memory for their columns (G, n*OH*OW, KH*KW*C/G); x (N, H, W, C)."""
-    rows, length = _rows(x[:1], window), _cells(window) * x.shape[3] // groups
-    at_once = min(len(x), max(1, WORKSPACE // (rows * groups * length * x.itemsize)))
+    OH, OW = window.output_size(*x.shape[1:3])
+    rows, length = OH * OW, _cells(window) * x.shape[3] // groups
+    at_once = max(1, min(len(x), WORKSPACE // (rows * groups * length * x.itemsize)))
     memory = cupy().empty(groups * at_once * rows * length, x.dtype)
     for first in range(0, len(x), at_once):
         count = min(at_once, len(x) - first)
@@ -138,12 +140,6 @@ def _gather(columns: Array, dx: Array, window: Window) -> None:
 def _kernel_matrices(w: Array, groups: int) -> Array:
     """Kernels as rows, in the order of im2col: w (OC, C/G, KH, KW) -> (G, OC/G, KH*KW*C/G)."""
     return cupy().ascontiguousarray(w.transpose(0, 2, 3, 1)).reshape(groups, len(w) // groups, -1)
-
-
-def _rows(x: Array, window: Window) -> int:
-    """N*OH*OW for x (N, H, W, C)."""
-    OH, OW = window.output_size(*x.shape[1:3])
-    return len(x) * OH * OW
 
 
 def _cells(window: Window) -> int:

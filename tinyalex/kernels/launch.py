@@ -26,7 +26,7 @@ def module(dtype: str, cell: str) -> Any:
 
     What is compiled is kept, for each device, by CuPy: in this process and on disk.
     """
-    options = (f"-DT={C_TYPES[dtype]}", f"-DCELL={C_TYPES[cell]}", "--std=c++17")
+    options = (f"-DREAL={C_TYPES[dtype]}", f"-DCELL={C_TYPES[cell]}", "--std=c++17")
     return cupy().RawModule(code=SOURCE.read_text(), options=options)
 
 
