@@ -30,6 +30,7 @@ __all__ = [
     "device_scope",
     "forget_memory",
     "get_array_module",
+    "gpu_count",
     "is_cpu",
     "kernel",
     "kernels_in_use",
@@ -98,6 +99,11 @@ def is_cpu(device: str) -> bool:
 def device_scope(device: str) -> AbstractContextManager[Any]:
     """The block in which new arrays lie on `device`, and its kernels run there."""
     return memory_of(device) if is_cpu(device) else _cupy().cuda.Device(int(device.partition(":")[2] or 0))
+
+
+def gpu_count() -> int:
+    """The number of GPUs. Raises UsageError where CuPy is not installed, or has none to run on."""
+    return int(_cupy().cuda.runtime.getDeviceCount())
 
 
 def _cupy() -> Any:

@@ -95,7 +95,7 @@ def test_the_widget_draws_the_picture_that_show_draws(monkeypatch):
     monkeypatch.setattr(stepper, "show", lambda i: asked.append(i) or show(i))
     buttons, _ = stepper.widget().children
     buttons.children[2].value = 7
-    assert asked == [0, 7]
+    assert asked == [0, 0, 7]
 
 
 def test_without_ipywidgets_the_message_says_what_to_do(monkeypatch):

@@ -14,8 +14,10 @@ from tinyalex.backend import cpu_kernels, kernels_in_use
 from tinyalex.bench import Bench, roofs, table
 from tinyalex.columns import Devices, crossing
 from tinyalex.count import count
+from tinyalex.distributed import all_ranks
 from tinyalex.errors import UsageError
 from tinyalex.memory import predicted
+from tinyalex.terminal import together
 
 MEASURED_STEPS, MEASURED_BATCH = 3, 128  # of the training that tells `plan` how fast one device is
 
@@ -31,10 +33,24 @@ def bench(
     json: bool,
     out: Path,
 ) -> None:
-    """Print how many images a second a net trains or infers; with `layers` also where the time goes, and draw it."""
-    at_work = Bench(variant, mode, batch, threads, devices)
+    """Print how many images a second a net trains or infers; with `layers` also where the time goes, and draw it.
+
+    Under mpiexec the ranks share each batch.
+    """
+    ranks = all_ranks()
+    at_work = Bench(variant, mode, batch, ranks.threads if threads is None else threads, ranks.devices(devices), ranks)
     pace = at_work.pace(steps)
-    record = {"variant": variant, "mode": mode, "batch": batch, "threads": threads, "devices": devices, **asdict(pace)}
+    if not ranks.writes:
+        return
+    record = {
+        "variant": variant,
+        "mode": mode,
+        "batch": batch,
+        "threads": threads,
+        "devices": devices,
+        "ranks": ranks.size,
+        **asdict(pace),
+    }
     if layers:
         costs, peak = at_work.costs(steps), roofs(threads)
         out.mkdir(parents=True, exist_ok=True)
@@ -49,7 +65,8 @@ def bench(
         memory = f", {pace.peak_rss_mb:,.0f} MB at most" if pace.peak_rss_mb is not None else ""
         print(
             f"{variant}, {mode}, batch {batch}: {pace.median_images_per_s:,.1f} images a second "
-            f"(median of {steps} steps; the best {pace.images_per_s:,.1f}){memory}"
+            f"(median of {steps} steps; the best {pace.images_per_s:,.1f})"
+            f"{together(ranks.size, pace.waiting_share)}{memory}"
         )
 
 
