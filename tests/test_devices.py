@@ -131,6 +131,19 @@ def test_parts_are_copied_as_parts(gpu):
     np.testing.assert_array_equal(to_numpy(part), np.arange(24.0).reshape(2, 3, 4)[:, ::2, 1:3])
 
 
+def test_the_source_is_not_overwritten_before_it_is_copied(gpu):
+    """Its memory may be used again as soon as it is given up."""
+    x = to_device(np.arange(6.0).reshape(2, 3), gpu.two[0])
+    there = to_device(x, gpu.two[1])
+    packed = to_device(x[:, 1:].T, gpu.two[1])
+    del x
+    with devices.device_scope(gpu.two[0]):
+        for _ in range(3):
+            gpu.cupy.zeros((2, 3))
+    np.testing.assert_array_equal(to_numpy(there), np.arange(6.0).reshape(2, 3))
+    np.testing.assert_array_equal(to_numpy(packed), [[1, 4], [2, 5]])
+
+
 # ---------------------------------------------------------------- nothing waits
 
 
@@ -259,6 +272,16 @@ def test_devices_that_are_not_there(gpu):
 
 
 # ---------------------------------------------------------------- streams
+
+
+def test_each_column_has_a_stream_of_its_own(gpu):
+    """Also on one card, where they would take turns else."""
+    with devices.device_scope(gpu.two[0]):
+        callers = gpu.cupy.cuda.get_current_stream()
+    for names in (gpu.two, (gpu.two[0], gpu.two[0])):
+        one, other = Devices(names).each(lambda _: gpu.cupy.cuda.get_current_stream())
+        assert one != other
+        assert callers not in (one, other)
 
 
 def test_each_is_like_one_operation_of_the_callers(gpu):
