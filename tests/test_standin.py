@@ -1,4 +1,4 @@
-"""The stand-in for CuPy: it refuses what CuPy refuses, has no names that CuPy lacks, and finds what kernels do wrong."""
+"""The stand-in for CuPy: what it refuses, that it has no names that CuPy lacks, what it finds kernels to do wrong."""
 
 import importlib.util
 import sys

@@ -18,6 +18,11 @@ def counting(total: int, what: str) -> Iterator[Callable[[int], object]]:
         yield bar.update
 
 
+def together(ranks: int, waiting_share: float) -> str:
+    """What is told of several ranks after their speed; of one, nothing."""
+    return f" on {ranks} ranks, {waiting_share:.0%} of it waiting" if ranks > 1 else ""
+
+
 class Bar(Progress):
     """A bar over all that is left of a run, and a line for every epoch. Without a terminal there are the lines only."""
 

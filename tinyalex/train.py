@@ -24,7 +24,6 @@ from tinyalex.distributed import Ranks, share_masks
 from tinyalex.errors import CheckpointError, DivergenceError, UsageError
 from tinyalex.evaluate import augmenter_for, probabilities, scores
 from tinyalex.files import remove_leftovers, write_text
-from tinyalex.layers import Layer
 from tinyalex.net import AlexNet
 from tinyalex.optim import SGD, drop_epochs, plateau_rate, stepped_rate
 
@@ -149,10 +148,8 @@ class Training:
     ) -> None:
         self.settings, self.train, self.val, self.folder = settings, train, val, folder
         self.ranks = Ranks() if ranks is None else ranks
-        if self.ranks.size > 1 and settings.devices:
-            raise UsageError("--devices: several ranks train with the whole net each; leave it out")
         self.net, self.statistics = checkpoint.net, checkpoint.statistics
-        self.net.place(settings.devices)
+        self.net.place(self.ranks.devices(settings.devices))
         self.optimizer = SGD(self.net, lr=settings.lr, momentum=settings.momentum, weight_decay=settings.weight_decay)
         for name, velocity in checkpoint.velocity.items():
             self.optimizer.velocity[name] = to_device(velocity, self.net.device or "cpu")
@@ -283,7 +280,7 @@ class Training:
             dlogits = self.net.criterion.backward()
             if part < 1:
                 dlogits *= part  # of a mean over the whole batch
-        self.net.backward(dlogits, input_gradient=False, done=self._begin_sums)
+        self.net.backward(dlogits, input_gradient=False, done=self.ranks.begin_sums)
         self.ranks.end_sums()
         self.optimizer.step()
 
@@ -295,10 +292,6 @@ class Training:
                 self._diverged(f"the loss became {loss}", step)
             self.position.add(count, loss, wrong)
         self._unread.clear()
-
-    def _begin_sums(self, layer: Layer) -> None:
-        for grad in layer.grads.values() if self.ranks.size > 1 else ():
-            self.ranks.begin_sum(grad)
 
     def _end_epoch(self, progress: "Progress | None") -> None:
         """Validate if it is due, add a record to the history, move to the next epoch, save."""

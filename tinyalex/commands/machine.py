@@ -15,8 +15,10 @@ from tinyalex.bench import Bench, roofs, table
 from tinyalex.columns import column_names, crossing
 from tinyalex.count import count
 from tinyalex.devices import gpus
+from tinyalex.distributed import all_ranks
 from tinyalex.errors import UsageError
 from tinyalex.memory import predicted
+from tinyalex.terminal import together
 
 MEASURED_STEPS, MEASURED_BATCH = 3, 128  # of the training that tells `plan` how fast one device is
 
@@ -32,10 +34,24 @@ def bench(
     json: bool,
     out: Path,
 ) -> None:
-    """Print how many images a second a net trains or infers; with `layers` also where the time goes, and draw it."""
-    at_work = Bench(variant, mode, batch, threads, devices)
+    """Print how many images a second a net trains or infers; with `layers` also where the time goes, and draw it.
+
+    Under mpiexec the ranks share each batch.
+    """
+    ranks = all_ranks()
+    at_work = Bench(variant, mode, batch, ranks.threads if threads is None else threads, ranks.devices(devices), ranks)
     pace = at_work.pace(steps)
-    record = {"variant": variant, "mode": mode, "batch": batch, "threads": threads, "devices": devices, **asdict(pace)}
+    if not ranks.writes:
+        return
+    record = {
+        "variant": variant,
+        "mode": mode,
+        "batch": batch,
+        "threads": threads,
+        "devices": devices,
+        "ranks": ranks.size,
+        **asdict(pace),
+    }
     if layers:
         costs, peak = at_work.costs(steps), roofs(threads, at_work.net.device or "cpu")
         out.mkdir(parents=True, exist_ok=True)
@@ -50,7 +66,8 @@ def bench(
         memory = f", {pace.peak_rss_mb:,.0f} MB at most" if pace.peak_rss_mb is not None else ""
         print(
             f"{variant}, {mode}, batch {batch}: {pace.median_images_per_s:,.1f} images a second "
-            f"(median of {steps} steps; the best {pace.images_per_s:,.1f}){memory}"
+            f"(median of {steps} steps; the best {pace.images_per_s:,.1f})"
+            f"{together(ranks.size, pace.waiting_share)}{memory}"
         )
 
 
