@@ -38,11 +38,24 @@ example: $(STAMP) ## train the net of tinyalex.load_example() again (about 3 min
 test: lint ## lint, check the types, run the tests
 	$(BIN)/python -m pytest
 
+.PHONY: test-gpu
+test-gpu: $(STAMP) ## run the tests that need a GPU; they need CuPy: pip install -e '.[gpu]'
+	$(BIN)/python -m pytest -m gpu
+
+.PHONY: bench-gpu
+bench-gpu: $(STAMP) ## compare with PyTorch on the GPU
+	$(BIN)/python docs/bench_gpu.py
+
 .PHONY: lint
 lint: $(STAMP) ## check style and types
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+.PHONY: docs
+docs: $(STAMP) ## build the site into build/docs, tutorials executed; it needs no network
+	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet docs build/docs
+	@echo 'open build/docs/index.html'
 
 .PHONY: format
 format: $(STAMP) ## format the code

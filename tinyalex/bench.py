@@ -16,8 +16,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinyalex import spec as nets
-from tinyalex.backend import computing
+from tinyalex.backend import computing, to_device
 from tinyalex.count import Row
+from tinyalex.devices import synchronize
 from tinyalex.distributed import Ranks
 from tinyalex.errors import UsageError
 from tinyalex.layers.linear import linear_forward
@@ -73,7 +74,7 @@ class Bench:
         mode: str,
         batch: int,
         threads: int | None = None,
-        devices: Sequence[str] | None = None,
+        devices: str | Sequence[str] | None = None,
         ranks: Ranks | None = None,
     ) -> None:
         if mode not in ("train", "infer"):
@@ -88,6 +89,9 @@ class Bench:
         rng = np.random.default_rng(0)
         images = rng.standard_normal((own, self.net.input_size, self.net.input_size, 3), dtype="float32")
         self._x = images.transpose(0, 3, 1, 2)  # as the loader hands them out: (N, 3, H, W), channels last in memory
+        if self.net.device:
+            self._x = to_device(self._x, self.net.device)
+        self._wait = partial(synchronize, *((devices,) if isinstance(devices, str) else devices or ()))
         self._labels = rng.integers(0, self.net.num_classes, own)
         self._sgd = SGD(self.net) if mode == "train" else None
 
@@ -106,7 +110,7 @@ class Bench:
         if steps < 1:
             raise UsageError(f"steps={steps}: expected 1 or more")
         seconds: list[float] = []
-        step = _watched(self.step, seconds)
+        step = _watched(self.step, seconds, self._wait)
         for _ in range(WARM_UP):
             step()
         self._ranks.waited = 0.0
@@ -125,7 +129,7 @@ class Bench:
 
         def watch(owner: Any, method: str, layer: str, direction: str, work: tuple[float, float]) -> None:
             seconds: list[float] = []  # the net is the bench's own: nobody else sees the stopwatch in it
-            setattr(owner, method, _watched(getattr(owner, method), seconds))
+            setattr(owner, method, _watched(getattr(owner, method), seconds, self._wait))
             watched.append((layer, direction, seconds, work))
 
         rows = [(row.name, row, self.net.layers[row.name]) for row in self.net.rows]
@@ -143,31 +147,34 @@ class Bench:
         ]
 
 
-def roofs(threads: int | None = None) -> Roofs:
-    """The best of a few large matrix products, and of a few updates of weights that no cache holds."""
+def roofs(threads: int | None = None, device: str = "cpu") -> Roofs:
+    """The best of a few large matrix products, and of a few updates of weights that no cache holds, on `device`."""
     rng = np.random.default_rng(0)
-    x, w = rng.standard_normal((2, SIDE, SIDE), dtype="float32")
-    weights, velocity, gradient = (np.zeros(WEIGHTS, "float32") for _ in range(3))
-    with computing(threads=threads):
-        product = _best(partial(linear_forward, x, w, np.zeros(SIDE, "float32")))
-        update = _best(partial(sgd_update, weights, velocity, gradient, 0.1, 0.9, 0.0))
+    x, w = (to_device(matrix, device) for matrix in rng.standard_normal((2, SIDE, SIDE), dtype="float32"))
+    weights, velocity, gradient = (to_device(np.zeros(WEIGHTS, "float32"), device) for _ in range(3))
+    b, wait = to_device(np.zeros(SIDE, "float32"), device), partial(synchronize, device)
+    with computing(threads=threads, device=device):
+        product = _best(partial(linear_forward, x, w, b), wait)
+        update = _best(partial(sgd_update, weights, velocity, gradient, 0.1, 0.9, 0.0), wait)
     return Roofs(2 * SIDE**3 / product, 20 * WEIGHTS / update)
 
 
-def _best(call: Callable[[], Any], rounds: int = 5) -> float:
+def _best(call: Callable[[], Any], wait: Callable[[], None], rounds: int = 5) -> float:
     seconds: list[float] = []
-    watched = _watched(call, seconds)
+    watched = _watched(call, seconds, wait)
     for _ in range(rounds):
         watched()
     return min(seconds)
 
 
-def _watched(call: Callable[..., Any], seconds: list[float]) -> Callable[..., Any]:
-    """`call`, that also adds the time it takes to `seconds`."""
+def _watched(call: Callable[..., Any], seconds: list[float], wait: Callable[[], None]) -> Callable[..., Any]:
+    """`call`, that also adds the time it takes to `seconds`; `wait` returns when a GPU has done what it was given."""
 
     def timed(*args: Any, **kwargs: Any) -> Any:
+        wait()
         begun = time.perf_counter()
         result = call(*args, **kwargs)
+        wait()
         seconds.append(time.perf_counter() - begun)
         return result
 

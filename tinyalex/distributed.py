@@ -22,8 +22,9 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from tinyalex.backend import Array, gpu_count, is_cpu, thread_count
+from tinyalex.backend import Array, is_cpu, thread_count
 from tinyalex.columns import Pair
+from tinyalex.devices import gpu_count
 from tinyalex.errors import TinyAlexError, UsageError
 from tinyalex.layers import Dropout, Layer
 from tinyalex.net import AlexNet
