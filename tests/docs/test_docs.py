@@ -10,6 +10,7 @@ import contextlib
 import io
 import re
 import sys
+import tomllib
 from dataclasses import replace
 from pathlib import Path
 
@@ -53,8 +54,8 @@ def write_cifar(folder):
 @pytest.fixture
 def here(tmp_path, monkeypatch):
     """The folder that the pages' commands are carried out in."""
-    write_pictures(tmp_path / "photos")
-    write_pictures(tmp_path / "imagenette-224")
+    for name in ("photos", "imagenette-224", "DIR"):
+        write_pictures(tmp_path / name)
     for name in ("imagenet", "imagenet-256"):
         for split in ("train", "val"):
             write_pictures(tmp_path / name / split, "JPEG", count=8)
@@ -82,6 +83,9 @@ def check_other(words):
         case ["make", *targets]:
             makefile = (ROOT / "Makefile").read_text()
             assert all(re.search(rf"^{target}:", makefile, re.MULTILINE) for target in targets), words
+        case ["pip", "install", *what]:
+            extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+            assert set(re.findall(r"\[(\w+)\]", " ".join(what))) <= set(extras), words
         case ["python", script]:
             assert (ROOT / script).is_file(), words
         case _:
