@@ -247,7 +247,8 @@ def test_step(capsys, here, label):
     np.testing.assert_array_equal(np.asarray(picture), stored[2:34, 2:34])
 
 
-def test_predict_without_a_run_takes_the_example(capsys, here):
+@pytest.mark.usefixtures("here")
+def test_predict_without_a_run_takes_the_example(capsys):
     code, out, _ = carried_out(capsys, "predict images/val/class0/0.png")
     assert code == 0
     assert out.startswith("the example net, of shapes, as runs/ holds no run; --checkpoint names another\n")
