@@ -24,6 +24,16 @@ install: $(STAMP) ## make the virtual environment, with all that development nee
 demo: $(STAMP) ## train a small net on generated images and draw what it learned (about 2 minutes)
 	$(BIN)/tinyalex demo
 
+.PHONY: notebooks
+notebooks: $(STAMP) ## open the tutorials in JupyterLab
+	$(BIN)/jupyter lab notebooks
+
+.PHONY: example
+example: $(STAMP) ## train the net of tinyalex.load_example() again (about 3 minutes)
+	rm -rf runs/example
+	$(BIN)/tinyalex train --data shapes --variant mini --out runs/example
+	$(BIN)/python -c "import tinyalex.example as example; example.keep_as_example('runs/example/checkpoint.npz')"
+
 .PHONY: test
 test: lint ## lint, check the types, run the tests
 	$(BIN)/python -m pytest

@@ -87,6 +87,19 @@ def test_a_net_alone_has_no_run(tmp_path):
     assert (found.classes, found.statistics, found.velocity, found.training) == ((), None, {}, {})
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_half_the_size(tmp_path, dtype):
+    """The file holds float16, and the net that is read computes in its own dtype."""
+    net = net_of(dtype=dtype)
+    write(Checkpoint(net), tmp_path / "net.npz", half=True)
+    with np.load(tmp_path / "net.npz") as file:
+        assert {file[name].dtype for name in file.files if name != "about"} == {np.dtype("float16")}
+    found = read(tmp_path / "net.npz").net
+    for name, w in net.params.items():
+        assert found.params[name].dtype == dtype
+        np.testing.assert_array_equal(found.params[name], w.astype("float16"))
+
+
 def test_others_can_read_the_file(tmp_path, rng):
     """The documented layout: arrays by name, one JSON text, no pickle."""
     given = full(rng)

@@ -10,7 +10,7 @@ from tinyalex import cli, commands
 from tinyalex.errors import ShapeError
 from tinyalex.train import settings_for
 
-COMMANDS = ("demo", "train", "eval", "predict", "prepare", "summary", "check", "info")
+COMMANDS = ("demo", "train", "eval", "predict", "prepare", "summary", "check", "info", "plan")
 
 
 # ---------------------------------------------------------------- help

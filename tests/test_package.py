@@ -65,16 +65,18 @@ def within(name, *packages):
 # What each part may know besides itself; the parts that read in a student's order come first.
 ARROWS = {
     "errors": [],
-    "backend": ["errors", "kernels.threads"],  # how many threads, which is known without Numba
+    "backend": ["errors", "kernels.threads", "kernels.memory"],  # how many threads, whose memory: known without Numba
     "window": ["backend", "errors"],
     "layers": ["backend", "window", "errors"],
     "kernels": ["window", "errors"],
     "spec": ["errors"],
     "count": ["spec", "window", "errors"],
     "columns": ["count", "layers", "backend", "errors"],
-    "net": ["spec", "count", "columns", "layers", "backend", "errors"],
+    "net": ["spec", "count", "columns", "layers", "backend", "errors", "step"],  # the last for net.record alone
+    "step": ["net", "spec", "count", "columns", "layers", "backend", "window", "viz", "files", "errors"],
     "optim": ["backend", "errors"],
     "gradcheck": ["net", "errors"],
+    "inside": ["layers", "columns", "optim", "backend", "window", "viz.canvas", "errors"],
 }
 
 

@@ -1,6 +1,7 @@
 """tinyalex: AlexNet (Krizhevsky, Sutskever & Hinton 2012), whole and by hand, in NumPy."""
 
 from tinyalex.checkpoint import load, save
+from tinyalex.example import load_example
 from tinyalex.gradcheck import check_function, check_layer, check_net
 from tinyalex.layers import (
     Conv2D,
@@ -32,6 +33,7 @@ __all__ = [
     "check_layer",
     "check_net",
     "load",
+    "load_example",
     "save",
 ]
 __version__ = "0.1.0"

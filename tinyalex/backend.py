@@ -9,7 +9,7 @@ import functools
 import importlib
 import os
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from contextvars import ContextVar
 from types import ModuleType
 from typing import Any, Literal, ParamSpec, TypeVar, cast, get_args
@@ -17,14 +17,18 @@ from typing import Any, Literal, ParamSpec, TypeVar, cast, get_args
 import numpy as np
 
 from tinyalex.errors import DTypeError, UsageError
+from tinyalex.kernels.memory import device_in_use, memory_of
+from tinyalex.kernels.memory import release as forget_memory
 from tinyalex.kernels.threads import one_blas_thread, thread_count, use_threads
 
 __all__ = [
     "Array",
     "computing",
     "cpu_kernels",
+    "device_in_use",
     "device_of",
     "device_scope",
+    "forget_memory",
     "get_array_module",
     "is_cpu",
     "kernel",
@@ -92,8 +96,8 @@ def is_cpu(device: str) -> bool:
 
 
 def device_scope(device: str) -> AbstractContextManager[Any]:
-    """The block in which new arrays of CuPy lie on `device`, and its kernels run there; for a CPU device, nothing."""
-    return nullcontext() if is_cpu(device) else _cupy().cuda.Device(int(device.partition(":")[2] or 0))
+    """The block in which new arrays lie on `device`, and its kernels run there."""
+    return memory_of(device) if is_cpu(device) else _cupy().cuda.Device(int(device.partition(":")[2] or 0))
 
 
 def _cupy() -> Any:

@@ -50,10 +50,15 @@ def load(path: str | Path) -> AlexNet:
     return read(path).net
 
 
-def write(checkpoint: Checkpoint, path: str | Path) -> None:
-    """Write all of `checkpoint` to `path`, in one piece: the file there before stays whole until the new one is."""
+def write(checkpoint: Checkpoint, path: str | Path, *, half: bool = False) -> None:
+    """Write all of `checkpoint` to `path`, in one piece: the file there before stays whole until the new one is.
+
+    half: round the parameters to float16, for a file of half the size; `read` gives them the net's dtype again.
+    """
     net = checkpoint.net
     arrays = {f"params/{name}": to_numpy(array) for name, array in net.params.items()}
+    if half:
+        arrays = {name: array.astype("float16") for name, array in arrays.items()}
     arrays |= {f"velocity/{name}": to_numpy(array) for name, array in checkpoint.velocity.items()}
     if checkpoint.statistics is not None:
         arrays |= vars(checkpoint.statistics)

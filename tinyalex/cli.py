@@ -157,6 +157,16 @@ def build_parser() -> argparse.ArgumentParser:
     predict.add_argument("--checkpoint", type=Path, help="run or checkpoint (the newest in runs/)")
     predict.add_argument("--out", type=Path, default=Path("predictions"), help="folder for predictions.png")
 
+    step = add(
+        commands.step,
+        "write a page to step through a net's pass over an image, forward and backward",
+        "step cat.jpg --checkpoint runs/cifar --label cat --out step.html",
+    )
+    step.add_argument("image", type=Path, metavar="IMAGE", help="image file")
+    step.add_argument("--checkpoint", type=Path, help="run or checkpoint (the newest in runs/)")
+    step.add_argument("--label", metavar="CLASS", help="what it shows, for the loss (what the net says)")
+    step.add_argument("--out", type=Path, default=Path("step.html"), metavar="FILE", help="file to write (step.html)")
+
     prepare = add(commands.prepare, "put a data set on disk", "prepare shapes --out data/shapes")
     prepare.add_argument(
         "source", choices=("shapes", "cifar10"), help="shapes: JPEGs in class folders; cifar10: download"
@@ -194,12 +204,42 @@ def build_parser() -> argparse.ArgumentParser:
     add(commands.warmup, "compile all kernels, for later runs to find on disk", "warmup")
     info = add(
         commands.info,
-        "show what is installed and in use, or what crosses between two devices",
-        "info --devices cpu:0,cpu:1",
+        "show what is installed and in use, or what training takes of memory, or what crosses between two devices",
+        "info --memory --variant paper --batch 128 --devices cpu:0,cpu:1",
     )
     add_devices(info, None)
     add_variant(info, "paper", "paper")
-    info.add_argument("--batch", type=int, default=128, metavar="N", help="images a step, for --devices (128)")
+    info.add_argument(
+        "--batch", type=int, default=128, metavar="N", help="images a step, for --memory and --devices (128)"
+    )
+    info.add_argument("--memory", action="store_true", help="bytes that training takes, by device and by what for")
+    info.add_argument("--measure", action="store_true", help="besides, train a few steps, and count what they take")
+
+    plan = add(
+        commands.plan,
+        "predict how fast several devices train together",
+        "plan --devices 1,2,4,8 --rate 2500 --bandwidth 12.5",
+    )
+    add_variant(plan, "paper", "paper")
+    rate: dict[str, Any] = {"type": float, "metavar": "X"}
+    plan.add_argument(
+        "--devices", type=integers, default=(1, 2, 4, 8, 16, 32, 64), metavar="K,K,...", help="how many (1,2,4,...,64)"
+    )
+    plan.add_argument("--batch", type=int, default=128, metavar="N", help="images a step, all devices together (128)")
+    plan.add_argument("--per-device", action="store_true", help="let --batch be the images of each device")
+    plan.add_argument("--rate", **rate, help="images a second that one device computes (measured here)")
+    plan.add_argument(
+        "--update", **rate, default=0.0, help="milliseconds of an update of all parameters (0; measured if --rate is)"
+    )
+    plan.add_argument("--bandwidth", **rate, default=12.5, help="GB/s that a device sends (12.5)")
+    plan.add_argument("--latency", **rate, default=20.0, help="microseconds that a message takes besides (20)")
+    plan.add_argument(
+        "--loading", **rate, default=float("inf"), help="images a second that a process prepares (no bound)"
+    )
+    plan.add_argument(
+        "--no-overlap", dest="overlap", action="store_false", help="gradients are added up after the backward pass only"
+    )
+    plan.add_argument("--out", type=Path, default=Path("plan"), help="folder for the picture (plan)")
     return parser
 
 

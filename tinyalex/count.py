@@ -1,6 +1,7 @@
 """A net, counted: the shape, parameters and multiply-adds of every layer (section 3.5), from its spec alone."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tinyalex.errors import ShapeError, UsageError
@@ -118,9 +119,14 @@ def summary(rows: list[Row]) -> str:
     return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])
 
 
-def total_parameters(rows: list[Row]) -> int:
+def total_parameters(rows: Sequence[Row]) -> int:
     """The parameters of the whole net."""
     return sum(row.parameters for row in rows)
+
+
+def across_columns(rows: Sequence[Row]) -> list[str]:
+    """The names of the normalisations that look across the maps of both columns: such a net does not come apart."""
+    return [row.name for row in rows if isinstance(row.layer, Norm) and row.groups % 2]
 
 
 def _times(shape: tuple[int, ...]) -> str:

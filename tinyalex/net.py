@@ -5,7 +5,7 @@ Axes: N images, 3 colours, H, W height and width, K classes.
 
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from itertools import pairwise
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from numpy.random import Generator, default_rng
 
@@ -28,6 +28,9 @@ from tinyalex.layers import (
     Tanh,
 )
 from tinyalex.layers.loss import softmax
+
+if TYPE_CHECKING:
+    from tinyalex.step import Recording
 
 
 class AlexNet:
@@ -184,6 +187,24 @@ class AlexNet:
         logits = self.forward(x)
         with computing(self.kernels, self.threads):
             return softmax(logits)
+
+    def record(
+        self,
+        x: Array,
+        labels: Array | Sequence[int] | None = None,
+        *,
+        classes: Sequence[str] = (),
+        pictures: Sequence[Array] | None = None,
+    ) -> "Recording":
+        """A pass of images x (N, 3, H, W) with every array on the way, to step through (`tinyalex.step`).
+
+        With labels (N,) a training pass, dropout at work: forward, the loss, and backward. Without, forward as when
+        testing. Nothing is changed by it: the next pass of the net computes the same numbers.
+        classes: the names of the classes.   pictures: what people see in place of x, N of (H, W, 3) uint8.
+        """
+        from tinyalex.step import record
+
+        return record(self, x, labels, classes=classes, pictures=pictures)
 
     # ------------------------------------------------------------ where it lives
 

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import threading
+from collections import defaultdict
 
 import numpy as np
 import pytest
@@ -14,10 +15,10 @@ LARGE = (300, 400)
 
 
 @pytest.fixture(autouse=True)
-def state(monkeypatch):
-    """A state of its own, with nothing in it."""
-    fresh = memory._State()
-    monkeypatch.setattr(memory, "_state", fresh)
+def pool(monkeypatch):
+    """A pool of its own, with nothing in it."""
+    fresh = memory._new_pool()
+    monkeypatch.setattr(memory, "_pools", defaultdict(memory._new_pool, cpu=fresh))
     return fresh
 
 
@@ -75,34 +76,34 @@ def test_the_smallest_block_that_fits_and_is_not_far_too_large():
     assert address(memory.empty((190_000,), "uint8")) not in there.values()
 
 
-def test_small_arrays_are_numpys_own(state):
+def test_small_arrays_are_numpys_own(pool):
     memory.empty((100,), "float32")
-    assert not state._blocks
+    assert not pool._blocks
 
 
-def test_a_block_is_taken_before_another_thread_can_ask(state):
-    """What the state hands out, within its lock, is no longer free: nothing has to be done to it first."""
-    held = [state.memory(100_000) for _ in range(3)]
+def test_a_block_is_taken_before_another_thread_can_ask(pool):
+    """What the pool hands out, within its lock, is no longer free: nothing has to be done to it first."""
+    held = [pool.memory(100_000) for _ in range(3)]
     assert len({address(array) for array in held}) == 3
 
 
-def test_what_nobody_asked_for_lately_is_forgotten(state, monkeypatch):
+def test_what_nobody_asked_for_lately_is_forgotten(pool, monkeypatch):
     """What the net of before used is not kept for ever, whether or not the requests of now find what they need."""
     monkeypatch.setattr(memory, "LONGEST_IDLE", 10)
     memory.empty((900, 900), "uint8")
     kept = [memory.empty(LARGE, "float32") for _ in range(100)]  # nor does the list grow with what a caller keeps
-    assert len(state._blocks) <= 20
+    assert len(pool._blocks) <= 20
     for _ in range(20):
         memory.empty(LARGE, "uint8")
-    assert [block.size for block, _ in state._blocks] == [120_000]
+    assert [block.size for block, _ in pool._blocks] == [120_000]
     assert len({address(array) for array in kept}) == 100
 
 
-def test_release_forgets_all(state):
+def test_release_forgets_all(pool):
     held = memory.empty(LARGE, "float64")
     memory.empty(LARGE, "uint8")
     memory.release()
-    assert not state._blocks
+    assert not pool._blocks
     held.fill(3)
     other = memory.empty(LARGE, "float64")
     other.fill(0)
@@ -127,10 +128,49 @@ def test_threads_never_share_a_block():
     assert not wrong
 
 
+def test_devices_share_no_block():
+    """Nor do threads that work for the same device take another's."""
+    with memory.memory_of("cpu:1"):
+        assert memory.device_in_use() == "cpu:1"
+        there = address(memory.empty(LARGE, "float32"))
+    assert memory.device_in_use() == "cpu"
+    elsewhere = memory.empty(LARGE, "float32")
+    assert address(elsewhere) != there
+    with memory.memory_of("cpu:0"):
+        assert address(memory.empty(LARGE, "float32")) != there
+    with memory.memory_of("cpu:1"):
+        assert address(memory.empty(LARGE, "float32")) == there
+        memory.release()
+    assert memory._pools["cpu:1"].held == 0
+
+
+def test_what_a_pool_holds(pool):
+    held = memory.empty((100_000,), "uint8")
+    memory.empty((150_000,), "uint8")
+    memory.empty((300_000,), "uint8")
+    assert pool.held == 550_000
+    assert held.nbytes == 100_000
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_on_paper_as_in_memory(pool, seed):
+    """The same requests, the same arrays dropped at the same times: the same bytes held; no memory is needed."""
+    rng = np.random.default_rng(seed)
+    paper = memory.pool_on_paper()
+    arrays = []
+    for _ in range(200):
+        if arrays and rng.random() < 0.5:
+            del arrays[rng.integers(len(arrays))]
+        size = int(rng.integers(70_000, 300_000))
+        arrays.append((pool.memory(size), paper.memory(size)))
+        assert paper.held == pool.held
+    assert paper.memory(10**15).size == 10**15
+
+
 FORK = """
 import os, signal
 from tinyalex.kernels import memory
-with memory._state._lock:
+with memory._pools["cpu"]._lock:
     child = os.fork()
     if child == 0:
         signal.alarm(20)  # instead of waiting for ever

@@ -1,4 +1,4 @@
-"""The commands that look at this machine: bench, warmup and info."""
+"""The commands that look at this machine, and past it: bench, warmup, info and plan."""
 
 import os
 import time
@@ -6,13 +6,18 @@ from dataclasses import asdict
 from json import dumps
 from pathlib import Path
 
+from tinyalex import plan as planning
 from tinyalex import report, viz
 from tinyalex import spec as nets
+from tinyalex.accounting import measured
 from tinyalex.backend import cpu_kernels, kernels_in_use
 from tinyalex.bench import Bench, roofs, table
 from tinyalex.columns import Devices, crossing
 from tinyalex.count import count
 from tinyalex.errors import UsageError
+from tinyalex.memory import predicted
+
+MEASURED_STEPS, MEASURED_BATCH = 3, 128  # of the training that tells `plan` how fast one device is
 
 
 def bench(
@@ -58,8 +63,15 @@ def warmup() -> None:
     print(f"the kernels are compiled, in {time.perf_counter() - begun:.1f} s; later runs load them from disk")
 
 
-def info(devices: tuple[str, ...] | None, variant: str, batch: int) -> None:
-    """Print what is installed, which kernels are in use and why; with `devices`, what crosses between the columns."""
+def info(devices: tuple[str, ...] | None, variant: str, batch: int, memory: bool, measure: bool) -> None:
+    """Print what is installed, which kernels are in use and why; or what training takes of memory; or what crosses.
+
+    memory: bytes by device and kind, predicted; measure: besides, what a few steps on this machine take.
+    devices: without `memory`, the bytes that go between the columns on them.
+    """
+    if memory or measure:
+        _print_memory(variant, batch, devices, measure)
+        return
     if devices is not None:
         _print_crossing(nets.variant(variant), Devices(devices), batch)
         return
@@ -76,6 +88,18 @@ def info(devices: tuple[str, ...] | None, variant: str, batch: int) -> None:
     )
 
 
+def _print_memory(variant: str, batch: int, devices: tuple[str, ...] | None, measure: bool) -> None:
+    """The bytes that training takes on each device, by kind."""
+    print(f"{variant}, training on {batch} images at a time: bytes, at the most, but for the images")
+    found = predicted(count(nets.variant(variant)), batch, devices)
+    print("".join([f"{'':<12}", *(f"{one.device:>16}" for one in found)]))
+    for kind in ("parameters", "momentum", "gradients", "activations", "workspace", "total"):
+        print("".join([f"{kind:<12}", *(f"{getattr(one, kind):>16,}" for one in found)]))
+    if measure:
+        most = measured(variant, batch, devices)
+        print("".join([f"{'measured':<12}", *(f"{most[one.device]:>16,}" for one in found)]))
+
+
 def _print_crossing(spec: nets.Spec, devices: Devices, batch: int) -> None:
     """The bytes that go between the devices in one step of training, by the layer before which they go."""
     one, two = devices.names
@@ -85,3 +109,48 @@ def _print_crossing(spec: nets.Spec, devices: Devices, batch: int) -> None:
     meets = crossing(count(spec), batch)
     for name, size in {**meets, "all": sum(meets.values())}.items():
         print(f"{name:<8}{size:>16,}")
+
+
+def plan(
+    variant: str,
+    devices: tuple[int, ...],
+    batch: int,
+    per_device: bool,
+    rate: float | None,
+    update: float,
+    bandwidth: float,
+    latency: float,
+    loading: float,
+    overlap: bool,
+    out: Path,
+) -> None:
+    """Predict how many images a second several devices train, for each way to share the work, and draw it.
+
+    bandwidth in GB/s, latency in microseconds, update in milliseconds; without `rate` it and the update are measured.
+    """
+    if not devices:
+        raise UsageError("devices: expected one number or more, such as 1,2,4")
+    rows, source = count(nets.variant(variant)), "as given"
+    if rate is None:
+        rate, update = _measured(variant, batch)
+        source = "measured here"
+    machine = planning.Machine(rate, update / 1e3, bandwidth * 1e9, latency / 1e6, loading, overlap)
+    steps = [
+        step
+        for number in devices
+        for step in planning.steps(rows, machine, batch * number if per_device else batch, number)
+    ]
+    print(
+        f"{variant}: a device computes {rate:,.1f} images a second and updates all parameters in {update:.2f} ms "
+        f"({source}), sends {bandwidth:g} GB/s, {latency:g} us a message\n\n{planning.table(steps)}\n"
+    )
+    out.mkdir(parents=True, exist_ok=True)
+    print(f"drawn: {viz.save(viz.scaling(steps), out / f'scaling-{variant}.png')}")
+
+
+def _measured(variant: str, batch: int) -> tuple[float, float]:
+    """Images a second that this machine computes forward and backward, and the milliseconds of an update."""
+    images = min(batch, MEASURED_BATCH)
+    costs = Bench(variant, "train", images).costs(MEASURED_STEPS)
+    update = sum(cost.seconds for cost in costs if cost.direction == "update")
+    return images / (sum(cost.seconds for cost in costs) - update), 1e3 * update

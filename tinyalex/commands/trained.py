@@ -1,4 +1,4 @@
-"""The commands that use a trained net: eval and predict."""
+"""The commands that use a trained net: eval, predict and step."""
 
 import time
 from dataclasses import replace
@@ -12,7 +12,7 @@ from tinyalex.checkpoint import Checkpoint, read
 from tinyalex.commands.images import first_kernel, images_of
 from tinyalex.commands.training import RUNS
 from tinyalex.data import prepare_image, read_image
-from tinyalex.errors import CheckpointError
+from tinyalex.errors import CheckpointError, UsageError
 from tinyalex.evaluate import augmenter_for, averaged, probabilities, scores
 from tinyalex.layers.loss import softmax
 from tinyalex.spec import stored_size
@@ -73,6 +73,32 @@ def predict(images: list[Path], checkpoint: Path | None, out: Path) -> None:
     shown: list[NDArray[np.uint8]] = [np.asarray(picture) for picture in pictures]
     figure = viz.predictions(shown, None, p, trained.classes, captions=[path.name for path in images])
     print(f"\n{viz.save(figure, out / 'predictions.png')}")
+
+
+def step(image: Path, checkpoint: Path | None, label: str | None, out: Path) -> None:
+    """Write a recorded pass of one image as a page to step through."""
+    chosen = checkpoint or _newest_run()
+    trained = _checkpoint(chosen)
+    net, augmenter = trained.net, augmenter_for(trained)
+    size = stored_size(net.input_size)
+    stored = prepare_image(read_image(image, smallest=first_kernel(net.spec)), size)
+    x = augmenter.centre(stored[None])
+    likeliest = int(net.predict(x)[0].argmax())
+    truth = likeliest if label is None else _class(trained.classes, label)
+    edge = (size - net.input_size) // 2
+    crop = stored[edge : edge + net.input_size, edge : edge + net.input_size]
+    written = net.record(x, [truth], classes=trained.classes, pictures=[crop]).to_html(out)
+    print(f"checkpoint {chosen}\n{image}: the net says {trained.classes[likeliest]!r}")
+    if label is None:
+        print("the loss takes that for the truth: --label names another class")
+    print(written)
+
+
+def _class(classes: tuple[str, ...], name: str) -> int:
+    """The number of the class of that name."""
+    if name not in classes:
+        raise UsageError(f"no class is called {name!r}: expected one of {_few(classes)}")
+    return classes.index(name)
 
 
 def _checkpoint(path: Path) -> Checkpoint:

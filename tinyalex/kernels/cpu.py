@@ -1,5 +1,6 @@
-"""All twins for NumPy arrays on the CPU, under the names of their definitions, and how many threads they use."""
+"""All twins for NumPy arrays on the CPU, under the names of their definitions; how many threads and bytes they use."""
 
+from tinyalex.kernels import workspace
 from tinyalex.kernels.activations import relu_backward, relu_forward
 from tinyalex.kernels.conv import conv_backward, conv_forward
 from tinyalex.kernels.direct import col2im, im2col
@@ -7,6 +8,7 @@ from tinyalex.kernels.dropout import masked
 from tinyalex.kernels.linear import linear_backward, linear_forward
 from tinyalex.kernels.loss import softmax
 from tinyalex.kernels.lrn import lrn_backward, lrn_forward
+from tinyalex.kernels.memory import pool_on_paper
 from tinyalex.kernels.optim import sgd_update
 from tinyalex.kernels.pool import max_pool_backward, max_pool_forward
 from tinyalex.kernels.threads import thread_count
@@ -24,10 +26,12 @@ __all__ = [
     "masked",
     "max_pool_backward",
     "max_pool_forward",
+    "pool_on_paper",
     "relu_backward",
     "relu_forward",
     "sgd_update",
     "softmax",
     "thread_count",
     "warm_up",
+    "workspace",
 ]

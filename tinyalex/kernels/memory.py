@@ -9,6 +9,10 @@ import math
 import os
 import sys
 import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -19,27 +23,55 @@ ALIGNED = 64  # bytes: a cache line, and the widest vector register
 LONGEST_IDLE = 500  # requests, some five steps of the paper's net: a block that none of them asked for is forgotten
 
 
+_device: ContextVar[str] = ContextVar("device", default="cpu")
+
+
 def empty(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
     """An array of `shape` and `dtype` with arbitrary contents, as np.empty; large ones lie in memory used before."""
     dtype = np.dtype(dtype)
     wanted = math.prod(shape) * dtype.itemsize
     if wanted < SMALLEST:
         return np.empty(shape, dtype)
-    return _state.memory(wanted).view(dtype).reshape(shape)
+    return _pools[device_in_use()].memory(wanted).view(dtype).reshape(shape)
 
 
 def release() -> None:
     """Forget all blocks: memory that no array lies in goes back to the system, other memory with its last array."""
-    _state.forget(longest=0)
+    for pool in list(_pools.values()):
+        pool.forget(longest=0)
 
 
-class _State:
-    """The blocks, each with the number of the request that it last served."""
+def device_in_use() -> str:
+    """The name of the CPU device whose memory this thread takes."""
+    return _device.get()
 
-    def __init__(self) -> None:
+
+@contextmanager
+def memory_of(device: str) -> Iterator[None]:
+    """Within the block memory is that of the CPU device `device`."""
+    token = _device.set(device)
+    try:
+        yield
+    finally:
+        _device.reset(token)
+
+
+class Pool:
+    """The blocks of one device, each with the number of the request that it last served.
+
+    make: gives a new block of so many bytes, a view of an array that nobody else refers to.
+    """
+
+    def __init__(self, make: Callable[[int], NDArray[np.uint8]]) -> None:
+        self._make = make
         self._lock = threading.Lock()
         self._blocks: list[tuple[NDArray[np.uint8], int]] = []
         self._requests = 0
+
+    @property
+    def held(self) -> int:
+        """Bytes of all blocks, in use or not."""
+        return sum(block.size for block, _ in self._blocks)
 
     def memory(self, wanted: int) -> NDArray[np.uint8]:
         """`wanted` bytes that nobody uses: of the smallest block that fits and is at most twice as large, or new."""
@@ -52,7 +84,7 @@ class _State:
                 for index, (block, _) in enumerate(self._blocks)
                 if wanted <= block.size <= 2 * wanted and _is_free(block)
             ]
-            block = self._blocks.pop(min(fitting)[1])[0] if fitting else _aligned(wanted)
+            block = self._blocks.pop(min(fitting)[1])[0] if fitting else self._make(wanted)
             self._blocks.append((block, self._requests))
             return block[:wanted]  # made within the lock: from now on the block is not free
 
@@ -71,17 +103,26 @@ def _aligned(size: int) -> NDArray[np.uint8]:
     return memory[start : start + size]
 
 
+def pool_on_paper() -> Pool:
+    """A pool whose blocks have a size but no memory: what requests would come to hold, before anybody makes them."""
+    return Pool(lambda size: np.ndarray((size,), np.uint8, np.empty(1, np.uint8), strides=(0,)))
+
+
 def _is_free(block: NDArray[np.uint8]) -> bool:
     """Does the block alone refer to its memory? An array made of it has that as its base, and so has a view of that."""
     return sys.getrefcount(block.base) == 2  # that of the block, and that of this call
 
 
 def _start_anew() -> None:
-    """A forked child may have been born while another thread held the lock: it begins with a lock of its own."""
-    global _state
-    _state = _State()
+    """A forked child may have been born while another thread held a lock: it begins with pools of its own."""
+    global _pools
+    _pools = defaultdict(_new_pool)
 
 
-_state = _State()
+def _new_pool() -> Pool:
+    return Pool(_aligned)
+
+
+_pools: defaultdict[str, Pool] = defaultdict(_new_pool)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_start_anew)

@@ -57,23 +57,28 @@ def _checked(wanted: str, source: str) -> int:
     return int(wanted)
 
 
+def shares(count: int, at_least: int = 1) -> list[tuple[int, int]]:
+    """0 ... count - 1 cut into (first, last) for each thread that `in_shares` would use."""
+    threads = max(1, min(thread_count(), count // at_least))
+    return list(pairwise(count * i // threads for i in range(threads + 1)))
+
+
 def in_shares(work: Callable[[int, int], R], count: int, at_least: int = 1) -> list[R]:
     """What work(first, last) returns for shares that together are 0 ... count - 1, each in a thread of the pool.
 
     at_least: a share of fewer is not worth a thread of its own.
     The threads work in the caller's context: an np.errstate there holds for them too.
     """
-    threads = max(1, min(thread_count(), count // at_least))
-    cuts = [count * i // threads for i in range(threads + 1)]
+    mine, *rest = shares(count, at_least)
     others: list[Future[R]] = []
     with one_blas_thread():
         try:
-            for first, last in pairwise(cuts[1:]):
+            for first, last in rest:
                 others.append(_state.pool.submit(copy_context().run, work, first, last))
-            mine = work(cuts[0], cuts[1])  # the calling thread takes a share too
+            done = work(*mine)  # the calling thread takes a share too
         finally:
             wait(others)  # also after an error: nobody may still be writing when this returns
-    return [mine, *(other.result() for other in others)]
+    return [done, *(other.result() for other in others)]
 
 
 @contextmanager

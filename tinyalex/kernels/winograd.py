@@ -160,20 +160,30 @@ class _Work:
         self.matrices = transforms(found.m, found.r, str(x.dtype))
         self.maps_seen = x.shape[3] * found.stride**2
         self.maps = [*zip(parts(self.maps_seen, groups), parts(len(w), groups), strict=True)]
-        # So many that their points take as much room as the kernels, which are read once for each lot of images; at
-        # least so many that a matrix product has ROWS rows, or nearly.
-        tiles = found.tiles_an_image
-        as_large = self.maps_seen * len(w) // groups // (tiles * (self.maps_seen + len(w)))
-        self.at_once = max(1, ROWS // tiles, as_large)
+        self.at_once = at_once(found, self.maps_seen, len(w), groups)
 
     def room(self, maps: int, images: int) -> Floats:
-        """Memory for the points of those of the images that are computed at once, (P, tiles or one more, maps).
+        """Memory for the points of those of the images that are computed at once."""
+        return empty(room(self.cut, self.at_once, images, maps), self.dtype)
 
-        An odd number of tiles: else the same numbers of all planes, which are read together, might lie a power of two
-        apart, and push each other out of the cache.
-        """
-        tiles = min(self.at_once, images) * self.cut.tiles_an_image
-        return empty((self.cut.n**2, tiles | 1, maps), self.dtype)
+
+def at_once(cut: Plan, maps_seen: int, maps_made: int, groups: int) -> int:
+    """How many images at once.
+
+    So many that their points take as much room as the kernels, which are read once for each lot of images; at least so
+    many that a matrix product has ROWS rows, or nearly.
+    """
+    as_large = maps_seen * maps_made // groups // (cut.tiles_an_image * (maps_seen + maps_made))
+    return max(1, ROWS // cut.tiles_an_image, as_large)
+
+
+def room(cut: Plan, at_once: int, images: int, maps: int) -> tuple[int, int, int]:
+    """The shape of their points: (P, tiles or one more, maps).
+
+    An odd number of tiles: else the same numbers of all planes, which are read together, might lie a power of two
+    apart, and push each other out of the cache.
+    """
+    return cut.n**2, min(at_once, images) * cut.tiles_an_image | 1, maps
 
 
 # ---------------------------------------------------------------- a stride, taken apart

@@ -9,6 +9,7 @@ from tinyalex.viz.charts import confusion, confusion_matrix, learning_curves
 from tinyalex.viz.figure3 import kernels
 from tinyalex.viz.figure4 import bars, nearest, neighbours, predictions
 from tinyalex.viz.roofline import roofline
+from tinyalex.viz.scaling import scaling
 
 __all__ = [
     "Picture",
@@ -22,4 +23,5 @@ __all__ = [
     "predictions",
     "roofline",
     "save",
+    "scaling",
 ]

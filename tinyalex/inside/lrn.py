@@ -1,0 +1,156 @@
+"""Inside local response normalisation: which maps damp which, forward and backward (section 3.3).
+
+Axes: C channels (kernel maps), G groups (the net's columns).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from tinyalex.backend import use_kernels
+from tinyalex.errors import ShapeError
+from tinyalex.inside.sheet import TOP, Sheet, short
+from tinyalex.inside.stepper import Stepper
+from tinyalex.layers import LocalResponseNorm
+from tinyalex.viz.canvas import AMBER, BLUE, GREY, INK, PALE
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Floats = NDArray[np.float64]
+MOST = 32  # maps that still fit a page
+NAMES = 3.5  # cells, the room for the names of the rows
+
+
+class LRNWindow(Stepper):
+    """Which maps each map is damped by, a map a step; and which maps its gradient comes from, with dy.
+
+    x: (C,), the responses of all maps at one place.   dy: (C,), the gradient that comes back, or None.
+    The settings are LocalResponseNorm's, with alpha 0.1: the paper's 1e-4 does little to numbers near 1.
+    scale: (C,), k + alpha * the sum of x**2 over the window.   y, dx: (C,), the layer's; dx is None without dy.
+    Raises ShapeError for arrays of another shape, or more maps than fit a page.
+    """
+
+    def __init__(
+        self,
+        x: ArrayLike,
+        dy: ArrayLike | None = None,
+        *,
+        size: int = 5,
+        alpha: float = 0.1,
+        beta: float = 0.75,
+        k: float = 2.0,
+        groups: int = 1,
+    ) -> None:
+        self.x: Floats = np.array(x, np.float64)
+        self.dy: Floats | None = None if dy is None else np.array(dy, np.float64)
+        if self.x.ndim != 1 or not 1 <= len(self.x) <= MOST:
+            raise ShapeError(f"responses of shape {self.x.shape}: expected (C,), at most {MOST} maps at one place")
+        if self.dy is not None and self.dy.shape != self.x.shape:
+            raise ShapeError(f"dy of shape {self.dy.shape}: expected {self.x.shape}, like x")
+        self.layer = LocalResponseNorm(size, alpha, beta, k, groups=groups)
+        with use_kernels("reference"):  # the definition: for a few numbers nothing need be compiled
+            self.y: Floats = self.layer.forward(_maps(self.x), train=self.dy is not None)[0, :, 0, 0]
+            self.dx: Floats | None = None
+            if self.dy is not None:
+                self.dx = self.layer.backward(_maps(self.dy))[0, :, 0, 0]
+            self.sees = _who_sees_whom(len(self.x), size, groups)
+        self.scale: Floats = k + alpha * (self.sees @ self.x**2)
+
+    def __len__(self) -> int:
+        """The maps; twice as many with dy."""
+        return len(self.x) * (1 if self.dy is None else 2)
+
+    def caption(self, i: int) -> str:
+        """The formula with the numbers of one map."""
+        backward, c = divmod(i, len(self.x))
+        alpha, beta, k = short(self.layer.alpha), short(self.layer.beta), short(self.layer.k)
+        x, y, scale = short(self.x[c]), short(self.y[c]), short(self.scale[c])
+        if not backward:
+            squares = " + ".join(short(value) for value in self.x[self.sees[c]] ** 2)
+            return (
+                f"map {c} is damped by the maps {_range(self.sees[c])}: scale = {k} + {alpha} ({squares}) = {scale}\n"
+                f"y[{c}] = x[{c}] / scale^{beta} = {x} / {scale}^{beta} = {y}"
+            )
+        dy, dx = self._gradients
+        own, others = dy[c] * self.scale[c] ** -self.layer.beta, self.sees[:, c] @ self._passed_back
+        factor = short(2 * self.layer.alpha * self.layer.beta)
+        mirrored = ", its mirrored window" if self.layer.size % 2 == 0 else ""
+        return (
+            f"map {c} has damped the maps {_range(self.sees[:, c])}{mirrored}: its gradient comes from all of them\n"
+            f"dx[{c}] = dy[{c}] / scale^{beta} - 2 alpha beta x[{c}] · sum = "
+            f"{short(own)} - {factor} · {x} · {short(others)} = {short(dx[c])}"
+        )
+
+    @property
+    def _gradients(self) -> tuple[Floats, Floats]:
+        assert self.dy is not None
+        assert self.dx is not None
+        return self.dy, self.dx
+
+    @property
+    def _passed_back(self) -> Floats:
+        """dy y / scale, what each map passes back to those that damped it."""
+        passed: Floats = self._gradients[0] * self.y / self.scale
+        return passed
+
+    def _picture(self, i: int) -> Figure:
+        backward, c = divmod(i, len(self.x))
+        if backward:
+            dy, dx = self._gradients
+            rows = {"x": self.x, "y": self.y, "dy": dy, "dy y / scale": self._passed_back, "dx": dx}
+            return self._page(c, rows, ("dy y / scale", self.sees[:, c]), found=("dx",))
+        rows = {"x": self.x, "x²": self.x**2, "scale": self.scale, "y": self.y}
+        return self._page(c, rows, ("x²", self.sees[c]), found=("scale", "y"))
+
+    def _page(
+        self, c: int, rows: dict[str, Floats], window: tuple[str, NDArray[np.bool_]], found: tuple[str, ...]
+    ) -> Figure:
+        """Rows by name, map c in colour; `window` is framed in its row; those `found` are written up to map c."""
+        C = len(self.x)
+        sheet = Sheet(TOP + 1.5 * len(rows), C + NAMES)
+        sheet.text((TOP - 1.1, 0), "map")
+        for map_ in range(C):
+            sheet.text((TOP - 1.1, NAMES + map_ + 0.5), str(map_), colour=GREY, middle=True)
+        here, known = np.arange(C) == c, np.arange(C) <= c
+        for number, (name, values) in enumerate(rows.items()):
+            top = TOP - 0.5 + 1.5 * number
+            in_window = window[1] if name == window[0] else np.zeros(C, bool)
+            sheet.text((top + 0.5, 0), name)
+            sheet.cells(
+                (top, NAMES),
+                values[None],
+                fills=[(in_window[None], PALE), (here[None], AMBER)],
+                known=known[None] if name in found else None,
+            )
+            for border in range(C // self.layer.groups, C, C // self.layer.groups):
+                sheet.frame((top - 0.2, NAMES + border), 1.4, 0, INK)
+            if in_window.any():
+                sheet.frame((top, NAMES + float(np.argmax(in_window))), 1, float(in_window.sum()), BLUE)
+        return sheet.figure
+
+
+def _maps(values: Floats) -> Floats:
+    return values[None, :, None, None]  # (1, C, 1, 1)
+
+
+def _who_sees_whom(C: int, size: int, groups: int) -> NDArray[np.bool_]:
+    """sees[c, j]: is map j in the window of map c?  Asked of the layer itself: (C, C).
+
+    With k = 0, alpha = 1 and beta = -1 it computes y[c] = x[c] * the sum of the squares in c's window. Image j of the
+    batch is all ones but for a 2 in map j, which every map that sees it finds in its sum.
+    """
+    probe = LocalResponseNorm(size, 1.0, -1.0, 0.0, groups=groups)
+    images = np.ones((C + 1, C, 1, 1))
+    images[np.arange(C), np.arange(C)] = 2.0
+    sums = (probe.forward(images) / images)[:, :, 0, 0]  # (C + 1, C), the last row without a 2
+    sees: NDArray[np.bool_] = (sums[:C] > sums[C]).T
+    return sees
+
+
+def _range(maps: NDArray[np.bool_]) -> str:
+    first, last = np.flatnonzero(maps)[[0, -1]]
+    return f"{first} ... {last}" if last > first else str(first)

@@ -1,0 +1,91 @@
+"""What the steppers share: a calculation cut into steps, a picture of each, and buttons to go through them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+from tinyalex.errors import UsageError
+from tinyalex.viz.canvas import GREY, INK
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+MARGIN = 0.15  # inches around a picture
+HEAD = 0.8  # inches above it, for the number of the step and its caption
+SCREEN_DPI = 100  # of the widget's pictures
+
+
+class Stepper(ABC):
+    """A small calculation, one step at a time; steps are numbered from 0.
+
+    A kind of stepper gives the number of steps, a caption and a picture of each; it computes with the package's layers.
+    """
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """The number of steps."""
+
+    @abstractmethod
+    def caption(self, i: int) -> str:
+        """What happens in step i, with its numbers: one line or two."""
+
+    @abstractmethod
+    def _picture(self, i: int) -> Figure:
+        """The picture of step i, without its caption, `HEAD` inches free above."""
+
+    def show(self, i: int = 0) -> Figure:
+        """A picture of step i with its caption; -1 is the last step. Raises UsageError for a step that is not there."""
+        if not -len(self) <= i < len(self):
+            raise UsageError(f"step {i} of {type(self).__name__}: expected 0 ... {len(self) - 1}")
+        i %= len(self)
+        figure = self._picture(i)
+        width, height = figure.get_size_inches()
+        left = MARGIN / width
+        count = f"step {i} of 0 ... {len(self) - 1}"
+        figure.text(left, 1 - MARGIN / height, count, va="top", fontsize=8.5, color=GREY)
+        figure.text(
+            left,
+            1 - (MARGIN + 0.22) / height,
+            self.caption(i),
+            va="top",
+            fontsize=10,
+            linespacing=1.4,
+            color=INK,
+            parse_math=False,
+        )
+        return figure
+
+    def widget(self) -> Any:
+        """The pictures in Jupyter, with a button back, a button forward and a slider: an `ipywidgets.VBox`.
+
+        Raises UsageError where ipywidgets is not installed.
+        """
+        try:
+            import ipywidgets
+        except ImportError:
+            raise UsageError("a widget needs ipywidgets: pip install 'tinyalex[notebooks]', or use show(i)") from None
+        back = ipywidgets.Button(description="back", icon="arrow-left")
+        forward = ipywidgets.Button(description="forward", icon="arrow-right")
+        slider = ipywidgets.IntSlider(0, 0, len(self) - 1, description="step")
+        picture = ipywidgets.Image(format="png", layout={"max_width": "100%", "object_fit": "contain"})
+
+        def draw() -> None:
+            picture.value = self._png(slider.value)
+            back.disabled = slider.value == slider.min
+            forward.disabled = slider.value == slider.max
+
+        def move(by: int) -> None:
+            slider.value += by
+
+        back.on_click(lambda _: move(-1))
+        forward.on_click(lambda _: move(1))
+        slider.observe(lambda _: draw(), names="value")
+        draw()
+        return ipywidgets.VBox([ipywidgets.HBox([back, forward, slider]), picture])
+
+    def _png(self, i: int) -> bytes:
+        file = BytesIO()
+        self.show(i).savefig(file, format="png", dpi=SCREEN_DPI)
+        return file.getvalue()

@@ -1,0 +1,71 @@
+"""What a step's numbers come to, as words and figures for people to read."""
+
+from typing import TypedDict
+
+from tinyalex import spec as nets
+from tinyalex.step.field import window_of
+from tinyalex.step.steps import Step
+
+RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+class Facts(TypedDict):
+    """facts: (what, how much) lines.   statistics: a line an array: its name, min, max, mean, norm, share of zeros."""
+
+    facts: list[tuple[str, str]]
+    statistics: list[tuple[str, ...]]
+
+
+def facts(step: Step) -> Facts:
+    """All that is known of a step."""
+    lines = [(name, times(shape)) for name, shape in step.shapes.items()]
+    row = step.row
+    window = window_of(row) if row else None
+    if row and window:
+        what = "kernels" if row.kernel else "window"
+        lines.append((what, times(row.kernel or window.kernel)))
+        lines.append(("stride, pad", f"{window.stride[0]}, {window.pad[0]}"))
+    if row and isinstance(row.layer, nets.Conv) and row.groups > 1:
+        lines.append(("columns", f"{row.groups}: each kernel reads the maps of its own (section 3.2)"))
+    if row and row.parameters:
+        lines.append(("parameters", f"{row.parameters:,}"))
+    if step.operations:
+        lines.append(("multiply-adds", f"{step.operations:,}"))
+    lines.append(("time", duration(step.seconds)))
+    if step.kept:
+        kept = ", ".join(f"{name} ({size(count)})" for name, count in step.kept.items())
+        lines.append(("kept for backward", kept))
+    table = [
+        (name, *(number(value) for value in found[:-1]), f"{100 * found.zeros:.1f} %")
+        for name, found in step.statistics.items()
+    ]
+    return {"facts": lines, "statistics": table}
+
+
+def number(value: float) -> str:
+    """A number in about four digits, with a real minus sign: 0.03172, 40,823, 2.8·10⁻⁷."""
+    if value == 0:
+        return "0"
+    if 1e-4 <= abs(value) < 1e6:
+        text = f"{value:,.0f}" if abs(value) >= 1e4 else f"{value:.4g}"
+    else:
+        mantissa, exponent = f"{value:.2e}".split("e")
+        text = f"{mantissa}·10{str(int(exponent)).translate(RAISED)}"
+    return text.replace("-", "−")
+
+
+def times(shape: tuple[int, ...]) -> str:
+    """(96, 55, 55) as "96 × 55 × 55"."""
+    return " × ".join(f"{side:,}" for side in shape)
+
+
+def size(count: int) -> str:
+    """Bytes, in the unit that suits them."""
+    if count < 1 << 10:
+        return f"{count} bytes"
+    return f"{count / 2**10:.1f} KB" if count < 1 << 20 else f"{count / 2**20:.1f} MB"
+
+
+def duration(seconds: float) -> str:
+    """Seconds, in the unit that suits them."""
+    return f"{seconds * 1e6:.0f} µs" if seconds < 1e-3 else f"{seconds * 1e3:.3g} ms"

@@ -1,0 +1,135 @@
+"""A recorded pass as one HTML file: nothing is fetched, so it opens from a disk, a mail or a course's page."""
+
+from __future__ import annotations
+
+import json
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tinyalex import spec as nets
+from tinyalex.errors import UsageError
+from tinyalex.files import write_text
+from tinyalex.layers.pool import max_pool_forward
+from tinyalex.step.facts import facts
+from tinyalex.step.field import receptive_field, window_of
+from tinyalex.step.mathml import mathml
+from tinyalex.step.numbers import Numbers
+from tinyalex.step.picture import data_uri
+from tinyalex.step.recording import Recording
+from tinyalex.step.steps import Step
+
+SCRIPTS = ("numbers.js", "maps.js", "parts.js", "forward.js", "backward.js", "look.js", "scene.js", "app.js")
+MOST_WEIGHTS = 1 << 17  # of a fully connected layer: fc6 of the paper has 37 million, the page carries some units'
+
+
+def to_html(recording: Recording, path: str | Path, *, image: int = 0) -> Path:
+    """Write the pass of one of its images to `path`, and return the path. Raises UsageError for an image it lacks."""
+    if not 0 <= image < len(recording.x):
+        raise UsageError(f"image {image}: the pass holds the images 0 ... {len(recording.x) - 1}")
+    path = Path(path)
+    write_text(path, page(recording, image))
+    return path
+
+
+def page(recording: Recording, image: int = 0) -> str:
+    """The HTML of the pass of one image."""
+    numbers = Numbers()
+    about = _about(recording, image, numbers)
+    about["places"] = numbers.places
+    files = resources.files("tinyalex.step") / "page"
+    parts = {
+        "title": f"AlexNet, step by step: {recording.variant}",
+        "style": (files / "style.css").read_text("utf-8"),
+        "script": "\n".join((files / name).read_text("utf-8") for name in SCRIPTS),
+        "about": json.dumps(about, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c"),
+        "numbers": numbers.text(),
+    }
+    text = (files / "template.html").read_text("utf-8")
+    for name, part in parts.items():
+        text = text.replace(f"<!-- {name} -->", part, 1)
+    return text
+
+
+def _about(recording: Recording, image: int, numbers: Numbers) -> dict[str, Any]:
+    """Everything but the numbers, as JSON values; arrays stand there as their places in `numbers`."""
+    label = None if recording.labels is None else int(recording.labels[image])
+    return {
+        "variant": recording.variant,
+        "picture": data_uri(recording.pictures[image]),
+        "size": list(recording.x.shape[2:]),
+        "classes": recording.classes,
+        "label": label,
+        "images": len(recording.x),
+        "probabilities": numbers.add(recording.probabilities, image=image),
+        "layers": {name: _layer(recording, name, image, numbers) for name in recording.names},
+        "steps": [_step(recording, step, image, numbers) for step in recording],
+    }
+
+
+def _step(recording: Recording, step: Step, image: int, numbers: Numbers) -> dict[str, Any]:
+    """What the page says of one step."""
+    both = recording[step.name]
+    arrays = {**both.forward.arrays, **(step.arrays if step is both.backward else {})}
+    return {
+        "name": step.name,
+        "direction": step.direction,
+        "meaning": step.meaning,
+        "formula": [mathml(part.strip()) for part in step.latex.split(r"\quad")],
+        "facts": facts(step),
+        "arrays": {key: numbers.add(arrays[key], image=image) for key in ("x", "y", "dy", "dx") if key in arrays},
+    }
+
+
+def _layer(recording: Recording, name: str, image: int, numbers: Numbers) -> dict[str, Any]:
+    """What both steps of a layer share: its kind, its settings, and the weights that the page carries."""
+    step = recording[name].forward
+    about: dict[str, Any] = {
+        "kind": step.explanation.kind,
+        "title": step.explanation.title,
+        "section": step.section,
+    }
+    if step.row is None:
+        return about
+    about |= {"in": step.row.in_shape, "out": step.row.out_shape, "groups": step.row.groups}
+    if len(step.row.out_shape) == 3:
+        places = [receptive_field(recording.rows, name, (place, place)) for place in range(step.row.out_shape[1])]
+        about["fields"] = [(box.top, box.bottom) for box in places]  # rows, and columns alike: images are square
+    else:
+        whole = receptive_field(recording.rows, name)
+        about["fields"] = [(whole.top, whole.bottom)]
+    window = window_of(step.row)
+    if window is not None:
+        about["window"] = {"kernel": window.kernel, "stride": window.stride, "pad": window.pad}
+    match step.row.layer:
+        case nets.Conv():
+            about |= {key: numbers.add(recording.params[f"{name}.{key}"]) for key in ("w", "b")}
+        case nets.Full():
+            about |= _some_weights(recording, name, image, numbers)
+        case nets.Norm() | nets.SpatialNorm():
+            norm: Any = step.layer
+            about["norm"] = {"size": norm.size, "alpha": norm.alpha, "beta": norm.beta, "k": getattr(norm, "k", 1.0)}
+        case nets.Pool():
+            assert window is not None
+            about["argmax"] = numbers.add(max_pool_forward(step.x[image : image + 1], window)[1][0])
+    return about
+
+
+def _some_weights(recording: Recording, name: str, image: int, numbers: Numbers) -> dict[str, Any]:
+    """Of a fully connected layer, the weights of the units with the largest outputs, and of the features with the
+    largest gradients: as many as the page has room for, the label's among them.
+    """
+    w, b = recording.params[f"{name}.w"], recording.params[f"{name}.b"]
+    forward, backward = recording[name]
+    wanted = np.abs(forward.y[image])
+    if recording.labels is not None and forward.y is recording["loss"].forward.x:
+        wanted[recording.labels[image]] = np.inf
+    units = np.sort(np.argsort(-wanted, kind="stable")[: max(1, MOST_WEIGHTS // w.shape[1])])
+    about = {"b": numbers.add(b), "units": units.tolist(), "rows": numbers.add(w[units])}
+    if backward is not None:
+        largest = np.argsort(-np.abs(backward.dx[image]), kind="stable")
+        inputs = np.sort(largest[: max(1, MOST_WEIGHTS // w.shape[0])])
+        about |= {"inputs": inputs.tolist(), "columns": numbers.add(np.ascontiguousarray(w[:, inputs].T))}
+    return about

@@ -1,0 +1,162 @@
+"""One cell of a recorded pass as a figure: what it sees, what it is made of, of a convolution the matrix product."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tinyalex.backend import Array
+from tinyalex.layers.conv import im2col
+from tinyalex.step.facts import number, times
+from tinyalex.step.look import COLOURS, Look, over, under
+from tinyalex.step.paint import bare, draw_map, mark, mark_cell, on_grid
+from tinyalex.step.why import draw_why
+from tinyalex.viz.canvas import GREY, INK, new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, SubFigure
+
+ROWS = 17  # of a matrix, that are drawn around the lit one
+
+
+def show(at: Look) -> Figure:
+    """The figure: pictures on top, below them why the cell has its number, and of a convolution im2col."""
+    as_product = at.kind == "conv" and not at.back
+    heights = [0.9, 3.1, 2.5, 2.5][: 4 if as_product else 3]
+    figure = new_figure(11, sum(heights), arranged=True)
+    figure.set_layout_engine("constrained", w_pad=0.06, h_pad=0.03)
+    parts: Any = figure.subfigures(len(heights), 1, height_ratios=heights)
+    _heading(parts[0], at)
+    _pictures(parts[1], at)
+    draw_why(parts[2], at)
+    if as_product:
+        _matrix_product(parts[3], at)
+    return figure
+
+
+def _heading(figure: SubFigure, at: Look) -> None:
+    """The step, what happens in it, and its formula."""
+    step = at.step
+    arrow = "← backward" if at.back else "→ forward"
+    figure.text(0.012, 0.95, f"{step.name}  {arrow}", fontsize=14, color=INK, va="top", weight="bold")
+    about = f"{step.explanation.title}, section {step.section}"
+    large = step.latex.replace(r"\frac", r"\dfrac")
+    figure.text(0.988, 0.95, about, fontsize=10, color=GREY, va="top", ha="right")
+    figure.text(0.012, 0.1, f"${large}$", fontsize=11, color=INK, va="bottom")
+
+
+def _pictures(figure: SubFigure, at: Look) -> None:
+    """The image with the receptive field, the map of the input side, the kernel, the map of the output side."""
+    with_kernel = at.kind == "conv"
+    widths = [1, 1, 0.5, 1] if with_kernel else [1, 1, 1]
+    axes = list(figure.subplots(1, len(widths), width_ratios=widths))
+    _image(axes[0], at)
+    inputs, outputs = (at.dx, at.dy) if at.back else (at.x, at.y)
+    shown, title = _map_of(inputs, at.left)
+    colour = at.name_of(at.left)
+    draw_map(axes[1], shown, f"{'dx' if at.back else 'x'}, {colour if colour in COLOURS else title}")
+    if with_kernel:
+        _kernel(axes[2], at)
+    shown, title = _map_of(at.y if outputs is None else outputs, at.right)
+    draw_map(axes[-1], shown, f"{'dy' if at.back else 'y'}, {title}")
+    _marks(axes[1], axes[-1], at)
+    for one in axes[1:]:
+        one.annotate(
+            "←" if at.back else "→", (0, 0.5), (-15, 0), xycoords="axes fraction", textcoords="offset points",
+            ha="center", va="center", fontsize=15, color=GREY,
+        )  # fmt: skip
+
+
+def _image(axes: Axes, at: Look) -> None:
+    """The picture, pale but for the receptive field."""
+    top, left, bottom, right = field = at.receptive_field()
+    picture = np.array(at.recording.pictures[at.image])
+    pale = (255 - (255 - picture.astype("float32")) * 0.35).astype("uint8")
+    pale[top:bottom, left:right] = picture[top:bottom, left:right]
+    axes.imshow(pale, interpolation="nearest")
+    mark(axes, field)
+    bare(axes, "image, and what the cell sees", f"{bottom - top} × {right - left} pixels from row {top}, column {left}")
+
+
+def _map_of(array: Array, channel: int) -> tuple[Array, str]:
+    """One map, or units on a grid, with its title."""
+    if array.ndim == 3:
+        return array[channel], f"map {channel} of {len(array)}"
+    return on_grid(array), f"{len(array):,} units"
+
+
+def _kernel(axes: Axes, at: Look) -> None:
+    """The kernel: in colour where it reads the image, else its weights for the map of the input side."""
+    w = at.parameter("w")[at.right]
+    if at.step.name == at.recording.rows[0].name and len(w) == 3:
+        axes.imshow(0.5 + 0.5 * w.transpose(1, 2, 0) / (np.abs(w).max() or 1), interpolation="nearest")
+        bare(axes, f"kernel {at.right}", times(w.shape))
+    else:
+        draw_map(axes, w[at.left % len(w)], f"kernel {at.right}", f"for map {at.left} of {times(w.shape)}")
+
+
+def _marks(left: Axes, right: Axes, at: Look) -> None:
+    """The cell, and the window that it belongs to, on the maps of both sides."""
+    here, there = (left, right) if at.back else (right, left)
+    if at.focus.ndim == 3:
+        mark_cell(here, at.cell)
+        value = at.focus[(at.left if at.back else at.right, *at.cell)]
+        note = f"row {at.cell[0]}, column {at.cell[1]}: {number(value)}"
+    else:
+        unit = at.left if at.back else at.right
+        columns = _map_of(at.focus, unit)[0].shape[1]
+        mark_cell(here, divmod(unit, columns))
+        note = f"unit {unit}: {number(at.focus[unit])}"
+    here.set_xlabel(note, loc="left", fontsize=8.5, color=GREY)
+    if at.kind in ("conv", "pool", "spatial-norm"):
+        if at.back:
+            rows, columns_ = over(at.window, at.cell, at.dy.shape[1:])
+            if rows and columns_:
+                mark(there, (rows[0][0], columns_[0][0], rows[-1][0] + 1, columns_[-1][0] + 1))
+        else:
+            top, left_ = (u * s - p for u, s, p in zip(at.cell, at.window.stride, at.window.pad, strict=True))
+            mark(there, (top, left_, top + at.window.kernel[0], left_ + at.window.kernel[1]))
+            if at.kind == "pool":
+                i, j = np.unravel_index(np.nanargmax(under(at.window, at.x[at.left], at.cell)), at.window.kernel)
+                mark_cell(there, (int(top + i), int(left_ + j)))
+    elif at.focus.ndim == 3 and at.kind not in ("flatten", "loss"):
+        mark_cell(there, at.cell)
+    elif at.kind == "dropout" or (at.kind in ("relu", "tanh") and at.focus.ndim == 1):
+        mark_cell(there, divmod(at.left, _map_of(at.x, at.left)[0].shape[1]))
+
+
+def _matrix_product(figure: SubFigure, at: Look) -> None:
+    """The rows of im2col around the cell's, the kernels around its own, the lit ones multiplied, and what it makes."""
+    w = at.parameter("w")
+    OC, channels = len(w), w.shape[1]
+    first = at.first_channel(at.right)
+    columns = im2col(at.x[None, first : first + channels], at.window)  # (OH*OW, KH*KW*C/G)
+    kernels = w.transpose(0, 2, 3, 1).reshape(OC, -1)  # (OC, KH*KW*C/G)
+    OH, OW = at.y.shape[1:]
+    place = at.cell[0] * OW + at.cell[1]
+    per_group = OC * channels // len(at.x)
+    group = at.right // per_group * per_group
+    rows = _around(place, 0, OH * OW)
+    beside = _around(at.right, group, group + per_group)
+    grid = figure.add_gridspec(3, 2, width_ratios=(4.6, 1), height_ratios=(3, 3, 0.7))
+    strips: list[Any] = [figure.add_subplot(grid[k, 0]) for k in range(3)]
+    lit = columns[place] * kernels[at.right]
+    draw_map(
+        strips[0], columns[rows], f"im2col: rows {rows.start:,} to {rows.stop - 1:,} of {OH * OW:,}, a place each",
+        stretched=True,
+    )  # fmt: skip
+    draw_map(strips[1], kernels[beside], f"W: kernels {beside.start} to {beside.stop - 1}, a row each", stretched=True)
+    draw_map(strips[2], lit[None], "the lit rows, multiplied entry by entry", stretched=True)
+    for axes, row in ((strips[0], place - rows.start), (strips[1], at.right - beside.start)):
+        mark(axes, (row, 0, row + 1, columns.shape[1]), width=1.4)
+    product = figure.add_subplot(grid[:, 1])
+    draw_map(product, columns[rows] @ kernels[beside].T, "Y = columns · Wᵀ", f"the sum: {number(float(lit.sum()))}")
+    mark_cell(product, (place - rows.start, at.right - beside.start))
+
+
+def _around(place: int, start: int, stop: int) -> slice:
+    """ROWS places around one, of start ... stop - 1."""
+    first = max(start, min(place - ROWS // 2, stop - ROWS))
+    return slice(first, min(first + ROWS, stop))

@@ -1,0 +1,218 @@
+"""Why a cell has its number: the terms that it is the sum, the largest or the quotient of, for each kind of layer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tinyalex.backend import Array
+from tinyalex.step.facts import number
+from tinyalex.step.look import Look, conv_shares, conv_terms, neighbours, over, under
+from tinyalex.step.paint import LIT, draw_bars, draw_grid
+from tinyalex.viz.canvas import GREY, INK
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import SubFigure
+
+MOST_BARS = 8
+
+
+def draw_why(figure: SubFigure, at: Look) -> None:
+    """Draw it for the kind of layer that is looked at."""
+    WHY[at.kind](figure, at)
+
+
+def _sum(axes: Axes, text: str) -> None:
+    """A line that ends in the number."""
+    axes.set_axis_off()
+    axes.text(0, 0.5, text.replace("-", "−"), fontsize=10, color=INK, va="center", linespacing=1.7)
+
+
+def _strongest(names: list[str], values: Array, lit: int | None = None) -> dict[str, Any]:
+    """The names and values of the bars with the largest values in size, and which of them is lit."""
+    order = np.argsort(-np.abs(values), kind="stable")[:MOST_BARS]
+    if lit is not None and lit not in order:
+        order[-1] = lit
+    return {
+        "names": [names[k] for k in order],
+        "values": np.asarray(values)[order],
+        "lit": None if lit is None else int(np.flatnonzero(order == lit)[0]),
+    }
+
+
+def _conv(figure: SubFigure, at: Look) -> None:
+    """Three grids, the two factors and their products, and the share of every map on the other side."""
+    first, shares = conv_shares(at)
+    one, two = conv_terms(at)
+    side = at.right if at.back else at.left
+    axes = figure.subplots(1, 5, width_ratios=(1, 1, 1, 1.3, 1.1))
+    titles = ("dy of the windows", "weights they met it with") if at.back else ("x, what it sees", "w, its weights")
+    if one[0].size:
+        for k, (title, values) in enumerate(
+            zip((*titles, "products"), (one[side - first], two[side - first], (one * two)[side - first]), strict=True)
+        ):
+            draw_grid(axes[k], np.asarray(values, "float64"), title)
+    else:
+        for unused in axes[:3]:
+            unused.set_axis_off()
+    names = [f"kernel {first + k}" if at.back else at.name_of(first + k) for k in range(len(shares))]
+    bars = _strongest(names, shares, side - first)
+    draw_bars(axes[3], **bars, title=f"share of each of {len(shares)}")
+    if at.back:
+        _sum(axes[4], f"their sum\n= {number(at.dx[(at.left, *at.cell)])}")
+    else:
+        bias = float(at.parameter("b")[at.right])
+        y = number(at.y[(at.right, *at.cell)])
+        _sum(axes[4], f"sum of {one.size:,} products {number(float(shares.sum()))}\n+ bias {number(bias)}\n= {y}")
+
+
+def _activation(figure: SubFigure, at: Look) -> None:
+    """The function, the cell a point on it; on the way back, its slope there."""
+    place = (at.right, *at.cell) if at.y.ndim == 3 else (at.right,)
+    x, y = float(at.x[place]), float(at.y[place])
+    axes, text = figure.subplots(1, 2, width_ratios=(1.4, 1))
+    compute: Callable[[Array], Array] = np.tanh if at.kind == "tanh" else lambda v: np.maximum(v, 0)
+    reach = max(1.0, 1.3 * abs(x))
+    dots = np.linspace(-reach, reach, 201)
+    axes.plot(dots, compute(dots), color=INK, linewidth=1.4)
+    axes.plot([x, x, 0], [0, y, y], color=GREY, linewidth=0.8, linestyle=":")
+    axes.plot([x], [y], "o", color=LIT, markersize=8)
+    axes.axhline(0, color=GREY, linewidth=0.6)
+    axes.axvline(0, color=GREY, linewidth=0.6)
+    axes.tick_params(labelsize=8, colors=GREY)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    if at.back:
+        slope, dy, dx = 1 - y * y if at.kind == "tanh" else float(y > 0), at.dy[place], at.dx[place]
+        _sum(text, f"slope {number(slope)} here\ndx = {number(dy)} · {number(slope)} = {number(dx)}")
+    else:
+        name = "tanh(x)" if at.kind == "tanh" else "max(0, x)"
+        _sum(text, f"x = {number(x)}\ny = {name} = {number(y)}")
+
+
+def _lrn(figure: SubFigure, at: Look) -> None:
+    """Forward the squares of the window of maps; backward what the cell took from each map that it damps."""
+    layer: Any = at.step.layer
+    half = layer.size // 2
+    axes, text = figure.subplots(1, 2, width_ratios=(1.4, 1))
+
+    def scale(j: int) -> float:
+        seen = neighbours(at, j, -half)
+        return float(layer.k + layer.alpha * np.square(at.x[(seen, *at.cell)], dtype="float64").sum())
+
+    c = at.left
+    x, s = float(at.x[(c, *at.cell)]), scale(c)
+    if not at.back:
+        seen = neighbours(at, c, -half)
+        squares = np.square(at.x[(seen, *at.cell)])
+        draw_bars(axes, [f"map {j}" for j in seen], squares, lit=seen.index(c), title="x² of the maps in the window")
+        total, y = number(float(squares.sum())), number(at.y[(c, *at.cell)])
+        damping = f"s = k + α · sum = {number(layer.k)} + {number(layer.alpha)} · {total} = {number(s)}"
+        _sum(text, f"{damping}\ny = x / sᵝ = {number(x)} / {number(s)}$^{{{layer.beta}}}$ = {y}")
+        return
+    seen = neighbours(at, c, half - layer.size + 1)
+    taken = np.array([float(at.dy[(j, *at.cell)] * at.y[(j, *at.cell)]) / scale(j) for j in seen])
+    draw_bars(axes, [f"map {j}" for j in seen], taken, lit=seen.index(c), title="dy · y / s of the maps that see it")
+    own = float(at.dy[(c, *at.cell)]) * s**-layer.beta
+    cost = -2 * layer.alpha * layer.beta * x * taken.sum()
+    _sum(text, f"dy / sᵝ = {number(own)}\n−2αβ x · sum = {number(cost)}\ndx = {number(at.dx[(c, *at.cell)])}")
+
+
+def _spatial_norm(figure: SubFigure, at: Look) -> None:
+    """The squares around the cell; backward, what it took from the cells that it damps."""
+    layer: Any = at.step.layer
+    left, text = figure.subplots(1, 2)
+    scale = 1 + layer.alpha * layer._sum_around(np.square(at.x[None], dtype="float64"))[0, at.left]
+    if at.back:
+        taken = at.dy[at.left].astype("float64") * at.y[at.left] / scale
+        draw_grid(left, under(at.window, taken, at.cell), "dy · y / s of the cells around")
+        _sum(text, f"its own gradient over sᵝ, less 2αβ x · their sum\ndx = {number(at.dx[(at.left, *at.cell)])}")
+    else:
+        s, y = float(scale[at.cell]), at.y[(at.left, *at.cell)]
+        draw_grid(left, under(at.window, np.square(at.x[at.left]), at.cell), "x² of the cells around")
+        _sum(text, f"s = 1 + α · sum = {number(s)}\ny = x / sᵝ = {number(y)}")
+
+
+def _pool(figure: SubFigure, at: Look) -> None:
+    """Forward the window with the cell that won; backward the windows over the cell, and what each sends."""
+    grid, text = figure.subplots(1, 2)
+    if not at.back:
+        seen = under(at.window, at.x[at.left], at.cell)
+        i, j = (int(place) for place in np.unravel_index(np.nanargmax(seen), seen.shape))
+        draw_grid(grid, seen, "x in the window, the largest lit", lit=(i, j))
+        _sum(text, f"cell ({i}, {j}) of the window wins\ny = {number(at.y[(at.right, *at.cell)])}")
+        return
+    rows, columns = over(at.window, at.cell, at.dy.shape[1:])
+    sent = np.zeros((len(rows), len(columns)))
+    for (k, (u, i)), (m, (v, j)) in ((a, b) for a in enumerate(rows) for b in enumerate(columns)):
+        won = np.nanargmax(under(at.window, at.x[at.left], (u, v))) == i * at.window.kernel[1] + j
+        sent[k, m] = at.dy[at.left, u, v] if won else 0
+    if sent.size:
+        draw_grid(grid, sent, "dy of the windows over the cell, where it won")
+    else:
+        grid.set_axis_off()
+    _sum(text, f"{sent.size} windows see the cell\ndx = {number(at.dx[(at.left, *at.cell)])}")
+
+
+def _linear(figure: SubFigure, at: Look) -> None:
+    """The largest products of the sum that a unit, or on the way back a feature, is."""
+    axes, text = figure.subplots(1, 2, width_ratios=(1.4, 1))
+    w = at.parameter("w")
+    terms = w[:, at.left] * at.dy if at.back else w[at.right] * at.x
+    what = "unit" if at.back else "feature"
+    bars = _strongest([f"{what} {k}" for k in range(len(terms))], terms)
+    draw_bars(axes, **bars, title=f"the largest of {len(terms):,} products")
+    total = number(float(terms.sum(dtype="float64")))
+    if at.back:
+        _sum(text, f"sum {total}\ndx of feature {at.left} = {number(at.dx[at.left])}")
+    else:
+        bias = number(float(at.parameter("b")[at.right]))
+        _sum(text, f"sum {total}\n+ bias {bias}\ny of unit {at.right} = {number(at.y[at.right])}")
+
+
+def _dropout(figure: SubFigure, at: Look) -> None:
+    """A number before and after."""
+    text = figure.subplots()
+    before, after = (at.dy, at.dx) if at.back else (at.x, at.y)
+    _sum(text, f"unit {at.left}: {number(before[at.left])} becomes {number(after[at.left])}")
+
+
+def _flatten(figure: SubFigure, at: Look) -> None:
+    """Which cell is which feature."""
+    maps = at.dx if at.back else at.x
+    unit = at.right
+    c, p, q = (int(place) for place in np.unravel_index(unit, maps.shape))
+    C, H, W = maps.shape
+    where = f"map {c}, row {p}, column {q} of {C} maps"
+    _sum(figure.subplots(), f"feature {unit} = {c} · {H * W} + {p} · {W} + {q}: {where}")
+
+
+def _loss(figure: SubFigure, at: Look) -> None:
+    """Logits, probabilities and the gradient of the likeliest classes, the right one amber."""
+    axes = figure.subplots(1, 3)
+    label = None if at.recording.labels is None else int(at.recording.labels[at.image])
+    order = np.argsort(-at.y, kind="stable")[:MOST_BARS]
+    if label is not None and label not in order:
+        order[-1] = label
+    names = [at.recording.classes[k][:18] for k in order]
+    lit = None if label is None else int(np.flatnonzero(order == label)[0])
+    titles = ("logits x", "probabilities p", "gradient dx")
+    for one, title, values in zip(axes, titles, (at.x, at.y, at.dx), strict=True):
+        draw_bars(one, names, values[order], lit=lit, title=title)
+
+
+WHY: dict[str, Callable[[Any, Look], None]] = {
+    "conv": _conv,
+    "relu": _activation,
+    "tanh": _activation,
+    "lrn": _lrn,
+    "spatial-norm": _spatial_norm,
+    "pool": _pool,
+    "linear": _linear,
+    "dropout": _dropout,
+    "flatten": _flatten,
+    "loss": _loss,
+}

@@ -1,0 +1,128 @@
+"""A recorded pass in a notebook: back and forward, a map to click, and the figure of what was clicked.
+
+Everything the widget draws, `Recording.show` draws without it.
+"""
+
+from __future__ import annotations
+
+import io
+from importlib import resources
+from typing import Any
+
+import anywidget
+import ipywidgets
+import numpy as np
+import traitlets
+
+from tinyalex.backend import Array
+from tinyalex.step.look import Look, look
+from tinyalex.step.paint import on_grid, scaled, signed_colours
+from tinyalex.step.picture import data_uri
+from tinyalex.step.recording import Recording
+from tinyalex.step.show import show
+from tinyalex.step.steps import Step
+
+DOTS = 85  # an inch: the figure is redrawn at every click
+
+
+class ClickableMap(anywidget.AnyWidget):
+    """One map as a picture; a click, or an arrow key, sets `cell` to (row, column).
+
+    picture: a data URI.   size: rows and columns.   label: what a screen reader says.
+    """
+
+    _esm = (resources.files("tinyalex.step") / "clickmap.js").read_text("utf-8")
+    picture = traitlets.Unicode("").tag(sync=True)
+    size = traitlets.List([1, 1]).tag(sync=True)
+    cell = traitlets.List([0, 0]).tag(sync=True)
+    label = traitlets.Unicode("").tag(sync=True)
+
+
+class PassWidget(ipywidgets.VBox):  # type: ignore[misc]
+    """A recorded pass to step through.
+
+    step: the slider of the steps.   channel: the map or the unit.   map: the map, to be clicked.   figure: the picture.
+    back, forward: the buttons.   at: the `Look` that is drawn.
+    """
+
+    def __init__(self, recording: Recording, image: int = 0) -> None:
+        self.recording, self.image = recording, image
+        self.step = ipywidgets.IntSlider(
+            0, 0, len(recording) - 1, description="step", continuous_update=False, layout={"width": "45%"}
+        )
+        self.back = ipywidgets.Button(description="back", icon="arrow-left", tooltip="one step back")
+        self.forward = ipywidgets.Button(description="forward", icon="arrow-right", tooltip="one step on")
+        self.channel = ipywidgets.BoundedIntText(0, 0, 0, description="map")
+        self.name = ipywidgets.HTML()
+        self.map = ClickableMap()
+        self.figure = ipywidgets.Image(format="png", layout={"max_width": "100%"})
+        self._setting = False
+        super().__init__(
+            [
+                ipywidgets.HBox([self.back, self.step, self.forward]),
+                ipywidgets.HBox([self.map, ipywidgets.VBox([self.name, self.channel])]),
+                self.figure,
+            ]
+        )
+        self.back.on_click(lambda _: self._move(-1))
+        self.forward.on_click(lambda _: self._move(1))
+        self.step.observe(lambda _: self._look(), "value")
+        self.channel.observe(lambda change: self._look(channel=change["new"], cell=self._cell()), "value")
+        self.map.observe(lambda _: self._clicked(), "cell")
+        self._look()
+
+    @property
+    def _now(self) -> Step:
+        step: Step = self.recording[self.step.value]
+        return step
+
+    def _move(self, by: int) -> None:
+        self.step.value = max(0, min(len(self.recording) - 1, self.step.value + by))
+
+    def _cell(self) -> tuple[int, int] | None:
+        """The cell that is looked at, where the step has maps."""
+        return self.at.cell if self.at.focus.ndim == 3 else None
+
+    def _clicked(self) -> None:
+        row, column = self.map.cell
+        if self.at.focus.ndim == 3:
+            self._look(channel=self.channel.value, cell=(row, column))
+        else:
+            self._look(channel=min(row * self.map.size[1] + column, len(self.at.focus) - 1))
+
+    def _look(self, **asked: Any) -> None:
+        """Look at what is asked for, or else at the strongest cell of the step; what follows from it is set quietly."""
+        if self._setting:
+            return
+        self._setting = True
+        try:
+            step = self._now
+            self.at = look(self.recording, step.name, direction=step.direction, image=self.image, **asked)
+            self._show()
+        finally:
+            self._setting = False
+
+    def _show(self) -> None:
+        at = self.at
+        number, name = (at.left, "dx") if at.back else (at.right, "y")
+        self.channel.max = len(at.focus) - 1
+        self.channel.value = number
+        self.channel.description = "map" if at.focus.ndim == 3 else "unit"
+        shown = at.focus[number] if at.focus.ndim == 3 else on_grid(at.focus)
+        self.map.picture, self.map.size = _painted(shown), list(shown.shape)
+        self.map.cell = list(at.cell if at.focus.ndim == 3 else divmod(number, shown.shape[1]))
+        self.map.label = f"{at.step.name}, {name}, {self.channel.description} {number}"
+        self.name.value = f"<b>{at.step.name} {at.step.direction}</b><br>{at.step.meaning}<br>{name} of the layer:"
+        self.figure.value = _png(at)
+
+
+def _painted(numbers: Array) -> str:
+    """A map as the data URI of a picture, a dot a cell."""
+    colours = signed_colours()(0.5 + 0.5 * np.ma.masked_invalid(scaled(numbers)))
+    return data_uri((255 * colours[..., :3]).astype(np.uint8))
+
+
+def _png(at: Look) -> bytes:
+    file = io.BytesIO()
+    show(at).savefig(file, format="png", dpi=DOTS)
+    return file.getvalue()
