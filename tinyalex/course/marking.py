@@ -91,10 +91,11 @@ class Course:
         notebook, remarks = repaired(hand_in.notebook or student_version, self.original(name), student_version)
         remarks = [*hand_in.remarks, *remarks]
         place = self.root / "submitted" / student / name
+        files = {path.name: path.read_bytes() for path in hand_in.files}  # they may lie in that very place
         shutil.rmtree(place, ignore_errors=True)
         place.mkdir(parents=True)
-        for path in hand_in.files:
-            shutil.copy(path, place)
+        for file, content in files.items():
+            (place / file).write_bytes(content)
         nbformat.write(notebook, place / f"{name}.ipynb")
         with _quiet():
             _checked(self.api.autograde(name, student), f"{student}, {name}")
