@@ -23,7 +23,7 @@ class Outcome:
 
 def read(path: Path) -> Notebook:
     """The notebook in a file, in the format's version 4."""
-    return nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
+    return nbformat.read(path, as_version=4)
 
 
 def grade_id(cell: Any) -> str:
@@ -37,6 +37,11 @@ def is_tests(cell: Any) -> bool:
     return bool(cell.cell_type == "code" and data.get("grade") and not data.get("solution"))
 
 
+def is_students(cell: Any) -> bool:
+    """Is it a cell that students fill in, with code or with words?"""
+    return bool(cell.metadata.get("nbgrader", {}).get("solution"))
+
+
 def exercise_of(name: str) -> str:
     """The exercise that a cell's points count for: its grade_id up to the hyphen."""
     return name.partition("-")[0]
@@ -44,11 +49,7 @@ def exercise_of(name: str) -> str:
 
 def solution_cells(notebook: Notebook) -> dict[str, Any]:
     """The code cells that students fill in, by exercise."""
-    return {
-        grade_id(cell): cell
-        for cell in notebook.cells
-        if cell.cell_type == "code" and cell.metadata.get("nbgrader", {}).get("solution")
-    }
+    return {grade_id(cell): cell for cell in notebook.cells if cell.cell_type == "code" and is_students(cell)}
 
 
 def run(notebook: Notebook, folder: Path) -> dict[str, Outcome]:

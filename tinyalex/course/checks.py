@@ -49,7 +49,7 @@ def same(
         raise CheckError(f"{name} is {_kind(got)}: expected a number")
     got = np.asarray(got)
     if tolerance is None:
-        tolerance = TOLERANCES.get(str(expected.dtype), 0.0)
+        tolerance = max(TOLERANCES.get(str(array.dtype), 0.0) for array in (got, expected))
 
     def equal(a: NDArray[Any], b: NDArray[Any]) -> bool:
         return a.shape == b.shape and not _differing(a, b, tolerance).any()
@@ -87,7 +87,9 @@ def _difference(name: str, got: NDArray[Any], expected: NDArray[Any], axes: str,
         index = tuple(int(i) for i in np.argwhere(wrong)[0])
         where = f"{name}[{', '.join(map(str, index))}]" if index else name
         count = f"; {wrong.sum()} of {wrong.size} entries differ{named}" if index else ""
-        by = "" if expected.dtype == bool else f", a difference of {_number(got[index] - expected[index])}"
+        by = (
+            "" if expected.dtype == bool else f", a difference of {_number(got[index].item() - expected[index].item())}"
+        )
         return [f"{where} is {_number(got[index])}, expected {_number(expected[index])}{by}{count}"]
     if expected.ndim and got.dtype != expected.dtype:
         return [
@@ -98,7 +100,7 @@ def _difference(name: str, got: NDArray[Any], expected: NDArray[Any], axes: str,
 
 
 def _number(value: Any) -> str:
-    return f"{value:.6g}" if isinstance(value, np.floating) else str(value)
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 Equal = Callable[[NDArray[Any], NDArray[Any]], bool]

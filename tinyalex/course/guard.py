@@ -90,6 +90,7 @@ def _notes_on_stdout() -> Iterator[None]:
     """Warnings and stderr on stdout: for nbgrader a test that prints to stderr has failed."""
     with redirect_stderr(sys.stdout), warnings.catch_warnings():
         warnings.simplefilter("default")
+        warnings.showwarning = lambda message, category, *_: print(f"{category.__name__}: {message}")
         yield
 
 
