@@ -5,10 +5,8 @@ import numpy as np
 
 def square(image, size):
     H, W, _ = image.shape
-    if H < W:
-        scaled = resize(image, size, int(W / H * size + 0.5))  # noqa: F821  given in the notebook
-    else:
-        scaled = resize(image, int(H / W * size + 0.5), size)  # noqa: F821
+    height, width = (size, int(W / H * size + 0.5)) if H < W else (int(H / W * size + 0.5), size)
+    scaled = resize(image, height, width)  # noqa: F821  given in the notebook
     top, left = int((scaled.shape[0] - size) / 2), int((scaled.shape[1] - size) / 2)
     return scaled[top : top + size, left : left + size].copy()
 
