@@ -8,8 +8,8 @@ import pytest
 
 from cases import small_net
 from runs import slim
-from tinyalex import AlexNet, Dropout, spec
-from tinyalex.backend import use_kernels
+from tinyalex import SGD, AlexNet, Dropout, spec
+from tinyalex.backend import to_numpy, use_kernels
 from tinyalex.errors import LabelError, ShapeError, UsageError
 
 
@@ -91,6 +91,23 @@ def test_two_columns_give_whole_arrays():
     loss = net.loss(x, labels, train=True)
     assert loss == two.loss
     assert same(net.backward(net.criterion.backward()), two["conv1"].backward.dx)
+
+
+@pytest.mark.parametrize("columns", [1, 2])
+def test_a_pass_on_a_gpu_is_handed_over_to_the_host(gpu, columns):
+    """Its arrays are NumPy's, its numbers those that the net computes there."""
+    net, x, labels = small_net(devices=gpu.two[:columns])
+    pass_ = net.record(x, labels)
+    loss = net.loss(x, labels, train=True)
+    dx = net.backward(net.criterion.backward())
+    assert pass_.loss == pytest.approx(float(loss), rel=1e-6)
+    np.testing.assert_allclose(pass_["conv1"].backward.dx, to_numpy(dx), rtol=1e-4, atol=1e-6)
+    for step in pass_:
+        assert all(isinstance(array, np.ndarray) for array in step.arrays.values()), step
+        assert step.statistics
+    assert all(isinstance(array, np.ndarray) for array in pass_.params.values())
+    on_cpu = small_net()[0].record(x, labels)
+    np.testing.assert_allclose(pass_.probabilities, on_cpu.probabilities, rtol=1e-3, atol=1e-5)
 
 
 def test_steps_come_in_the_order_in_which_they_happened():
@@ -213,6 +230,17 @@ def test_pictures_and_names_of_classes():
     assert named.classes == ("cat", "dog", "cow")
     assert named.pictures[1] is pictures[1]
     assert net.record(np.zeros_like(x)).pictures[0].max() == 0
+
+
+def test_training_goes_on_without_changing_what_was_recorded():
+    net, x, labels = small_net()
+    pass_ = net.record(x, labels)
+    before = {name: array.copy() for name, array in pass_.params.items()}
+    net.loss(x, labels, train=True)
+    net.backward(net.criterion.backward())
+    SGD(net, lr=1.0).step()
+    assert not same(net.params["conv1.w"], before["conv1.w"])
+    assert all(same(pass_.params[name], array) for name, array in before.items())
 
 
 def test_what_is_refused():

@@ -26,7 +26,8 @@ function firstChannel(layer, o) {
 }
 
 const COLOURS = ["red", "green", "blue"];
-const channelName = (step, c) => (about.steps[0].name === step.name && c < 3 ? COLOURS[c] : `map ${c}`);
+const readsImage = (step) => about.steps[0].name === step.name;
+const channelName = (step, c) => (readsImage(step) ? COLOURS[c] : `map ${c}`);
 
 /** The sum over the window of one channel's products. */
 function share(layer, x, o, c, cell) {
@@ -58,7 +59,7 @@ const forward = {
       window: box,
       middle: kernelCard(step, layer, o, c),
       why: [
-        words(`Kernel ${o} at row ${cell[0]}, column ${cell[1]}, and of what it sees the ${channelName(step, look.left)}: `,
+        words(`Kernel ${o} at row ${cell[0]}, column ${cell[1]}. What it sees of ${channelName(step, look.left)}: `,
           "each number times the weight at its place."),
         el("div", { class: "grids" }, grid("x, what it sees", patch), el("b", {}, "×"), grid("w, its weights", weights),
           el("b", {}, "="), grid("the products", products)),
@@ -212,7 +213,7 @@ function absent(carried, what, m, layer) {
 /** A kernel: in colour where it reads the image, else its weights for one channel. */
 function kernelCard(step, layer, o, c) {
   const kernel = kernelMaps(layer, o);
-  const inColour = step.name === about.steps[0].name;
+  const inColour = readsImage(step);
   return card({
     id: "kernel", name: `Kernel ${o}`, title: inColour ? "in colour, grey is 0" : `its weights for ${channelName(step, firstChannel(layer, o) + c)}`,
     shown: inColour ? colourCanvas(kernel) : mapCanvas(kernel, c), size: [kernel.H, kernel.W],
