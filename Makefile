@@ -54,6 +54,14 @@ test-course: $(STAMP) ## mark 30 generated hand-ins in one go (about 5 minutes)
 matrix: $(STAMP) ## write the table of mistakes in docs/teaching.md again
 	$(BIN)/python -m pytest tests/course/test_mistakes.py --write-matrix
 
+.PHONY: test-gpu
+test-gpu: $(STAMP) ## run the tests that need a GPU; they need CuPy: pip install -e '.[gpu]'
+	$(BIN)/python -m pytest -m gpu
+
+.PHONY: bench-gpu
+bench-gpu: $(STAMP) ## compare with PyTorch on the GPU
+	$(BIN)/python docs/bench_gpu.py
+
 .PHONY: lint
 lint: $(STAMP) ## check style and types
 	$(BIN)/ruff check

@@ -1,10 +1,17 @@
 """Settings and fixtures that all tests share."""
 
+import importlib.util
+import sys
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
+import standin
 from tinyalex.backend import use_kernels
+from tinyalex.kernels import launch
 
 # The same few examples on every run; compiling a kernel at first use may take a second, so there is no deadline.
 settings.register_profile(
@@ -27,3 +34,33 @@ def kernels(request):
 @pytest.fixture
 def rng():
     return np.random.default_rng(2012)
+
+
+@dataclass
+class Gpu:
+    """CuPy, or the stand-in in its place, and the names of two devices: of two GPUs where there are two."""
+
+    cupy: Any
+    two: tuple[str, str]
+    is_standin: bool
+
+
+@pytest.fixture(params=["stand-in", pytest.param("CuPy", marks=pytest.mark.gpu)])
+def gpu(request, monkeypatch):
+    """One test body over the stand-in for CuPy, anywhere, and CuPy itself where it finds a GPU."""
+    launch.module.cache_clear()
+    if request.param == "stand-in":
+        if standin.host.COMPILER is None:
+            pytest.skip("no C++ compiler here to run the kernels of CUDA on the processor")
+        for name, module in standin.forget().items():
+            monkeypatch.setitem(sys.modules, name, module)
+        yield Gpu(standin.cupy, ("cuda:0", "cuda:1"), True)
+    else:
+        if importlib.util.find_spec("cupy") is None:
+            pytest.skip("needs a GPU: CuPy is not installed")
+        import cupy
+
+        if not cupy.cuda.is_available():
+            pytest.skip("needs a GPU: CuPy finds none")
+        yield Gpu(cupy, ("cuda:0", f"cuda:{min(1, cupy.cuda.runtime.getDeviceCount() - 1)}"), False)
+    launch.module.cache_clear()

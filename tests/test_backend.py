@@ -9,37 +9,18 @@ import types
 import numpy as np
 import pytest
 
+import standin
 from tinyalex import backend
 from tinyalex.backend import get_array_module, kernel, kernels_in_use, to_device, to_numpy, use_kernels
 from tinyalex.errors import DTypeError, UsageError
 
 
-class FakeCuPy(types.ModuleType):
-    """The few names of CuPy that the array switch uses, over NumPy, with devices that are only numbers."""
-
-    def __init__(self, available=True):
-        super().__init__("cupy")
-        self.current = 0
-        self.cuda = types.SimpleNamespace(is_available=lambda: available, Device=self.on_device)
-        self.ndarray = type("ndarray", (), {"__module__": "cupy", "get": lambda array: array.held})
-
-    @contextlib.contextmanager
-    def on_device(self, number):
-        self.current, before = number, self.current
-        yield
-        self.current = before
-
-    def asarray(self, held):
-        array = self.ndarray()
-        array.held, array.dtype, array.device = held, held.dtype, types.SimpleNamespace(id=self.current)
-        return array
-
-
 @pytest.fixture
 def cupy(monkeypatch):
-    module = FakeCuPy()
-    monkeypatch.setitem(sys.modules, "cupy", module)
-    return module
+    """The stand-in in CuPy's place."""
+    for name, module in standin.forget().items():
+        monkeypatch.setitem(sys.modules, name, module)
+    return standin.cupy
 
 
 # ---------------------------------------------------------------- arrays and devices
@@ -76,15 +57,16 @@ def test_to_the_cpu(cupy, device):
     x = np.arange(3.0)
     assert to_device(x, device) is x
     assert to_numpy(x) is x
-    assert to_device(cupy.asarray(x), device) is x
-    assert to_numpy(cupy.asarray(x)) is x
+    for back in (to_device(cupy.asarray(x), device), to_numpy(cupy.asarray(x))):
+        assert isinstance(back, np.ndarray)
+        np.testing.assert_array_equal(back, x)
 
 
-@pytest.mark.parametrize(("device", "number"), [("cuda", 0), ("cuda:0", 0), ("cuda:1", 1), ("cuda:12", 12)])
+@pytest.mark.parametrize(("device", "number"), [("cuda", 0), ("cuda:0", 0), ("cuda:1", 1), ("cuda:2", 2)])
 def test_to_a_gpu(cupy, device, number):
     moved = to_device(np.arange(3.0), device)
     assert backend.device_of(moved) == f"cuda:{number}"
-    assert cupy.current == 0
+    assert cupy.cuda.Device().id == 0
 
 
 @pytest.mark.parametrize("device", ["gpu", "cuda:", "cuda:x", "cuda:-1", "cpu:1.5", "", "cpu 0"])
@@ -99,10 +81,16 @@ def test_a_gpu_without_cupy(monkeypatch):
         to_device(np.zeros(2), "cuda:0")
 
 
-def test_cupy_without_a_gpu(monkeypatch):
-    monkeypatch.setitem(sys.modules, "cupy", FakeCuPy(available=False))
+def test_cupy_without_a_gpu(monkeypatch, cupy):
+    monkeypatch.setattr(cupy.cuda, "is_available", lambda: False)
     with pytest.raises(UsageError, match="CuPy finds no GPU here: use the device 'cpu'"):
         to_device(np.zeros(2), "cuda:0")
+
+
+@pytest.mark.usefixtures("cupy")
+def test_a_gpu_too_many():
+    with pytest.raises(UsageError, match="there is no cuda:3: CuPy finds 3 GPUs, from cuda:0 on"):
+        to_device(np.zeros(2), "cuda:3")
 
 
 # ---------------------------------------------------------------- definitions and twins
@@ -136,8 +124,21 @@ def test_twins_get_only_what_they_are_compiled_for(called, dtype):
             assert called(x) == "the definition"
 
 
-def test_arrays_of_a_gpu_have_no_compiled_twin(called, cupy):
-    assert called(cupy.asarray(np.zeros(2, "float32"))) == "the definition"
+@pytest.mark.parametrize(
+    ("dtype", "choice", "who"),
+    [
+        ("float32", "auto", "the twin of the GPU"),
+        ("float32", "numba", "the twin of the GPU"),
+        ("float32", "reference", "the definition"),
+        ("float16", "auto", "the definition"),
+    ],
+)
+def test_who_is_called_with_arrays_of_a_gpu(called, cupy, monkeypatch, dtype, choice, who):
+    monkeypatch.setattr(backend, "gpu_kernels", lambda: types.SimpleNamespace(im2col=lambda *_: "the twin of the GPU"))
+    here = cupy.asarray(np.zeros(2, dtype))
+    with use_kernels(choice):
+        assert called(here) == who
+        assert called(here, np.zeros(2, "float32")) == "the definition"
 
 
 def test_a_definition_without_a_twin(monkeypatch):

@@ -211,8 +211,9 @@ def test_there_and_back_again(tmp_path):
 @pytest.mark.parametrize(
     ("devices", "name", "complaint"),
     [
-        (("cpu",), "mini", r"devices=\('cpu',\): expected two, one for each column"),
-        (("cpu", "cpu", "cpu"), "mini", "expected two, one for each column"),
+        ((), "mini", r"devices=\(\): expected one, or two for a column each, such as \('cuda:0', 'cuda:1'\)"),
+        (("cpu", "cpu", "cpu"), "mini", r"devices=\('cpu', 'cpu', 'cpu'\): expected one, or two for a column each"),
+        ("tpu:0", "mini", "no device is called 'tpu:0'"),
         (("cpu", "tpu:0"), "mini", "no device is called 'tpu:0'"),
         (TWO, "one-column", "norm1 looks across the maps of both columns: this net does not run on two devices"),
     ],

@@ -1,5 +1,7 @@
 """What the commands do when all is well: the files they leave, and the numbers in them."""
 
+import base64
+import io
 import json
 import os
 import shutil
@@ -9,9 +11,9 @@ import pytest
 from PIL import Image
 
 from runs import TINY, carried_out, images, working_copy, write_folder
-from tinyalex import cli, commands, report, spec
-from tinyalex.checkpoint import read
-from tinyalex.data import load_folder
+from tinyalex import AlexNet, cli, commands, report, spec
+from tinyalex.checkpoint import Checkpoint, read, write
+from tinyalex.data import PixelStatistics, load_folder, prepare_image, read_image
 from tinyalex.evaluate import augmenter_for, probabilities
 
 PICTURES = ["confusion.png", "curves.png", "kernels.png", "neighbours.png", "predictions.png"]
@@ -219,6 +221,29 @@ def test_pictures_of_all_kinds(capsys, here):
     found = shown(out)
     assert found["plain.png"] == found["alpha.png"] == found["palette.png"] == found["turned.png"]
     assert found["grey.png"] == found["grey-rgb.png"] != found["plain.png"]
+
+
+@pytest.mark.parametrize("label", [None, "class3"])
+def test_step(capsys, here, label):
+    """The page is of the central crop, as the net reads it, and of the label, or of what the net says."""
+    classes = tuple(f"class{k}" for k in range(4))
+    statistics = PixelStatistics(np.full((36, 36, 3), 90.0, "float32"), np.ones(3), np.eye(3))
+    trained = Checkpoint(AlexNet("mini", num_classes=4), classes, statistics)
+    write(trained, here / "mini.npz")
+    image = "images/val/class2/2.png"
+    words = f"step {image} --checkpoint mini.npz --out pages/step.html" + (f" --label {label}" if label else "")
+    code, out, err = carried_out(capsys, words)
+    assert (code, err) == (0, "")
+    stored = prepare_image(read_image(here / image), 36)
+    said = int(trained.net.predict(augmenter_for(trained).centre(stored[None]))[0].argmax())
+    assert f"checkpoint mini.npz\n{image}: the net says 'class{said}'" in out
+    assert ("--label names another class" in out) == (label is None)
+    assert out.endswith("pages/step.html\n")
+    text = (here / "pages" / "step.html").read_text("utf-8")
+    about = json.loads(text.partition('type="application/json">')[2].partition("</script>")[0])
+    assert (about["label"], about["classes"]) == (said if label is None else 3, list(classes))
+    picture = Image.open(io.BytesIO(base64.b64decode(about["picture"].partition(",")[2])))
+    np.testing.assert_array_equal(np.asarray(picture), stored[2:34, 2:34])
 
 
 def test_predict_takes_the_newest_run(capsys, here):

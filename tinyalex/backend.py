@@ -2,27 +2,30 @@
 
 Layers never say `np.`: they ask `get_array_module` which library owns their arrays. A definition decorated with
 `@kernel` is what a student reads; a call of it goes to the twin of the same name in `tinyalex.kernels` where the
-arrays have one, and to the definition itself everywhere else.
+arrays have one, compiled by Numba for arrays of NumPy and by CUDA for those of CuPy, and to the definition itself
+everywhere else. `tinyalex.devices` knows where arrays lie, and how they move.
 """
 
 import functools
 import importlib
 import os
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from types import ModuleType
 from typing import Any, Literal, ParamSpec, TypeVar, cast, get_args
 
 import numpy as np
 
-from tinyalex.errors import DTypeError, UsageError
-from tinyalex.kernels.memory import device_in_use, memory_of
+from tinyalex.devices import Array, beside, device_of, device_scope, is_cpu, is_of_cupy, to_device, to_numpy
+from tinyalex.errors import UsageError
+from tinyalex.kernels.memory import device_in_use
 from tinyalex.kernels.memory import release as forget_memory
 from tinyalex.kernels.threads import one_blas_thread, thread_count, use_threads
 
 __all__ = [
     "Array",
+    "beside",
     "computing",
     "cpu_kernels",
     "device_in_use",
@@ -30,6 +33,7 @@ __all__ = [
     "device_scope",
     "forget_memory",
     "get_array_module",
+    "gpu_kernels",
     "is_cpu",
     "kernel",
     "kernels_in_use",
@@ -40,9 +44,8 @@ __all__ = [
     "use_threads",
 ]
 
-Array = Any  # an ndarray of NumPy or of CuPy: the two libraries share no base class
 KernelChoice = Literal["auto", "numba", "reference"]
-COMPILED_DTYPES = ("float32", "float64", "uint8", "int32", "bool")  # of numbers, an argmax, a mask
+TWIN_DTYPES = ("float32", "float64", "uint8", "int32", "bool")  # of numbers, an argmax, a mask
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -62,55 +65,6 @@ def get_array_module(*arrays: Array) -> Any:
     return np if devices <= {"cpu"} else importlib.import_module("cupy")
 
 
-def device_of(array: Array) -> str:
-    """The name of the device that holds `array`: "cpu", "cuda:0", "cuda:1", ..."""
-    if isinstance(array, np.ndarray | np.generic):
-        return "cpu"
-    if type(array).__module__.partition(".")[0] == "cupy":
-        return f"cuda:{array.device.id}"
-    raise DTypeError(f"expected a NumPy or CuPy array, got {type(array).__name__}: convert it with numpy.asarray")
-
-
-def to_numpy(array: Array) -> Any:
-    """`array` as a NumPy array; one that is there already is returned as it is."""
-    return array if device_of(array) == "cpu" else array.get()
-
-
-def to_device(array: Array, device: str) -> Array:
-    """`array` on `device` ("cpu", "cpu:0", ..., "cuda:0", "cuda:1", ...), copied only if it is elsewhere.
-
-    Raises UsageError for a name of another form, or for a GPU where CuPy finds none.
-    """
-    if is_cpu(device):
-        return to_numpy(array)
-    with device_scope(device):
-        return _cupy().asarray(array)
-
-
-def is_cpu(device: str) -> bool:
-    """Is it the name of a CPU device? Raises UsageError for a name of no device at all."""
-    kind, _, number = device.partition(":")
-    if kind not in ("cpu", "cuda") or not (number.isdecimal() or device == kind):
-        raise UsageError(f"no device is called {device!r}: expected 'cpu', 'cpu:0', 'cuda:0', 'cuda:1', ...")
-    return kind == "cpu"
-
-
-def device_scope(device: str) -> AbstractContextManager[Any]:
-    """The block in which new arrays lie on `device`, and its kernels run there."""
-    return memory_of(device) if is_cpu(device) else _cupy().cuda.Device(int(device.partition(":")[2] or 0))
-
-
-def _cupy() -> Any:
-    """CuPy, or UsageError where it is not installed or has no GPU to run on."""
-    try:
-        cupy: Any = importlib.import_module("cupy")
-    except ImportError:
-        raise UsageError("a 'cuda' device needs CuPy: install cupy-cuda12x or cupy-cuda13x") from None
-    if not cupy.cuda.is_available():
-        raise UsageError("CuPy finds no GPU here: use the device 'cpu'")
-    return cupy
-
-
 # ---------------------------------------------------------------- definitions and their faster twins
 
 
@@ -121,8 +75,9 @@ def kernels_in_use() -> KernelChoice:
 
 @contextmanager
 def use_kernels(choice: str) -> Iterator[None]:
-    """Within the block: "reference" calls the definitions, "numba" their compiled twins, "auto" what fits.
+    """Within the block: "reference" calls the definitions, "auto" the twins that fit the arrays.
 
+    "numba" calls the twins of NumPy's arrays, and insists that there are some; for CuPy's it is "auto".
     Raises UsageError for any other word, or for "numba" where Numba is not installed.
     """
     token = _chosen.set(_checked(choice))
@@ -133,14 +88,19 @@ def use_kernels(choice: str) -> Iterator[None]:
 
 
 @contextmanager
-def computing(kernels: str = "auto", threads: int | None = None) -> Iterator[None]:
-    """The block in which a net computes: with its `kernels` and `threads`, or for "auto" and None those in force."""
+def computing(kernels: str = "auto", threads: int | None = None, device: str | None = None) -> Iterator[None]:
+    """The block in which a net computes: with its `kernels` and `threads`, or for "auto" and None those in force.
+
+    device: where new arrays lie; None for the CPU.
+    """
     with ExitStack() as stack:
         if kernels != "auto":
             stack.enter_context(use_kernels(kernels))
         if threads is not None:
             stack.enter_context(use_threads(threads))
-        if kernels_in_use() != "reference" and cpu_kernels():
+        if device is not None and not is_cpu(device):
+            stack.enter_context(device_scope(device))
+        elif kernels_in_use() != "reference" and cpu_kernels():
             stack.enter_context(one_blas_thread())
         yield
 
@@ -162,6 +122,12 @@ def cpu_kernels() -> ModuleType | None:
         return None
 
 
+@functools.cache
+def gpu_kernels() -> ModuleType:
+    """The module of twins for arrays of CuPy, which compiles each of them at its first call."""
+    return importlib.import_module("tinyalex.kernels.gpu")
+
+
 def kernel(definition: Callable[P, R]) -> Callable[P, R]:
     """Let a call of `definition` go to the twin of its name that fits its arrays, else to itself."""
 
@@ -174,10 +140,14 @@ def kernel(definition: Callable[P, R]) -> Callable[P, R]:
 
 
 def _twin(name: str, args: tuple[Any, ...]) -> Callable[..., Any] | None:
-    """The compiled twin of the definition `name`, if one is wanted and can take the arrays among `args`."""
+    """The twin of the definition `name`, if one is wanted and can take the arrays among `args`."""
     if kernels_in_use() == "reference":
         return None
     arrays = [arg for arg in args if hasattr(arg, "dtype")]
-    if not all(isinstance(array, np.ndarray) and str(array.dtype) in COMPILED_DTYPES for array in arrays):
+    if not all(str(array.dtype) in TWIN_DTYPES for array in arrays):
         return None
-    return getattr(cpu_kernels(), name, None)
+    if all(isinstance(array, np.ndarray) for array in arrays):
+        return getattr(cpu_kernels(), name, None)
+    if all(is_of_cupy(array) for array in arrays):
+        return getattr(gpu_kernels(), name, None)
+    return None

@@ -16,8 +16,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinyalex import spec as nets
-from tinyalex.backend import computing
+from tinyalex.backend import computing, to_device
 from tinyalex.count import Row
+from tinyalex.devices import synchronize
+from tinyalex.distributed import Ranks
 from tinyalex.errors import UsageError
 from tinyalex.layers.linear import linear_forward
 from tinyalex.net import AlexNet
@@ -30,11 +32,15 @@ WEIGHTS = 1 << 24  # whose update measures the memory: 200 MB, more than a cache
 
 @dataclass(frozen=True)
 class Pace:
-    """Images a second: of the best step, and of the median one; and the most memory the process has held, in MB."""
+    """Images a second: of the best step, and of the median one; and the most memory the process has held, in MB.
+
+    waiting_share: of the time, what several ranks spent on adding up, and on waiting for each other.
+    """
 
     images_per_s: float
     median_images_per_s: float
     peak_rss_mb: float | None
+    waiting_share: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -58,7 +64,8 @@ class Roofs(NamedTuple):
 class Bench:
     """A net at work on random images: forward, backward and update (mode "train"), or forward alone ("infer").
 
-    threads, devices: as in AlexNet.   Raises UsageError for another mode, or fewer than 1 image.
+    threads, devices: as in AlexNet.   ranks: processes that train together, a share of the images each.
+    Raises UsageError for another mode, or fewer than 1 image.
     """
 
     def __init__(
@@ -67,7 +74,8 @@ class Bench:
         mode: str,
         batch: int,
         threads: int | None = None,
-        devices: Sequence[str] | None = None,
+        devices: str | Sequence[str] | None = None,
+        ranks: Ranks | None = None,
     ) -> None:
         if mode not in ("train", "infer"):
             raise UsageError(f"mode={mode!r}: expected 'train' or 'infer'")
@@ -76,10 +84,15 @@ class Bench:
         classes = 10 if variant == "mini" else 1000
         self.net = AlexNet(variant, num_classes=classes, threads=threads, devices=devices)
         self.mode, self.batch = mode, batch
+        self._ranks = Ranks() if ranks is None else ranks
+        own = len(range(batch)[self._ranks.share(batch)])
         rng = np.random.default_rng(0)
-        images = rng.standard_normal((batch, self.net.input_size, self.net.input_size, 3), dtype="float32")
+        images = rng.standard_normal((own, self.net.input_size, self.net.input_size, 3), dtype="float32")
         self._x = images.transpose(0, 3, 1, 2)  # as the loader hands them out: (N, 3, H, W), channels last in memory
-        self._labels = rng.integers(0, self.net.num_classes, batch)
+        if self.net.device:
+            self._x = to_device(self._x, self.net.device)
+        self._wait = partial(synchronize, *((devices,) if isinstance(devices, str) else devices or ()))
+        self._labels = rng.integers(0, self.net.num_classes, own)
         self._sgd = SGD(self.net) if mode == "train" else None
 
     def step(self) -> None:
@@ -88,7 +101,8 @@ class Bench:
             self.net.forward(self._x)
             return
         self.net.loss(self._x, self._labels, train=True)
-        self.net.backward(self.net.criterion.backward(), input_gradient=False)
+        self.net.backward(self.net.criterion.backward(), input_gradient=False, done=self._ranks.begin_sums)
+        self._ranks.end_sums()
         self._sgd.step()
 
     def pace(self, steps: int) -> Pace:
@@ -96,11 +110,15 @@ class Bench:
         if steps < 1:
             raise UsageError(f"steps={steps}: expected 1 or more")
         seconds: list[float] = []
-        step = _watched(self.step, seconds)
-        for _ in range(WARM_UP + steps):
+        step = _watched(self.step, seconds, self._wait)
+        for _ in range(WARM_UP):
+            step()
+        self._ranks.waited = 0.0
+        for _ in range(steps):
             step()
         counted = seconds[WARM_UP:]
-        return Pace(self.batch / min(counted), self.batch / statistics.median(counted), peak_memory())
+        waiting = self._ranks.waited / sum(counted)
+        return Pace(self.batch / min(counted), self.batch / statistics.median(counted), peak_memory(), waiting)
 
     def costs(self, steps: int) -> list[Cost]:
         """Each layer in each direction, in the order of a step; the loss is left out, as it takes no time.
@@ -111,7 +129,7 @@ class Bench:
 
         def watch(owner: Any, method: str, layer: str, direction: str, work: tuple[float, float]) -> None:
             seconds: list[float] = []  # the net is the bench's own: nobody else sees the stopwatch in it
-            setattr(owner, method, _watched(getattr(owner, method), seconds))
+            setattr(owner, method, _watched(getattr(owner, method), seconds, self._wait))
             watched.append((layer, direction, seconds, work))
 
         rows = [(row.name, row, self.net.layers[row.name]) for row in self.net.rows]
@@ -129,31 +147,34 @@ class Bench:
         ]
 
 
-def roofs(threads: int | None = None) -> Roofs:
-    """The best of a few large matrix products, and of a few updates of weights that no cache holds."""
+def roofs(threads: int | None = None, device: str = "cpu") -> Roofs:
+    """The best of a few large matrix products, and of a few updates of weights that no cache holds, on `device`."""
     rng = np.random.default_rng(0)
-    x, w = rng.standard_normal((2, SIDE, SIDE), dtype="float32")
-    weights, velocity, gradient = (np.zeros(WEIGHTS, "float32") for _ in range(3))
-    with computing(threads=threads):
-        product = _best(partial(linear_forward, x, w, np.zeros(SIDE, "float32")))
-        update = _best(partial(sgd_update, weights, velocity, gradient, 0.1, 0.9, 0.0))
+    x, w = (to_device(matrix, device) for matrix in rng.standard_normal((2, SIDE, SIDE), dtype="float32"))
+    weights, velocity, gradient = (to_device(np.zeros(WEIGHTS, "float32"), device) for _ in range(3))
+    b, wait = to_device(np.zeros(SIDE, "float32"), device), partial(synchronize, device)
+    with computing(threads=threads, device=device):
+        product = _best(partial(linear_forward, x, w, b), wait)
+        update = _best(partial(sgd_update, weights, velocity, gradient, 0.1, 0.9, 0.0), wait)
     return Roofs(2 * SIDE**3 / product, 20 * WEIGHTS / update)
 
 
-def _best(call: Callable[[], Any], rounds: int = 5) -> float:
+def _best(call: Callable[[], Any], wait: Callable[[], None], rounds: int = 5) -> float:
     seconds: list[float] = []
-    watched = _watched(call, seconds)
+    watched = _watched(call, seconds, wait)
     for _ in range(rounds):
         watched()
     return min(seconds)
 
 
-def _watched(call: Callable[..., Any], seconds: list[float]) -> Callable[..., Any]:
-    """`call`, that also adds the time it takes to `seconds`."""
+def _watched(call: Callable[..., Any], seconds: list[float], wait: Callable[[], None]) -> Callable[..., Any]:
+    """`call`, that also adds the time it takes to `seconds`; `wait` returns when a GPU has done what it was given."""
 
     def timed(*args: Any, **kwargs: Any) -> Any:
+        wait()
         begun = time.perf_counter()
         result = call(*args, **kwargs)
+        wait()
         seconds.append(time.perf_counter() - begun)
         return result
 

@@ -34,9 +34,10 @@ def add_devices(parser: argparse.ArgumentParser, default: Any) -> None:
     parser.add_argument(
         "--devices",
         type=names,
-        metavar="A,B",
+        metavar="A[,B]",
         default=default,
-        help="a device for each column of the net, such as cuda:0,cuda:1 or cpu:0,cpu:1 (the whole net on the CPU)",
+        help="a device for the whole net, such as cuda:0, or one for each column of it, such as cuda:0,cuda:1 or "
+        "cpu:0,cpu:1 (the whole net on the CPU)",
     )
 
 
@@ -149,12 +150,14 @@ def build_parser() -> argparse.ArgumentParser:
     evaluate.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="runs or checkpoints; several are averaged")
     add_data(evaluate, None, "validation images (those of the first run)")
     evaluate.add_argument("--views", choices=("centre", "ten"), default="centre", help="centre crop, or ten crops")
+    add_devices(evaluate, None)
     evaluate.add_argument("--batch", type=int, default=128, metavar="N", help="images at a time (128)")
     evaluate.add_argument("--out", type=Path, help="folder for report.json (RUN/eval)")
 
     predict = add(commands.predict, "name what is in images", "predict cat.jpg dog.png --checkpoint runs/cifar")
     predict.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="image files")
     predict.add_argument("--checkpoint", type=Path, help="run or checkpoint (the newest in runs/)")
+    add_devices(predict, None)
     predict.add_argument("--out", type=Path, default=Path("predictions"), help="folder for predictions.png")
 
     step = add(

@@ -17,6 +17,7 @@ from typing import Any, Generic, TypeVar
 
 from tinyalex.backend import Array, device_scope, get_array_module, is_cpu, thread_count, to_device, use_threads
 from tinyalex.count import Row
+from tinyalex.devices import Mark, mark, new_stream, wait_for
 from tinyalex.errors import ShapeError, UsageError
 from tinyalex.layers import Conv2D, Dropout, Layer, Linear, LocalResponseNorm
 
@@ -26,31 +27,51 @@ Halves = Sequence[Array]  # two arrays, each on its device: the first and the se
 
 
 class Devices:
-    """Two devices, each with a thread that computes on it; what passes between them is counted.
+    """Two devices, each with a thread, and on a GPU a stream, that computes on it; what passes between them is counted.
 
-    names: "cpu:0", "cuda:1", ...; the same twice puts both columns on one device. Two CPU devices have half of the
-    cores each.   moved: bytes that went from one column to the other since the last `forget`.
+    names: "cpu:0", "cuda:1", ...; the same twice puts both columns on one device, on a GPU side by side in two streams.
+    Two CPU devices have half of the cores each.   moved: bytes that went from one column to the other so far.
     """
 
     def __init__(self, names: Sequence[str]) -> None:
-        if len(names) != 2:
-            raise UsageError(f"devices={tuple(names)}: expected two, one for each column, such as ('cuda:0', 'cuda:1')")
-        self.names = tuple(names)
+        self.names = column_names(names)
         self.moved = 0
         self._threads = [ThreadPoolExecutor(1, thread_name_prefix=f"tinyalex-{name}") for name in names]
-        self._on_cpu = sum(is_cpu(name) for name in names)
+        self._streams = [new_stream(name) for name in names]
+        self._gpus = sorted({name for name in names if not is_cpu(name)})
 
     def each(self, work: Callable[[int], R]) -> list[R]:
-        """[work(0), work(1)], each in the thread of its device, at the same time."""
-        share = max(1, thread_count() // max(1, self._on_cpu))
+        """[work(0), work(1)], each in the thread of its device, at the same time.
+
+        For a GPU that is the time when the work has been queued. To whoever calls, `each` is like any other operation
+        on the current streams: both columns' streams begin when those have come to this place, and those go on when
+        both columns' have come to the end. So what a column computed may be read by the other column in the next
+        `each`, and by the caller after this one; and memory given up meanwhile is not used again too soon.
+        """
+        share = max(1, thread_count() // max(1, sum(is_cpu(name) for name in self.names)))
+        begun, ended = self._marks(), []
 
         def on_device(column: int) -> R:
-            with device_scope(self.names[column]), use_threads(share):
-                return work(column)
+            with device_scope(self.names[column]), self._streams[column], use_threads(share):
+                self._wait_for(begun)
+                try:
+                    return work(column)
+                finally:
+                    ended.extend(self._marks())
 
         calls = [self._threads[column].submit(copy_context().run, on_device, column) for column in (0, 1)]
         wait(calls)  # also after an error: nobody may still be computing when this returns
+        self._wait_for(ended)
         return [call.result() for call in calls]
+
+    def _marks(self) -> list[Mark]:
+        """How far this thread's current streams are filled, of each GPU here."""
+        return [mark(name) for name in self._gpus]
+
+    def _wait_for(self, marks: Sequence[Mark]) -> None:
+        """Let this thread's current streams, of each GPU here, wait for the marks."""
+        for name in self._gpus:
+            wait_for(marks, name)
 
     # ------------------------------------------------------------ between the columns
 
@@ -67,7 +88,7 @@ class Devices:
         parts = [self.halves(whole, sizes) for whole in wholes]
         self.moved += parts[0][1].nbytes + parts[1][0].nbytes
         return self.each(
-            lambda column: parts[column][column] + to_device(parts[1 - column][column], self.names[column])
+            lambda column: _sum(parts[column][column], to_device(parts[1 - column][column], self.names[column]))
         )
 
     @staticmethod
@@ -98,7 +119,7 @@ class Devices:
     def add(self, arrays: Sequence[Array]) -> Array:
         """The sum of two arrays, on the first device."""
         with device_scope(self.names[0]):
-            return to_device(arrays[0], self.names[0]) + to_device(arrays[1], self.names[0])
+            return _sum(*(to_device(array, self.names[0]) for array in arrays))
 
     def _joined(self, halves: Halves, column: int, axis: int = 1) -> Array:
         here = [to_device(half, self.names[column]) for half in halves]
@@ -106,6 +127,13 @@ class Devices:
         if here[0].ndim == 4 and axis == 1:  # images lie channels last in memory: (N, H, W, C)
             return xp.concatenate([half.transpose(0, 2, 3, 1) for half in here], axis=3).transpose(0, 3, 1, 2)
         return xp.concatenate(here, axis=axis)
+
+
+def _sum(one: Array, other: Array) -> Array:
+    """one + other, channels last in memory."""
+    if one.ndim == 4:
+        return (one.transpose(0, 2, 3, 1) + other.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
+    return one + other
 
 
 class Pair(Layer, Generic[L]):
@@ -133,7 +161,7 @@ class Pair(Layer, Generic[L]):
         first = column * self._made[0]
         for kind in ("params", "grads"):
             arrays = {
-                key: to_device(array[first : first + self._made[column]].copy(), self.devices.names[column])
+                key: _copy(array[first : first + self._made[column]], self.devices.names[column])
                 for key, array in getattr(whole, kind).items()
             }
             setattr(half, kind, arrays)
@@ -219,14 +247,30 @@ def in_two(layers: dict[str, Layer], rows: Sequence[Row], devices: Devices) -> d
 
 
 def in_one(layers: dict[str, Layer]) -> dict[str, Layer]:
-    """The layers of a net that was in two columns, whole again, with their parameters."""
+    """The layers of a net that was in two columns, whole again on the first device, with their parameters."""
     whole: dict[str, Layer] = {}
     for name, pair in layers.items():
         assert isinstance(pair, Pair)
         layer = whole[name] = copy.copy(pair.whole)
-        layer.params = {key: array.copy() for key, array in pair.params.items()}
-        layer.grads = {key: get_array_module(array).zeros_like(array) for key, array in layer.params.items()}
+        with device_scope(pair.devices.names[0]):
+            layer.params = {key: array.copy() for key, array in pair.params.items()}
+            layer.grads = {key: get_array_module(array).zeros_like(array) for key, array in layer.params.items()}
     return whole
+
+
+def _copy(array: Array, device: str) -> Array:
+    """A copy of `array` on `device`, wherever it was."""
+    moved = to_device(array, device)
+    return moved.copy() if moved is array else moved
+
+
+def column_names(names: Sequence[str]) -> tuple[str, str]:
+    """The names of two devices. Raises UsageError for another number of them, or what is no name."""
+    if len(names) != 2:
+        raise UsageError(f"devices={tuple(names)}: expected two, one for each column, such as ('cuda:0', 'cuda:1')")
+    for name in names:
+        is_cpu(name)
+    return names[0], names[1]
 
 
 def crossing(rows: Sequence[Row], batch: int, itemsize: int = 4) -> dict[str, int]:

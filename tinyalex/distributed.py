@@ -13,6 +13,8 @@ import os
 import sys
 import time
 import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
@@ -20,13 +22,16 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from tinyalex.backend import Array, is_cpu, thread_count
+from tinyalex.columns import Pair
+from tinyalex.devices import gpu_count
 from tinyalex.errors import TinyAlexError, UsageError
-from tinyalex.layers import Dropout
+from tinyalex.layers import Dropout, Layer
 from tinyalex.net import AlexNet
+from tinyalex.staging import Staging
 
 STARTED_BY_MPI = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MPI_LOCALNRANKS")  # what an mpiexec tells its processes
-
-
+GPU_AWARE = "TINYALEX_GPU_AWARE_MPI"  # set to 1: this MPI adds up arrays in the memory of a GPU, without copies
 OTHERS_WAIT = 2.0  # seconds that the other ranks leave rank 0 to tell a mistake that all have met
 TO_BE_READ = 0.5  # seconds that mpiexec has to pass on what was printed, before it ends with the last rank
 
@@ -34,16 +39,22 @@ TO_BE_READ = 0.5  # seconds that mpiexec has to pass on what was printed, before
 class Ranks:
     """The processes that train one net. This class is of a process that trains alone; see MpiRanks.
 
-    rank: 0 ... size - 1; only rank 0 writes files.   waited: seconds spent waiting for the others.
+    rank: 0 ... size - 1; only rank 0 writes files.   waited: seconds spent on adding up, and on waiting for the others.
+    threads: how many each rank has of the cores that it shares with others; None: as many as it may use.
     """
 
     rank, size = 0, 1
     waited = 0.0
+    threads: int | None = None
 
     @property
     def writes(self) -> bool:
         """Is this the rank that writes files and speaks to the terminal?"""
         return self.rank == 0
+
+    def devices(self, names: Sequence[str] | None) -> Sequence[str] | None:
+        """The devices that this rank computes on, where all are asked to use `names`: of several each has its own."""
+        return names
 
     def share(self, count: int) -> slice:
         """The part of `count` images that this rank computes: parts differ in size by one at most.
@@ -54,7 +65,13 @@ class Ranks:
             raise UsageError(f"{count} images for {self.size} ranks: use a larger batch, or fewer ranks")
         return slice(count * self.rank // self.size, count * (self.rank + 1) // self.size)
 
-    def begin_sum(self, array: NDArray[Any]) -> None:
+    def begin_sums(self, layer: Layer) -> None:
+        """Begin to replace the gradients of `layer`, just computed, by their sums over all ranks."""
+        for part in layer.halves if isinstance(layer, Pair) else [layer]:
+            for grad in part.grads.values():
+                self.begin_sum(grad)
+
+    def begin_sum(self, array: Array) -> None:
         """Begin to replace `array`, which lies in one piece, by its sum over all ranks."""
 
     def end_sums(self) -> None:
@@ -82,27 +99,60 @@ class MpiRanks(Ranks):
             raise UsageError("several ranks need mpi4py: pip install 'tinyalex[mpi]'") from None
         self._world = self._mpi.COMM_WORLD
         self.rank, self.size = self._world.rank, self._world.size
+        self._here = self._world.Split_type(self._mpi.COMM_TYPE_SHARED)  # the ranks of this machine
+        self.threads = self._share_of_cores()
         self._under_way: list[Any] = []
+        self._staging = Staging(self._begin, direct=os.environ.get(GPU_AWARE, "0") not in ("", "0"))
 
-    def begin_sum(self, array: NDArray[Any]) -> None:
+    def devices(self, names: Sequence[str] | None) -> Sequence[str] | None:
+        """As in Ranks: the GPUs of this machine go round its ranks, those of a rank side by side."""
+        if names is None or all(map(is_cpu, names)):
+            return names
+        first, count = len(names) * self._here.rank, gpu_count()
+        return tuple(name if is_cpu(name) else f"cuda:{(first + place) % count}" for place, name in enumerate(names))
+
+    def _share_of_cores(self) -> int | None:
+        """The cores that this rank may use, shared out to the ranks of this machine that may use the same ones."""
+        if os.environ.get("TINYALEX_THREADS"):
+            return None
+        cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [*range(thread_count())]
+        neighbours: list[list[int]] = self._here.allgather(cores)
+        return max(1, len(cores) // neighbours.count(cores))
+
+    def begin_sum(self, array: Array) -> None:
         """As in Ranks. What was begun before gets on meanwhile, as MPI works when it is called only."""
-        self._under_way.append(self._world.Iallreduce(self._mpi.IN_PLACE, array))
-        self._mpi.Request.Testall(self._under_way)
+        with self._waiting():
+            if isinstance(array, np.ndarray):
+                self._begin(array)
+            else:
+                self._staging.add(array)
+            self._mpi.Request.Testall(self._under_way)
+
+    def _begin(self, array: Any) -> Any:
+        request = self._world.Iallreduce(self._mpi.IN_PLACE, array)
+        self._under_way.append(request)
+        return request
 
     def end_sums(self) -> None:
         """As in Ranks."""
-        begun = time.perf_counter()
-        self._mpi.Request.Waitall(self._under_way)
-        self._under_way.clear()
-        self.waited += time.perf_counter() - begun
+        with self._waiting():
+            self._staging.finish()
+            self._mpi.Request.Waitall(self._under_way)
+            self._under_way.clear()
 
     def sum(self, values: list[float]) -> list[float]:
         """As in Ranks, in float64."""
-        begun = time.perf_counter()
         total = np.array(values, np.float64)
-        self._world.Allreduce(self._mpi.IN_PLACE, total)
-        self.waited += time.perf_counter() - begun
+        with self._waiting():
+            self._world.Allreduce(self._mpi.IN_PLACE, total)
         return [float(value) for value in total]
+
+    @contextmanager
+    def _waiting(self) -> Iterator[None]:
+        """Count the time of the block."""
+        begun = time.perf_counter()
+        yield
+        self.waited += time.perf_counter() - begun
 
     def agree(self, value: Any) -> Any:
         """As in Ranks."""
@@ -144,5 +194,6 @@ def share_masks(net: AlexNet, share: slice, count: int) -> None:
     """Let the dropout layers draw the masks of `count` images, and keep those of the images of `share`."""
     rows: Any = OwnRows(net.masks, share, count)
     for layer in net.layers.values():
-        if isinstance(layer, Dropout):
-            layer.rng = rows
+        whole = layer.whole if isinstance(layer, Pair) else layer
+        if isinstance(whole, Dropout):
+            whole.rng = rows

@@ -5,12 +5,12 @@ Axes: N images, 3 colours, H, W height and width, K classes.
 
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from numpy.random import Generator, default_rng
 
 from tinyalex import spec as nets
-from tinyalex.backend import Array, computing
+from tinyalex.backend import Array, beside, computing, device_of, device_scope, to_device
 from tinyalex.columns import Devices, Joined, Pair, halved, in_one, in_two
 from tinyalex.count import Row, count, summary
 from tinyalex.errors import ShapeError, TinyAlexError, UsageError
@@ -42,11 +42,13 @@ class AlexNet:
     cross_columns: the convolutions that read the maps of both columns (section 3.2).
     seed: the initial weights and, apart from them, the dropout masks are drawn from it.
     dtype: "float32", or "float64" for gradient checks; the initial weights are the same numbers in both.
-    devices: None, the CPU; two names such as ("cuda:0", "cuda:1") or ("cpu:0", "cpu:1"), for a column each.
+    devices: None, the CPU; one name, such as "cuda:0" or ("cuda:0",), for the whole net; two names such as
+        ("cuda:0", "cuda:1"), ("cuda:0", "cuda:0") or ("cpu:0", "cpu:1"), for a column each.
     kernels: "auto", "numba" or "reference", as in `tinyalex.backend.use_kernels`; "auto" follows what is in force.
     threads: how many threads the compiled kernels use; None: TINYALEX_THREADS, or the cores that the process may use.
     layers: name -> layer, in order.   criterion: the softmax cross-entropy that `loss` uses.
     masks: the random generator of the dropout masks.
+    device: where images and labels are moved to and logits come from: the one device, or the first of two; else None.
     Raises UsageError or ShapeError for settings that no net fits.
     """
 
@@ -60,7 +62,7 @@ class AlexNet:
         dtype: str = "float32",
         dropout: float = 0.5,
         cross_columns: tuple[int, ...] = (3,),
-        devices: Sequence[str] | None = None,
+        devices: str | Sequence[str] | None = None,
         kernels: str = "auto",
         threads: int | None = None,
     ) -> None:
@@ -77,6 +79,7 @@ class AlexNet:
         self.layers: dict[str, Layer] = {row.name: self._layer(row, weights) for row in self.rows}
         self.criterion = SoftmaxCrossEntropy()
         self.devices: Devices | None = None
+        self.device: str | None = None
         self.place(devices)
 
     def _layer(self, row: Row, weights: Generator) -> Layer:
@@ -134,9 +137,8 @@ class AlexNet:
         if upto is not None and upto not in self.layers:
             raise UsageError(f"no layer is called {upto!r}: expected one of {', '.join(self.layers)}")
         fused = self._relu_after_conv()
-        if self.devices:
-            x = self.devices.copies(x)
-        with computing(self.kernels, self.threads):
+        x = self.taken_in(x)
+        with computing(self.kernels, self.threads, self.device):
             for name, layer in self.layers.items():
                 try:
                     if _is(layer, Conv2D):  # it does the work of its ReLU too, unless it is looked at alone
@@ -151,6 +153,18 @@ class AlexNet:
                     break
         return self.devices.join(x) if self.devices else x
 
+    def taken_in(self, x: Array) -> Any:
+        """x where the first layer reads it: as it is, on the net's device, or on both of two."""
+        if self.devices:
+            return self.devices.copies(x)
+        return to_device(x, self.device) if self.device else x
+
+    def taken_back(self, dlogits: Array) -> Any:
+        """dlogits where the last layer reads them: as they are, on the net's device, or a half on each of two."""
+        if self.devices:
+            return self.devices.spread(dlogits, halved(dlogits.shape[1]))
+        return to_device(dlogits, self.device) if self.device else dlogits
+
     def _relu_after_conv(self) -> dict[str, str]:
         """The names of the convolutions that a ReLU follows, each with that of the ReLU."""
         pairs = pairwise(self.layers.items())
@@ -164,8 +178,8 @@ class AlexNet:
         With input_gradient=False the first layer leaves dx out, as training needs none of the images.
         done: called with each layer, last one first, as soon as its gradients are there.
         """
-        dy = self.devices.spread(dlogits, halved(dlogits.shape[1])) if self.devices else dlogits
-        with computing(self.kernels, self.threads):
+        dy = self.taken_back(dlogits)
+        with computing(self.kernels, self.threads, self.device):
             for layer in reversed(self.layers.values()):
                 if layer is self.layers["conv1"]:
                     dy = cast(Conv2D, layer).backward(dy, input_gradient=input_gradient)
@@ -175,8 +189,8 @@ class AlexNet:
                     done(layer)
         return dy
 
-    def loss(self, x: Array, labels: Array, *, train: bool = False) -> float:
-        """The mean cross-entropy of images x (N, 3, H, W) with labels (N,), in nats.
+    def loss(self, x: Array, labels: Array, *, train: bool = False) -> Any:
+        """The mean cross-entropy of images x (N, 3, H, W) with labels (N,), in nats: a float, on a GPU an array of one.
 
         With `train=True`, `net.backward(net.criterion.backward())` then gives the gradients.
         """
@@ -185,7 +199,7 @@ class AlexNet:
     def predict(self, x: Array) -> Array:
         """The probability of each class: x (N, 3, H, W) -> (N, K), rows that sum to 1."""
         logits = self.forward(x)
-        with computing(self.kernels, self.threads):
+        with computing(self.kernels, self.threads, self.device):
             return softmax(logits)
 
     def record(
@@ -208,15 +222,26 @@ class AlexNet:
 
     # ------------------------------------------------------------ where it lives
 
-    def place(self, devices: Sequence[str] | None) -> None:
-        """Move the parameters: to two devices, a column each, or with None to the CPU; gradients begin anew.
+    def place(self, devices: str | Sequence[str] | None) -> None:
+        """Move the parameters: all to one device, to two a column each, or with None to the CPU.
 
+        Gradients go along, but begin anew where columns come apart or together; an optimiser of before stays behind.
         Raises UsageError for another number of devices, one that is not there, or a net that does not come apart.
         """
-        target = Devices(devices) if devices is not None else None
+        names = (devices,) if isinstance(devices, str) else tuple(devices or ())
+        if devices is not None and not 1 <= len(names) <= 2:
+            raise UsageError(f"devices={names}: expected one, or two for a column each, such as ('cuda:0', 'cuda:1')")
+        for name in names:
+            device_scope(name)  # raises for one that is not there, before anything moves
+        target = Devices(names) if len(names) == 2 else None
         layers = in_one(self.layers) if self.devices else self.layers
-        self.layers = in_two(layers, self.rows, target) if target else layers
-        self.devices = target
+        if target:
+            self.layers = in_two(layers, self.rows, target)
+        else:
+            self.layers = layers
+            for layer in layers.values():
+                layer.move_to(names[0] if names else "cpu")
+        self.devices, self.device = target, names[0] if names else None
         self.params: MutableMapping[str, Array] = NamedArrays(self.layers, "params")
 
     @property
@@ -280,8 +305,9 @@ class NamedArrays(MutableMapping[str, Array]):
             raise ShapeError(f"{name} has the shape {arrays[key].shape}, not {value.shape}")
         if isinstance(arrays, Joined):
             arrays[key] = value
-        else:
-            arrays[key][...] = value
+            return
+        with beside(arrays[key]):
+            arrays[key][...] = to_device(value, device_of(arrays[key]))
 
     def __delitem__(self, name: str) -> None:
         raise UsageError(f"{name} cannot be removed from the net")

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from typing import Any, Protocol, TypeVar
 
-from tinyalex.backend import Array, computing, get_array_module, kernel
+from tinyalex.backend import Array, beside, computing, get_array_module, kernel
 from tinyalex.errors import ShapeError, UsageError
 
 R = TypeVar("R")
@@ -48,6 +48,7 @@ class SGD:
         self.net, self.lr, self.momentum, self.weight_decay = net, lr, momentum, weight_decay
         self._columns: list[Trainable] = getattr(net, "columns", [net])
         self._devices: Any = getattr(net, "devices", None)  # one for each column, or None
+        self._device: str | None = getattr(net, "device", None)
         self._velocities = self._each(lambda column: {name: _zeros_like(w) for name, w in column.params.items()})
         self.velocity: MutableMapping[str, Array] = self._velocities[0]
         if self._devices:
@@ -63,7 +64,7 @@ class SGD:
 
         Raises ShapeError for a gradient of another shape than its parameter.
         """
-        with computing(self._kernels, self._threads):
+        with computing(self._kernels, self._threads, self._device):
             self._each(self._update)
 
     def _each(self, work: Callable[[Trainable], R]) -> list[R]:
@@ -84,7 +85,8 @@ class SGD:
 
 
 def _zeros_like(w: Array) -> Array:
-    return get_array_module(w).zeros_like(w)
+    with beside(w):
+        return get_array_module(w).zeros_like(w)
 
 
 def stepped_rate(lr: float, epoch: int, drops: Sequence[int]) -> float:

@@ -25,7 +25,7 @@ SHOWN = 8  # images of figure 4, left
 def versions() -> dict[str, str]:
     """The versions of Python, tinyalex and what it computes with, as far as that is installed."""
     found = {"python": platform.python_version()}
-    for package in ("tinyalex", "numpy", "numba", "pillow", "matplotlib"):
+    for package in ("tinyalex", "numpy", "numba", "cupy-cuda12x", "cupy-cuda13x", "pillow", "matplotlib"):
         with suppress(PackageNotFoundError):
             found[package] = version(package)
     return found

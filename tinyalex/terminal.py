@@ -18,6 +18,11 @@ def counting(total: int, what: str) -> Iterator[Callable[[int], object]]:
         yield bar.update
 
 
+def together(ranks: int, waiting_share: float) -> str:
+    """What is told of several ranks after their speed; of one, nothing."""
+    return f" on {ranks} ranks, {waiting_share:.0%} of it waiting" if ranks > 1 else ""
+
+
 class Bar(Progress):
     """A bar over all that is left of a run, and a line for every epoch. Without a terminal there are the lines only."""
 
@@ -40,13 +45,14 @@ class Bar(Progress):
         self._bar.close()
 
     def step(self, training: Training, images: int) -> None:
-        """Move the bar; it shows the means over the epoch so far."""
+        """Move the bar; it shows the means over the epoch, as far as losses have been read."""
         position = training.position
         self._bar.set_description_str(f"epoch {position.epoch + 1}/{training.settings.epochs}", refresh=False)
-        self._bar.set_postfix_str(
-            f"loss {position.loss / position.images:.3f}, top-1 error {position.wrong / position.images:.1%}",
-            refresh=False,
-        )
+        if position.images:
+            self._bar.set_postfix_str(
+                f"loss {position.loss / position.images:.3f}, top-1 error {position.wrong / position.images:.1%}",
+                refresh=False,
+            )
         self._bar.update(images)
 
     def epoch(self, training: Training) -> None:

@@ -17,18 +17,18 @@ from typing import Any
 import numpy as np
 
 from tinyalex import spec as nets
-from tinyalex.backend import to_numpy
+from tinyalex.backend import beside, device_of, to_device, to_numpy
 from tinyalex.checkpoint import Checkpoint, write
 from tinyalex.data import Dataset, Subset, batch_count, batches, pixel_statistics, subset
 from tinyalex.distributed import Ranks, share_masks
 from tinyalex.errors import CheckpointError, DivergenceError, UsageError
 from tinyalex.evaluate import augmenter_for, probabilities, scores
 from tinyalex.files import remove_leftovers, write_text
-from tinyalex.layers import Layer
 from tinyalex.net import AlexNet
 from tinyalex.optim import SGD, drop_epochs, plateau_rate, stepped_rate
 
 CHECKPOINT, HISTORY = "checkpoint.npz", "history.jsonl"
+READ_EVERY = 50  # steps after which the losses are read back from a GPU, and checked: to read one is to wait for it
 
 # What a resumed run may be told anew: how long it lasts, what it saves, where it computes, and the learning rate, as
 # the authors did by hand. All else would make it another run.
@@ -46,7 +46,7 @@ class Settings:
     crops, reflections, colour: the augmentation, see `tinyalex.data.Augmenter`.
     validate_every: epochs between validations; the last epoch is validated in any case.
     save_every: steps between checkpoints within an epoch; there is one after each epoch in any case.
-    devices: two names, a device for each column of the net; None for the whole net on the CPU.
+    devices: one name, of the net's device, or two, a device for each column; None for the CPU.
     """
 
     data: str
@@ -111,7 +111,10 @@ def saved_settings(checkpoint: Checkpoint) -> Settings:
 
 @dataclass
 class Position:
-    """Where a run is: steps done in the epoch, and the sums over them; JSON values only."""
+    """Where a run is: steps done in the epoch, their time, and the sums over those of them whose loss has been read.
+
+    JSON values only; on the CPU every loss is read at once, on a GPU now and then, and before a checkpoint is written.
+    """
 
     epoch: int = 0
     step: int = 0
@@ -120,13 +123,11 @@ class Position:
     wrong: float = 0.0
     seconds: float = 0.0
 
-    def add(self, images: int, loss: float, wrong: float, seconds: float) -> None:
-        """Count one more step: its images, their mean loss, how many were misclassified, and its time."""
-        self.step += 1
+    def add(self, images: int, loss: float, wrong: float) -> None:
+        """Count what has been read of one more step: its images, their mean loss, how many were misclassified."""
         self.images += images
         self.loss += loss * images
         self.wrong += wrong
-        self.seconds += seconds
 
 
 class Training:
@@ -147,14 +148,13 @@ class Training:
     ) -> None:
         self.settings, self.train, self.val, self.folder = settings, train, val, folder
         self.ranks = Ranks() if ranks is None else ranks
-        if self.ranks.size > 1 and settings.devices:
-            raise UsageError("--devices: several ranks train with the whole net each; leave it out")
         self.net, self.statistics = checkpoint.net, checkpoint.statistics
-        self.net.place(settings.devices)
+        self.net.place(self.ranks.devices(settings.devices))
         self.optimizer = SGD(self.net, lr=settings.lr, momentum=settings.momentum, weight_decay=settings.weight_decay)
         for name, velocity in checkpoint.velocity.items():
-            self.optimizer.velocity[name] = velocity
+            self.optimizer.velocity[name] = to_device(velocity, self.net.device or "cpu")
         self.position = Position(**checkpoint.training.get("position", {}))
+        self._unread: list[tuple[int, int, Any, Any]] = []  # of steps: number, images, loss, how many were wrong
         self.history: list[dict[str, Any]] = checkpoint.training.get("history", [])
         self.augmenter = augmenter_for(
             checkpoint, crops=settings.crops, reflections=settings.reflections, colour=settings.colour
@@ -250,39 +250,48 @@ class Training:
         began = time.perf_counter()
         with closing(made):
             for x, labels in made:
-                loss, wrong = self._step(x, labels, count)
+                self._step(x, labels, count)
+                position.step += 1
                 now = time.perf_counter()
-                position.add(count, loss, wrong, now - began)
+                position.seconds += now - began
                 began = now
                 if progress:
                     progress.step(self, count)
                 if position.step % settings.save_every == 0:
                     self.save()
+        self._read()
+        position.seconds += time.perf_counter() - began
         self._end_epoch(progress)
 
-    def _step(self, x: Any, labels: Any, count: int) -> tuple[float, float]:
-        """One step of SGD on a batch of `count` -> its mean loss, and how many of its images were wrong before it.
+    def _step(self, x: Any, labels: Any, count: int) -> None:
+        """One step of SGD on a batch of `count`; its loss is noted, and on the CPU read and checked before the update.
 
         x, labels: those of its images that this rank computes.
         """
         logits = self.net.forward(x, train=True)
         part = len(labels) / count
         loss = self.net.criterion.forward(logits, labels)
-        wrong = (to_numpy(logits).argmax(axis=1) != labels).sum()
-        loss, wrong = self.ranks.sum([part * loss, float(wrong)])
-        if not math.isfinite(loss):
-            self._diverged(f"the loss became {loss}")
-        dlogits = self.net.criterion.backward()
-        if part < 1:
-            dlogits *= part  # of a mean over the whole batch
-        self.net.backward(dlogits, input_gradient=False, done=self._begin_sums)
+        device = device_of(logits)
+        with beside(logits):
+            wrong = (logits.argmax(axis=1) != to_device(labels, device)).sum()
+            self._unread.append((self.position.step + 1, count, part * loss, wrong))
+            if device == "cpu" or self.ranks.size > 1 or len(self._unread) == READ_EVERY:
+                self._read()
+            dlogits = self.net.criterion.backward()
+            if part < 1:
+                dlogits *= part  # of a mean over the whole batch
+        self.net.backward(dlogits, input_gradient=False, done=self.ranks.begin_sums)
         self.ranks.end_sums()
         self.optimizer.step()
-        return loss, wrong
 
-    def _begin_sums(self, layer: Layer) -> None:
-        for grad in layer.grads.values() if self.ranks.size > 1 else ():
-            self.ranks.begin_sum(grad)
+    def _read(self) -> None:
+        """Read what was noted of the steps so far; it waits for a GPU. Raises DivergenceError."""
+        for step, count, *noted in self._unread:
+            loss, wrong = self.ranks.sum([float(value) for value in noted])
+            if not math.isfinite(loss):
+                self._diverged(f"the loss became {loss}", step)
+            self.position.add(count, loss, wrong)
+        self._unread.clear()
 
     def _end_epoch(self, progress: "Progress | None") -> None:
         """Validate if it is due, add a record to the history, move to the next epoch, save."""
@@ -347,9 +356,10 @@ class Training:
 
     def save(self) -> None:
         """Write the checkpoint, in one piece; parameters that are no longer finite are not written. One rank writes."""
+        self._read()
         for name, w in self.net.params.items():
             if not np.isfinite(to_numpy(w)).all():
-                self._diverged(f"{name} is no longer finite")
+                self._diverged(f"{name} is no longer finite", self.position.step + 1)
         if self.ranks.writes:
             write(self.checkpoint, self.folder / CHECKPOINT)
         self.ranks.agree(None)  # no rank goes on, to stop there perhaps, before it is written
@@ -359,11 +369,10 @@ class Training:
             return
         write_text(self.folder / HISTORY, "".join(json.dumps(record) + "\n" for record in self.history))
 
-    def _diverged(self, what: str) -> None:
-        position = self.position
+    def _diverged(self, what: str, step: int) -> None:
         kept = f"{self.folder / CHECKPOINT} stays" if (self.folder / CHECKPOINT).exists() else "nothing was saved yet"
         raise DivergenceError(
-            f"{what} in epoch {position.epoch + 1}, step {position.step + 1}: {kept}; use a lower learning rate (--lr)"
+            f"{what} in epoch {self.position.epoch + 1}, step {step}: {kept}; use a lower learning rate (--lr)"
         )
 
     def steps_left(self) -> int:

@@ -50,7 +50,9 @@ def test_the_shown_arithmetic_is_what_the_layer_computes(rng):
         sum_of_others = sum(passed[j] for j in range(7) if c in windows(7, 4, 1)[j])
         expected = dy[c] * stepper.scale[c] ** -0.6 - 2 * 0.7 * 0.6 * x[c] * sum_of_others
         assert stepper.dx[c] == pytest.approx(expected)
-        assert stepper.caption(7 + c).endswith(f"{sum_of_others:.3g} = {expected:.3g}")
+        direct = dy[c] * stepper.scale[c] ** -0.6
+        shown = f"{direct:.3g} - 0.84 · {x[c]:.3g} · {sum_of_others:.3g} = {expected:.3g}"
+        assert stepper.caption(7 + c).endswith(shown)
 
 
 def test_backward_the_window_is_mirrored():
@@ -61,7 +63,9 @@ def test_backward_the_window_is_mirrored():
 
 
 def test_the_picture_frames_the_window(written):
-    figure = inside.LRNWindow(X, size=3).show(4)
+    stepper = inside.LRNWindow(X, size=3)
+    figure = stepper.show(4)
     [frame] = [patch for patch in figure.axes[0].patches if not patch.get_fill()]
     assert frame.get_width() == 3
-    assert "30" not in written(figure)  # scale and y of the maps to come are not written yet
+    assert "4.6" not in written(figure)  # 2 + 0.1 (25 + 1), the scale of the last map, is not written yet
+    assert "4.6" in written(stepper.show(5))

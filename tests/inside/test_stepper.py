@@ -48,6 +48,8 @@ def test_a_picture_keeps_to_its_page(stepper):
             assert min(box.x0, box.y0) >= -2, artist
             assert box.x1 <= figure.bbox.width + 2, artist
             assert box.y1 <= figure.bbox.height + 2, artist
+        caption = figure.texts[1].get_window_extent()
+        assert all(text.get_window_extent().y1 <= caption.y0 for axes in figure.axes for text in axes.texts)
 
 
 def test_negative_steps_count_from_the_end(stepper, written):
@@ -93,7 +95,7 @@ def test_the_widget_draws_the_picture_that_show_draws(monkeypatch):
     monkeypatch.setattr(stepper, "show", lambda i: asked.append(i) or show(i))
     buttons, _ = stepper.widget().children
     buttons.children[2].value = 7
-    assert asked == [0, 7]
+    assert asked == [0, 0, 7]
 
 
 def test_without_ipywidgets_the_message_says_what_to_do(monkeypatch):

@@ -13,68 +13,11 @@ import numpy as np
 import pytest
 
 from cases import assert_close
-from tinyalex import optim
 from tinyalex.backend import use_kernels
 from tinyalex.kernels import cpu
-from tinyalex.layers import activations, conv, dropout, linear, loss, lrn, pool
+from tinyalex.layers import activations, conv, dropout, loss, pool
 from tinyalex.window import Window
-
-DEFINITIONS = {
-    name: getattr(module, name)
-    for module in (activations, conv, dropout, linear, loss, lrn, pool, optim)
-    for name in cpu.__all__
-    if hasattr(module, name)
-}
-WINDOWS = {
-    "the paper's conv2": (Window((5, 5), (1, 1), (2, 2), False), 9, 8),
-    "non-square, past the edge": (Window((3, 4), (2, 3), (1, 0), True), 10, 9),
-    "gaps between windows": (Window((1, 2), (2, 3), (0, 0), True), 8, 9),
-    "one cell": (Window((1, 1), (1, 1), (0, 0), False), 1, 1),
-    "the whole image": (Window((4, 5), (1, 1), (0, 0), False), 4, 5),
-}
-
-
-def calls(dtype, N, window, H, W, groups=1, channels=3, size=5, beta=0.75):
-    """(name, arguments) of a call of every twin, on the same random images."""
-    rng = np.random.default_rng(1)
-
-    def draw(*shape):
-        return rng.standard_normal(shape).astype(dtype)
-
-    C, OC = groups * channels, groups * 4
-    OH, OW = window.output_size(H, W)
-    x, w, b = draw(N, C, H, W), draw(OC, channels, *window.kernel), draw(OC)
-    dy = draw(N, OC, OH, OW)
-    features, units, dunits = draw(N, 7), draw(5, 7), draw(N, 5)
-    unpadded = window._replace(pad=(0, 0)) if min(H - window.kernel[0], W - window.kernel[1]) >= 0 else window
-    with use_kernels("reference"):
-        pooled, argmax = pool.max_pool_forward(x, unpadded)
-    yield "im2col", (x, window)
-    yield "col2im", (draw(N * OH * OW, C * window.kernel[0] * window.kernel[1]), x.shape, window)
-    yield "conv_forward", (x, w, b, window, groups)
-    yield "conv_forward", (x, w, b, window, groups, True)
-    yield "conv_backward", (dy, x, w, window, groups)
-    yield "conv_backward", (dy, x, w, window, groups, False)
-    yield "linear_forward", (features, units, draw(5))
-    yield "linear_backward", (dunits, features, units)
-    yield "max_pool_forward", (x, unpadded)
-    yield "max_pool_backward", (draw(*pooled.shape), argmax, x.shape, unpadded)
-    yield "lrn_forward", (x, size, 0.5, beta, 2.0, groups)
-    yield "lrn_backward", (draw(*x.shape), x, size, 0.5, beta, 2.0, groups)
-    yield "relu_forward", (x,)
-    yield "relu_backward", (draw(*x.shape), np.maximum(x, 0))
-    yield "masked", (features, rng.random(features.shape) < 0.5, 1.25)
-    yield "softmax", (10 * draw(N, 7),)
-    yield "sgd_update", (w, draw(*w.shape), draw(*w.shape), 0.1, 0.9, 0.25)
-
-
-def outcome(function, arguments):
-    """What a kernel returns, as a list of arrays; or, of one that works in place, its arguments afterwards."""
-    copies = [arg.copy() if isinstance(arg, np.ndarray) else arg for arg in arguments]
-    found = function(*copies)
-    if found is None:
-        return [arg for arg in copies if isinstance(arg, np.ndarray)]
-    return list(found) if isinstance(found, tuple) else [found]
+from twins import DEFINITIONS, WINDOWS, calls, outcome
 
 
 def twins_agree(dtype, *case, **settings):

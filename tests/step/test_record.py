@@ -8,7 +8,7 @@ import pytest
 
 from cases import small_net
 from runs import slim
-from tinyalex import AlexNet, Dropout, spec
+from tinyalex import SGD, AlexNet, Dropout, spec
 from tinyalex.backend import use_kernels
 from tinyalex.errors import LabelError, ShapeError, UsageError
 
@@ -213,6 +213,17 @@ def test_pictures_and_names_of_classes():
     assert named.classes == ("cat", "dog", "cow")
     assert named.pictures[1] is pictures[1]
     assert net.record(np.zeros_like(x)).pictures[0].max() == 0
+
+
+def test_training_goes_on_without_changing_what_was_recorded():
+    net, x, labels = small_net()
+    pass_ = net.record(x, labels)
+    before = {name: array.copy() for name, array in pass_.params.items()}
+    net.loss(x, labels, train=True)
+    net.backward(net.criterion.backward())
+    SGD(net, lr=1.0).step()
+    assert not same(net.params["conv1.w"], before["conv1.w"])
+    assert all(same(pass_.params[name], array) for name, array in before.items())
 
 
 def test_what_is_refused():

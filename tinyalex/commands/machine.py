@@ -12,10 +12,13 @@ from tinyalex import spec as nets
 from tinyalex.accounting import measured
 from tinyalex.backend import cpu_kernels, kernels_in_use
 from tinyalex.bench import Bench, roofs, table
-from tinyalex.columns import Devices, crossing
+from tinyalex.columns import column_names, crossing
 from tinyalex.count import count
+from tinyalex.devices import gpus
+from tinyalex.distributed import all_ranks
 from tinyalex.errors import UsageError
 from tinyalex.memory import predicted
+from tinyalex.terminal import together
 
 MEASURED_STEPS, MEASURED_BATCH = 3, 128  # of the training that tells `plan` how fast one device is
 
@@ -31,12 +34,26 @@ def bench(
     json: bool,
     out: Path,
 ) -> None:
-    """Print how many images a second a net trains or infers; with `layers` also where the time goes, and draw it."""
-    at_work = Bench(variant, mode, batch, threads, devices)
+    """Print how many images a second a net trains or infers; with `layers` also where the time goes, and draw it.
+
+    Under mpiexec the ranks share each batch.
+    """
+    ranks = all_ranks()
+    at_work = Bench(variant, mode, batch, ranks.threads if threads is None else threads, ranks.devices(devices), ranks)
     pace = at_work.pace(steps)
-    record = {"variant": variant, "mode": mode, "batch": batch, "threads": threads, "devices": devices, **asdict(pace)}
+    if not ranks.writes:
+        return
+    record = {
+        "variant": variant,
+        "mode": mode,
+        "batch": batch,
+        "threads": threads,
+        "devices": devices,
+        "ranks": ranks.size,
+        **asdict(pace),
+    }
     if layers:
-        costs, peak = at_work.costs(steps), roofs(threads)
+        costs, peak = at_work.costs(steps), roofs(threads, at_work.net.device or "cpu")
         out.mkdir(parents=True, exist_ok=True)
         picture = out / f"roofline-{variant}-{mode}.png"
         viz.save(viz.roofline(costs, peak), picture)
@@ -49,7 +66,8 @@ def bench(
         memory = f", {pace.peak_rss_mb:,.0f} MB at most" if pace.peak_rss_mb is not None else ""
         print(
             f"{variant}, {mode}, batch {batch}: {pace.median_images_per_s:,.1f} images a second "
-            f"(median of {steps} steps; the best {pace.images_per_s:,.1f}){memory}"
+            f"(median of {steps} steps; the best {pace.images_per_s:,.1f})"
+            f"{together(ranks.size, pace.waiting_share)}{memory}"
         )
 
 
@@ -73,7 +91,7 @@ def info(devices: tuple[str, ...] | None, variant: str, batch: int, memory: bool
         _print_memory(variant, batch, devices, measure)
         return
     if devices is not None:
-        _print_crossing(nets.variant(variant), Devices(devices), batch)
+        _print_crossing(nets.variant(variant), devices, batch)
         return
     for name, number in report.versions().items():
         print(f"{name:<12} {number}")
@@ -83,6 +101,8 @@ def info(devices: tuple[str, ...] | None, variant: str, batch: int, memory: bool
     print(f"{'kernels':<12} {kernels_in_use()} ({'TINYALEX_KERNELS' if asked else reason})")
     if twins:
         print(f"{'threads':<12} {twins.thread_count()} (TINYALEX_THREADS, else the cores of this process)")
+    for line in gpus():
+        print(f"{'GPU':<12} {line}")
     print(
         f"{'images':<12} {os.environ.get('TINYALEX_DATA', 'TINYALEX_DATA is not set: tests and demos generate theirs')}"
     )
@@ -100,9 +120,9 @@ def _print_memory(variant: str, batch: int, devices: tuple[str, ...] | None, mea
         print("".join([f"{'measured':<12}", *(f"{most[one.device]:>16,}" for one in found)]))
 
 
-def _print_crossing(spec: nets.Spec, devices: Devices, batch: int) -> None:
+def _print_crossing(spec: nets.Spec, devices: tuple[str, ...], batch: int) -> None:
     """The bytes that go between the devices in one step of training, by the layer before which they go."""
-    one, two = devices.names
+    one, two = column_names(devices)
     print(
         f"{spec.name} in two columns, {one} and {two}: bytes that cross in a step of {batch} images, half of them back"
     )

@@ -8,19 +8,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinyalex import report, viz
+from tinyalex.backend import to_numpy
 from tinyalex.checkpoint import Checkpoint, read
 from tinyalex.commands.images import first_kernel, images_of
 from tinyalex.commands.training import RUNS
 from tinyalex.data import prepare_image, read_image
 from tinyalex.errors import CheckpointError, UsageError
 from tinyalex.evaluate import augmenter_for, averaged, probabilities, scores
-from tinyalex.layers.loss import softmax
 from tinyalex.spec import stored_size
 from tinyalex.terminal import counting
 from tinyalex.train import CHECKPOINT, saved_settings
 
 
-def eval_(runs: list[Path], data: str | None, views: str, batch: int, out: Path | None) -> None:
+def eval_(
+    runs: list[Path], data: str | None, views: str, batch: int, out: Path | None, devices: tuple[str, ...] | None
+) -> None:
     """Print and write the errors of one net, or of the average of several, on validation images."""
     checkpoints = [_checkpoint(run) for run in runs]
     settings = saved_settings(checkpoints[0])
@@ -34,6 +36,7 @@ def eval_(runs: list[Path], data: str | None, views: str, batch: int, out: Path 
             )
         with counting(len(val), f"evaluating {run}") as progress:
             augmenter = augmenter_for(checkpoint)
+            checkpoint.net.place(devices)
             p = probabilities(checkpoint.net, val, augmenter, views=views, batch=batch, progress=progress)
         several.append(p)
         labels = val.labels
@@ -59,14 +62,15 @@ def eval_(runs: list[Path], data: str | None, views: str, batch: int, out: Path 
     )
 
 
-def predict(images: list[Path], checkpoint: Path | None, out: Path) -> None:
+def predict(images: list[Path], checkpoint: Path | None, out: Path, devices: tuple[str, ...] | None) -> None:
     """Print the five likeliest classes of each image, and draw them."""
     chosen = checkpoint or _newest_run()
     trained = _checkpoint(chosen)
     augmenter, size = augmenter_for(trained), stored_size(trained.net.input_size)
     pictures = [read_image(path, smallest=first_kernel(trained.net.spec)) for path in images]
     stored = np.stack([prepare_image(picture, size) for picture in pictures])
-    p = softmax(trained.net.forward(augmenter.centre(stored)))
+    trained.net.place(devices)
+    p = to_numpy(trained.net.predict(augmenter.centre(stored)))
     print(f"checkpoint {chosen}")
     for path, row in zip(images, p, strict=True):
         print(f"\n{path}\n{viz.bars(trained.classes, row)}")

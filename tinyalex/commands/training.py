@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from tinyalex import report
+from tinyalex.backend import use_threads
 from tinyalex.checkpoint import read
 from tinyalex.commands.images import images_of
 from tinyalex.count import total_parameters
 from tinyalex.distributed import Ranks, all_ranks
 from tinyalex.errors import CheckpointError, UsageError
-from tinyalex.terminal import Bar, counting
+from tinyalex.terminal import Bar, counting, together
 from tinyalex.train import CHECKPOINT, Settings, Training, saved_settings, settings_for
 
 RUNS = Path("runs")
@@ -26,7 +27,8 @@ def train(out: Path | None, resume: Path | bool | None, **given: Any) -> None:
     """Begin a run, or go on with one; then write its report and pictures. Under mpiexec all ranks do it together."""
     ranks = all_ranks()
     try:
-        _train(out, resume, given, ranks)
+        with use_threads(ranks.threads):
+            _train(out, resume, given, ranks)
     except Exception as error:
         ranks.fail(error)
         raise
@@ -87,6 +89,8 @@ def _finish(training: Training) -> None:
         "epochs": len(history),
         "seconds": seconds,
         "images_per_s": sum(record["images_per_s"] * record["seconds"] for record in history) / seconds,
+        "ranks": training.ranks.size,
+        "waiting_share": sum(record.get("waiting_share", 0) * record["seconds"] for record in history) / seconds,
         "training_images": len(training.train),
         "validation_images": len(training.val),
         "parameters": total_parameters(training.net.rows),
@@ -99,7 +103,7 @@ def _finish(training: Training) -> None:
         f"{settings.variant} on {settings.data}: top-1 error {values['top1_error']:.1%}, top-5 error "
         f"{values['top5_error']:.1%} on {len(training.val):,} images that it never saw\n"
         f"trained for {len(history)} epochs of {len(training.train):,} images in {seconds:.0f} s "
-        f"({values['images_per_s']:.0f} images/s)\n"
+        f"({values['images_per_s']:.0f} images/s{together(training.ranks.size, values['waiting_share'])})\n"
         f"in {folder}: {', '.join(sorted(path.name for path in folder.iterdir() if path.is_file()))}"
     )
 

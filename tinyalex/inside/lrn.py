@@ -111,7 +111,7 @@ class LRNWindow(Stepper):
     ) -> Figure:
         """Rows by name, map c in colour; `window` is framed in its row; those `found` are written up to map c."""
         C = len(self.x)
-        sheet = Sheet(TOP + 1.5 * len(rows), C + NAMES)
+        sheet = Sheet(TOP - 0.8 + 1.5 * len(rows), C + NAMES)
         sheet.text((TOP - 1.1, 0), "map")
         for map_ in range(C):
             sheet.text((TOP - 1.1, NAMES + map_ + 0.5), str(map_), colour=GREY, middle=True)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 MARGIN = 0.15  # inches around a picture
 HEAD = 0.8  # inches above it, for the number of the step and its caption
-SCREEN_DPI = 100  # of the widget's pictures
+SCREEN_DPI = 100  # on a page, where 150, as in print, would be too large
 
 
 class Stepper(ABC):
@@ -41,6 +41,7 @@ class Stepper(ABC):
             raise UsageError(f"step {i} of {type(self).__name__}: expected 0 ... {len(self) - 1}")
         i %= len(self)
         figure = self._picture(i)
+        figure.set_dpi(SCREEN_DPI)
         width, height = figure.get_size_inches()
         left = MARGIN / width
         count = f"step {i} of 0 ... {len(self) - 1}"
@@ -69,7 +70,8 @@ class Stepper(ABC):
         back = ipywidgets.Button(description="back", icon="arrow-left")
         forward = ipywidgets.Button(description="forward", icon="arrow-right")
         slider = ipywidgets.IntSlider(0, 0, len(self) - 1, description="step")
-        picture = ipywidgets.Image(format="png", layout={"max_width": "100%", "object_fit": "contain"})
+        width = round(self.show(0).get_figwidth() * SCREEN_DPI)
+        picture = ipywidgets.Image(format="png", width=width, layout={"max_width": "100%", "object_fit": "contain"})
 
         def draw() -> None:
             picture.value = self._png(slider.value)
@@ -87,5 +89,5 @@ class Stepper(ABC):
 
     def _png(self, i: int) -> bytes:
         file = BytesIO()
-        self.show(i).savefig(file, format="png", dpi=SCREEN_DPI)
+        self.show(i).savefig(file, format="png", dpi=2 * SCREEN_DPI)  # sharp on a fine screen, too
         return file.getvalue()

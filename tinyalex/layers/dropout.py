@@ -4,7 +4,7 @@ from typing import Literal
 
 from numpy.random import Generator, default_rng
 
-from tinyalex.backend import Array, get_array_module, kernel
+from tinyalex.backend import Array, device_of, get_array_module, kernel, to_device
 from tinyalex.errors import UsageError
 from tinyalex.layers.layer import Layer
 
@@ -42,11 +42,10 @@ class Dropout(Layer):
 
     def forward(self, x: Array, *, train: bool = False, mask: Array | None = None) -> Array:
         """x -> y, same shape; `mask`: which units stay in training, where that has been drawn already."""
-        xp = get_array_module(x)
         if not train:
             self._cache = None
             return x * (1 - self.p) if self.scale_at == "test" else x
-        self._cache = xp.asarray(self.draw(x.shape)) if mask is None else mask
+        self._cache = to_device(self.draw(x.shape), device_of(x)) if mask is None else mask
         return masked(x, self._cache, self._factor)
 
     def backward(self, dy: Array) -> Array:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy
 
-from tinyalex.backend import Array, get_array_module
+from tinyalex.backend import Array, get_array_module, to_device
 from tinyalex.errors import DTypeError, ShapeError
 
 
@@ -29,6 +29,11 @@ class Layer(ABC):
     @abstractmethod
     def backward(self, dy: Array) -> Array:
         """dL/dx for dy = dL/dy, and dL/dparams in `grads`; once for each `forward(..., train=True)`."""
+
+    def move_to(self, device: str) -> None:
+        """Move the parameters to `device`; gradients that are elsewhere go along. What a forward kept stays behind."""
+        for arrays in (self.params, self.grads):
+            arrays.update({key: to_device(array, device) for key, array in arrays.items()})
 
     def _take_cache(self) -> Any:
         """What the last `forward(..., train=True)` kept; a second call raises RuntimeError, as the cache is stale."""

@@ -5,7 +5,7 @@ Axes: N images, K classes.
 
 from typing import Any
 
-from tinyalex.backend import Array, get_array_module, kernel
+from tinyalex.backend import Array, beside, device_of, get_array_module, kernel, to_device, to_numpy
 from tinyalex.errors import DTypeError, LabelError, ShapeError
 
 
@@ -23,17 +23,20 @@ def softmax(logits: Array) -> Array:
 class SoftmaxCrossEntropy:
     """The mean over the images of -log p[n, label[n]], p = softmax(logits).
 
-    forward: logits (N, K) float32 or float64, labels (N,) integers of 0 ... K-1 -> the mean loss, a float in nats.
+    forward: logits (N, K) float32 or float64, labels (N,) integers of 0 ... K-1 -> the mean loss in nats: a float, or
+        for logits on a GPU an array of no axes there, as reading it would wait for all that the GPU still has to do.
     backward: dlogits[n, k] = (p[n, k] - [k = label[n]]) / N, shape and dtype of logits.
+    labels may be on the CPU whatever holds the logits: they are checked there, then moved. On a GPU they are read back
+    to be checked.
     Raises ShapeError, DTypeError, or LabelError for labels that are not integers of 0 ... K-1.
     """
 
     def __init__(self) -> None:
         self._cache: Any = None
 
-    def forward(self, logits: Array, labels: Array) -> float:
+    def forward(self, logits: Array, labels: Array) -> Any:
         """The mean loss; log p is computed from the logits themselves, so that it stays finite for logits of 1e4."""
-        xp = get_array_module(logits, labels)
+        xp, device, labels = get_array_module(logits), device_of(logits), to_numpy(labels)
         if logits.ndim != 2 or labels.shape != logits.shape[:1]:
             raise ShapeError(
                 f"expected logits of shape (N, K) and labels of shape (N,), got {logits.shape} and {labels.shape}"
@@ -46,12 +49,15 @@ class SoftmaxCrossEntropy:
         if N == 0 or labels.min() < 0 or labels.max() >= K:
             found = f"{labels.min()} ... {labels.max()}" if N else "none at all"
             raise LabelError(f"the labels are {found}: expected integers of 0 ... {K - 1}, one for each image")
-        shifted = logits - logits.max(axis=1, keepdims=True)  # (N, K), at most 0
-        exps = xp.exp(shifted)
-        totals = exps.sum(axis=1)  # (N,)
-        self._cache = (exps / totals[:, None], labels)
-        log_p = shifted[xp.arange(N), labels] - xp.log(totals)  # (N,)
-        return float(-log_p.mean())
+        with beside(logits):
+            labels = to_device(labels, device)
+            shifted = logits - logits.max(axis=1, keepdims=True)  # (N, K), at most 0
+            exps = xp.exp(shifted)
+            totals = exps.sum(axis=1)  # (N,)
+            self._cache = (exps / totals[:, None], labels)
+            log_p = shifted[xp.arange(N), labels] - xp.log(totals)  # (N,)
+            loss = -log_p.mean()
+        return float(loss) if device == "cpu" else loss
 
     def backward(self) -> Array:
         """dlogits (N, K)."""
@@ -59,6 +65,7 @@ class SoftmaxCrossEntropy:
             raise RuntimeError("SoftmaxCrossEntropy.backward: call forward(logits, labels) first")
         (dlogits, labels), self._cache = self._cache, None  # p, and dlogits in its place
         N = len(labels)
-        dlogits[get_array_module(dlogits).arange(N), labels] -= 1
-        dlogits /= N
+        with beside(dlogits):
+            dlogits[get_array_module(dlogits).arange(N), labels] -= 1
+            dlogits /= N
         return dlogits

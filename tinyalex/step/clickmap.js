@@ -6,7 +6,7 @@ function render({ model, el }) {
   const picture = document.createElement("img");
   const marks = document.createElementNS(svg, "svg");
   const cell = document.createElementNS(svg, "rect");
-  frame.style.cssText = "position:relative;width:320px;max-width:100%;cursor:crosshair";
+  frame.style.cssText = "position:relative;width:280px;max-width:100%;margin:4px 16px 4px 4px;cursor:crosshair";
   picture.style.cssText = "width:100%;height:100%;display:block;image-rendering:pixelated";
   marks.style.cssText = "position:absolute;inset:0;width:100%;height:100%;overflow:visible;pointer-events:none";
   frame.tabIndex = 0;

@@ -91,7 +91,7 @@ def draw_grid(axes: Axes, numbers: Array, title: str, *, lit: tuple[int, int] | 
             if np.isnan(numbers[i, j]):
                 continue
             value = numbers[i, j] / 10.0**power
-            text = "0" if numbers[i, j] == 0 else f"{value:.3g}" if abs(value) >= 10 else f"{value:.2f}"
+            text = "0" if abs(value) < 0.005 else f"{value:.3g}" if abs(value) >= 10 else f"{value:.2f}"
             ink = "white" if shades[i, j] > 0.55 else INK
             axes.text(j, i, text.replace("-", "−"), ha="center", va="center", fontsize=7, color=ink)
     if lit is not None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from tinyalex.backend import Array, computing, to_numpy
-from tinyalex.columns import Pair, halved
+from tinyalex.columns import Pair
 from tinyalex.errors import ShapeError, TinyAlexError
 from tinyalex.layers import Layer, SoftmaxCrossEntropy
 from tinyalex.layers.loss import softmax
@@ -63,7 +63,7 @@ class _Pass:
 
     def run(self, x: Array, labels: Array | None) -> tuple[list[Step], float | None]:
         """The steps, and the loss."""
-        with computing(self.net.kernels, self.net.threads):
+        with computing(self.net.kernels, self.net.threads, self.net.device):
             forward = self._forward(x, train=labels is not None)
             if labels is None:
                 return forward, None
@@ -72,7 +72,7 @@ class _Pass:
 
     def _forward(self, x: Array, train: bool) -> list[Step]:
         steps = []
-        read, fed = x, self.net.devices.copies(x) if self.net.devices else x
+        read, fed = x, self.net.taken_in(x)
         for name, layer in self.layers.items():
             try:
                 fed, y, seconds = self._timed(layer.forward, fed, train=train)
@@ -97,8 +97,8 @@ class _Pass:
         return Step("loss", "forward", criterion, None, logits, p, dx=dlogits, kept=kept, seconds=seconds), loss
 
     def _backward(self, dlogits: Array) -> list[Step]:
-        steps, devices = [], self.net.devices
-        came, fed = dlogits, devices.spread(dlogits, halved(dlogits.shape[1])) if devices else dlogits
+        steps = []
+        came, fed = dlogits, self.net.taken_back(dlogits)
         for name, layer in reversed(self.layers.items()):
             fed, dx, seconds = self._timed(layer.backward, fed)
             row = self.rows[name]

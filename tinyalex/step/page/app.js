@@ -1,6 +1,5 @@
 // The page around the step: the row of steps, the bar below, and the keys.
 
-const slider = document.getElementById("slider");
 let sliding = null;
 
 /** Move the cell; over the edge of a row it goes on in the next. */
@@ -9,12 +8,13 @@ function move(rows, columns) {
   change({ cell: [(look.cell[0] + rows + m.H) % m.H, (look.cell[1] + columns + m.W) % m.W] });
 }
 
-/** Another map in focus, or on the other side. */
+/** Another map in focus, or on the other side one of those that it is joined with. */
 function turn(by, otherSide = false) {
   const step = steps[look.step];
+  if (otherSide && layerOf(step).kind !== "conv") return;
   const side = isBack(step) !== otherSide ? "left" : "right";
-  const m = maps(step.arrays[{ left: isBack(step) ? "dx" : "x", right: isBack(step) ? "dy" : "y" }[side]]);
-  change({ [side]: (look[side] + by + m.C) % m.C });
+  const [first, count] = otherSide ? joined(step) : [0, focusOf(step).C];
+  change({ [side]: first + ((look[side] - first + by + count) % count) });
 }
 
 /** Let the cell slide along the rows, or stop it. */
@@ -49,11 +49,10 @@ function pressed(event) {
   if (event.ctrlKey || event.metaKey || event.altKey || document.getElementById("help").open) return;
   const on = event.target;
   if (on === slider || (event.key === " " && on.tagName === "BUTTON")) return;
-  const frame = on.closest?.("#input .frame, #output .frame");
-  if (frame && CELL_KEYS[event.key]) {
-    const { id } = frame.parentElement;
-    move(...CELL_KEYS[event.key]);
-    document.querySelector(`#${id} .frame`).focus();
+  const inMap = on.matches?.("#input .frame, #output .frame, #maps .frame");
+  if (inMap && CELL_KEYS[event.key]) {
+    if (on.parentElement.id === "maps") turn(CELL_KEYS[event.key][0] * mapsAcross(focusOf(steps[look.step])) + CELL_KEYS[event.key][1]);
+    else move(...CELL_KEYS[event.key]);
   } else if (KEYS[event.key]) KEYS[event.key]();
   else return;
   event.preventDefault();
@@ -61,7 +60,8 @@ function pressed(event) {
 
 /** The row of steps: each layer with its forward step above its name and its backward step below, as high as its maps. */
 function drawTrack() {
-  const most = about.size[0];
+  const sides = Object.values(about.layers).map(({ out }) => (out?.length === 3 ? out[1] : 1));
+  const most = Math.max(...sides);
   const button = (name, direction) => {
     const index = steps.findIndex((step) => step.name === name && step.direction === direction);
     if (index < 0) return el("span", {});
@@ -88,6 +88,10 @@ function drawHead() {
 }
 
 async function start() {
+  if (!window.DecompressionStream) {
+    scene.textContent = "This browser is too old to unpack the numbers: any of 2023 or later can.";
+    return;
+  }
   await unpack();
   drawHead();
   drawTrack();

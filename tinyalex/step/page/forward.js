@@ -58,7 +58,7 @@ const forward = {
       window: box,
       middle: kernelCard(step, layer, o, c),
       why: [
-        words(`Kernel ${o} at row ${cell[0]}, column ${cell[1]}, and of what it sees the ${channelName(step, look.left)}: `,
+        words(`Kernel ${o} at row ${cell[0]}, column ${cell[1]}. What it sees of ${channelName(step, look.left)}: `,
           "each number times the weight at its place."),
         el("div", { class: "grids" }, grid("x, what it sees", patch), el("b", {}, "×"), grid("w, its weights", weights),
           el("b", {}, "="), grid("the products", products)),

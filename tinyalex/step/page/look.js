@@ -57,7 +57,7 @@ function go(index) {
   const back = isBack(to);
   look.step = steps.indexOf(to);
   if (before.flat || after.flat || from === to) {
-    const c = after.flat ? 0 : strongestOf(after);
+    const c = after.flat ? 0 : strongestOf(to);
     look.cell = strongestCell(to, c);
     look.left = look.right = c;
   } else {
@@ -75,42 +75,41 @@ function go(index) {
   document.querySelector("#track [aria-current]").scrollIntoView({ block: "nearest", inline: "center" });
 }
 
-/** The map with the largest number. */
-function strongestOf(m) {
+/** The map with the largest number; of a gradient, the one largest in size. */
+function strongestOf(step) {
+  const m = focusOf(step);
+  const size = (place) => (isBack(step) ? Math.abs(m.data[place]) : m.data[place]);
   let best = 0;
-  for (let i = 0; i < m.data.length; i++) if (m.data[i] > m.data[best]) best = i;
+  for (let i = 0; i < m.data.length; i++) if (size(i) > size(best)) best = i;
   return Math.floor(best / (m.H * m.W));
 }
 
-/** Let the map of the other side be one that the chosen one is connected with; `anew`: the one that matters most. */
+/** The maps on the other side that the one in focus is joined with: the first, and how many. */
+function joined(step) {
+  const layer = layerOf(step);
+  const [, perIn] = array(layer.w).shape;
+  const perOut = layer.out[0] / layer.groups;
+  return isBack(step) ? [Math.floor(look.left / perIn) * perOut, perOut] : [firstChannel(layer, look.right), perIn];
+}
+
+/** Let the map of the other side be one that is joined with the map in focus; `anew`: the one that matters most, but
+ * on the way back the one that one came from, if it matters at all. */
 function settle(anew = false) {
   const step = steps[look.step];
   const layer = layerOf(step);
+  const [side, other] = isBack(step) ? ["left", "right"] : ["right", "left"];
   if (layer.kind !== "conv") {
-    if (!mixes(step)) {
-      if (isBack(step)) look.right = look.left;
-      else look.left = look.right;
-    }
+    if (!mixes(step)) look[other] = look[side];
     return;
   }
-  const perIn = array(layer.w).shape[1];
-  const perOut = layer.out[0] / layer.groups;
-  if (!isBack(step)) {
-    const first = firstChannel(layer, look.right);
-    const outside = look.left < first || look.left >= first + perIn;
-    if (!anew && !outside) return;
-    const x = maps(step.arrays.x);
-    const shares = Array.from({ length: perIn }, (_, k) => Math.abs(share(layer, x, look.right, k, look.cell)));
-    look.left = first + shares.indexOf(Math.max(...shares));
-  } else {
-    const first = Math.floor(look.left / perIn) * perOut;
-    const outside = look.right < first || look.right >= first + perOut;
-    const dy = maps(step.arrays.dy);
-    const came = (o) => Math.abs(shareBack(layer, dy, o, look.left, look.cell));
-    if (!outside && !(anew && came(look.right) === 0)) return;
-    const shares = Array.from({ length: perOut }, (_, k) => came(first + k));
-    look.right = first + shares.indexOf(Math.max(...shares));
-  }
+  const [first, count] = joined(step);
+  const { x, dy } = arraysOf(step);
+  const size = (map) => Math.abs(isBack(step) ? shareBack(layer, dy, map, look.left, look.cell)
+    : share(layer, x, look.right, map - first, look.cell));
+  const inside = look[other] >= first && look[other] < first + count;
+  if (inside && !(anew && (!isBack(step) || size(look[other]) === 0))) return;
+  const sizes = Array.from({ length: count }, (_, k) => size(first + k));
+  look[other] = first + sizes.indexOf(Math.max(...sizes));
 }
 
 /** Look at another cell or another map: {cell, left, right}. */

@@ -128,9 +128,12 @@ function card({ name, title, note, shown, size: [H, W], marks = [], pick, read, 
     el("figcaption", {}, el("b", {}, name), " ", title), frame, readout);
 }
 
+/** How many maps stand in a row of the sheet. */
+const mapsAcross = (m) => Math.min(m.C, Math.max(4, Math.ceil(Math.sqrt(m.C * 2.2))));
+
 /** All maps side by side, in one scale; those of the two columns in two blocks. A click picks one. */
 function sheet({ m, groups, chosen, pick, title }) {
-  const across = Math.min(m.C, Math.max(4, Math.ceil(Math.sqrt(m.C * 2.2))));
+  const across = mapsAcross(m);
   const perGroup = m.C / groups;
   const down = Math.ceil(perGroup / across); // rows of a group
   const [H, W, gap] = [m.H + 1, m.W + 1, groups > 1 ? 2 : 0];
@@ -158,7 +161,7 @@ function sheet({ m, groups, chosen, pick, title }) {
   };
   const [top, left] = place(chosen);
   const made = card({
-    name: `All ${whole(m.C)} maps`,
+    id: "maps", name: `All ${whole(m.C)} maps`,
     title: groups > 1 ? `${title}; the two columns, one above the other` : title,
     shown, size: [height, across * W - 1],
     marks: [rectangle([top - 0.5, left - 0.5, top + m.H + 0.5, left + m.W + 0.5], "cell")],

@@ -1,6 +1,7 @@
 // The step that is looked at, drawn.
 
 const scene = document.getElementById("scene");
+const slider = document.getElementById("slider");
 
 /** The image with the receptive field lit. */
 function pictureCard(step) {
@@ -8,7 +9,7 @@ function pictureCard(step) {
   const [top, left, bottom, right] = fieldOf(step);
   const outside = `M0 0H${W}V${H}H0ZM${left} ${top}V${bottom}H${right}V${top}Z`;
   return card({
-    id: "field", name: "Image", title: "and what the cell sees of it", size: [H, W],
+    id: "field", name: "Image", title: "what the cell sees", size: [H, W],
     shown: el("img", { src: about.picture, alt: "", class: W < 100 ? "dots" : undefined }),
     marks: [el("svg:path", { class: "outside", d: outside }), rectangle([top, left, bottom, right], "field")],
     note: `${bottom - top} × ${right - left} pixels, from row ${top}, column ${left}`,
@@ -20,9 +21,8 @@ function sideCard(step, name, m, c, { marks = [], focus, side }) {
   const what = { x: "input", y: "output", dx: "gradient of the input", dy: "gradient of the output" }[name];
   const [row, column] = look.cell;
   const pick = focus ? (r, k) => change({ cell: [r, k] }) : undefined;
-  const all = m.flat ? [...marks] : marks;
-  if (focus) all.push(rectangle(cellBox([row, column]), "cell"));
-  const value = focus ? `row ${row}, column ${column}: ${number(at(m, c, row, column))}` : `±${number(largestOf(m, c), 3)}`;
+  const all = focus ? [...marks, rectangle(cellBox([row, column]), "cell")] : marks;
+  const value = focus ? `row ${row}, column ${column}: ${number(at(m, c, row, column))}` : `the darkest is ±${number(largestOf(m, c), 3)}`;
   return card({
     id: side, name, title: m.flat ? `${what}, ${whole(m.units)} units` : `${what}, ${mapName(step, name, c, m)}`,
     shown: mapCanvas(m, c), size: [m.H, m.W], marks: all, pick, note: value,
@@ -32,42 +32,71 @@ function sideCard(step, name, m, c, { marks = [], focus, side }) {
 
 const mapName = (step, name, c, m) => (name.endsWith("x") && m.C === 3 ? channelName(step, c) : `map ${c} of ${m.C}`);
 
-/** Draw the step that is looked at. */
+/** Draw the step that is looked at; what had the focus gets it again. */
 function show() {
+  const active = document.activeElement;
+  const focused = active.matches?.("#scene .frame") ? `#${active.parentElement.id} .frame`
+    : active.matches?.("#scene .line") ? "#why .line.lit" : null;
+  draw();
+  if (focused) document.querySelector(focused)?.focus({ preventScroll: true });
+}
+
+/** All of the step: its title, the pictures in a row, and the panels below them. */
+function draw() {
   const step = steps[look.step];
   const layer = layerOf(step);
-  const back = isBack(step);
   const arrays = arraysOf(step);
-  const drawn = (back ? backward : forward)[layer.kind](step, layer, arrays, look);
-  const [inName, outName] = back ? ["dx", "dy"] : ["x", "y"];
-  const leftMarks = [...(drawn.window ? [rectangle(drawn.window, "window")] : []), ...(drawn.marks ?? [])];
-  const samePlace = !mixes(step) && layer.kind !== "pool";
-  const other = samePlace ? [rectangle(cellBox(look.cell), "cell")] : [];
-  const rightMarks = back ? [...(drawn.windowOut ? [rectangle(drawn.windowOut, "window")] : other),
-    ...(drawn.cellOut ? [rectangle(cellBox(drawn.cellOut), "cell")] : [])] : [];
-  const arrow = () => el("span", { class: "arrow", "aria-hidden": "true" }, back ? "←" : "→");
-  const leftCard = sideCard(step, inName, arrays[inName], drawn.left ?? (arrays[inName].flat ? 0 : look.left),
-    { side: "input", focus: back, marks: back ? [] : [...other, ...leftMarks] });
-  const rightCard = layer.kind === "loss" ? null : sideCard(step, outName, arrays[outName],
-    arrays[outName].flat ? 0 : look.right, { side: "output", focus: !back, marks: rightMarks });
-  const focus = arrays[back ? "dx" : "y"];
+  const drawn = (isBack(step) ? backward : forward)[layer.kind](step, layer, arrays, look);
   scene.replaceChildren(
     el("header", { class: "title" },
-      el("h2", {}, step.name, el("small", {}, back ? "← backward" : "→ forward")),
+      el("h2", {}, step.name, el("small", {}, isBack(step) ? "← backward" : "→ forward")),
       el("p", {}, el("b", {}, layer.title), `, section ${layer.section}. ${step.meaning}`),
       formula(step)),
-    el("section", { class: "flow", "aria-label": "Pictures" }, pictureCard(step), arrow(), leftCard,
-      rightCard ? arrow() : null, drawn.middle ? [el("div", { class: "middle" }, drawn.middle), arrow()] : null, rightCard),
+    flow(step, arrays, drawn),
     el("div", { class: "panels" },
       panel(layer.kind === "loss" ? "From logits to the loss" : "Why this number", "why", drawn.why),
-      el("div", { class: "stack" },
-        focus.flat || focus.C < 2 ? null : el("section", { class: "panel", "aria-label": "All maps" }, sheet({
-          m: focus, groups: groupsOf(step), chosen: back ? look.left : look.right, title: back ? "of dx" : "of y",
-          pick: (c) => change(back ? { left: c } : { right: c }),
-        })), known(step.facts)),
+      el("div", { class: "stack" }, allMaps(step), known(step.facts)),
       drawn.more ?? null),
   );
+  tellWhere(step);
+}
+
+/** The image, the input side, the kernel if there is one, the output side; arrows point where the numbers go. */
+function flow(step, arrays, drawn) {
+  const back = isBack(step);
+  const { kind } = layerOf(step);
+  const [inName, outName] = back ? ["dx", "dy"] : ["x", "y"];
+  const samePlace = mixes(step) || kind === "pool" ? [] : [rectangle(cellBox(look.cell), "cell")];
+  const window = (box) => (box ? [rectangle(box, "window")] : []);
+  const onLeft = back ? [] : [...samePlace, ...window(drawn.window), ...(drawn.marks ?? [])];
+  const onRight = !back ? [] : drawn.windowOut ? window(drawn.windowOut)
+    : drawn.cellOut ? [rectangle(cellBox(drawn.cellOut), "cell")] : samePlace;
+  const mapOf = (name, c) => (arrays[name].flat ? 0 : c);
+  const left = sideCard(step, inName, arrays[inName], mapOf(inName, drawn.left ?? look.left),
+    { side: "input", focus: back, marks: onLeft });
+  const right = kind === "loss" ? null : sideCard(step, outName, arrays[outName], mapOf(outName, look.right),
+    { side: "output", focus: !back, marks: onRight });
+  const middle = drawn.middle ? el("div", { class: "middle" }, drawn.middle) : null;
+  const cards = [pictureCard(step), left, middle, right].filter(Boolean);
+  const arrow = () => el("span", { class: "arrow", "aria-hidden": "true" }, back ? "←" : "→");
+  return el("section", { class: "flow", "aria-label": "Pictures" },
+    cards.flatMap((one, place) => (place ? [arrow(), one] : [one])));
+}
+
+/** The sheet of all maps that the cell's is one of. */
+function allMaps(step) {
+  const m = focusOf(step);
+  if (m.flat || m.C < 2) return null;
+  const side = isBack(step) ? "left" : "right";
+  return el("section", { class: "panel", "aria-label": "All maps" }, sheet({
+    m, groups: groupsOf(step), chosen: look[side], title: isBack(step) ? "of dx" : "of y", pick: (c) => change({ [side]: c }),
+  }));
+}
+
+/** Say in the row of steps and in the bar below where this is. */
+function tellWhere(step) {
   document.getElementById("count").textContent = `${look.step + 1} / ${steps.length}`;
+  document.getElementById("said").textContent = `${step.name} ${step.direction}`;
   slider.value = look.step;
   slider.setAttribute("aria-valuetext", `${step.name}, ${step.direction}`);
   document.getElementById("back").disabled = look.step === 0;

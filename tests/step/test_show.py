@@ -1,0 +1,146 @@
+"""The figure of a cell: the right boxes on the right maps, and the number, written out."""
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from runs import slim
+from tinyalex import AlexNet, spec
+from tinyalex.step import receptive_field
+from tinyalex.step.facts import number
+
+
+def texts(figure):
+    figure.draw_without_rendering()
+    found = [text.get_text() for text in figure.findobj(lambda artist: hasattr(artist, "get_text"))]
+    return [text for text in found if text]
+
+
+def boxes(axes):
+    """The outlines on a picture, as (top, left, bottom, right) in cells."""
+    outlines = [patch for patch in axes.patches if isinstance(patch, Rectangle)]
+    return [
+        (p.get_y() + 0.5, p.get_x() + 0.5, p.get_y() + 0.5 + p.get_height(), p.get_x() + 0.5 + p.get_width())
+        for p in outlines
+    ]
+
+
+def pictures(figure):
+    """The axes of the row of pictures."""
+    return figure.subfigs[1].axes
+
+
+@pytest.mark.parametrize(
+    ("name", "cell", "window"),
+    [("conv2", (0, 6), (-2, 4, 3, 9)), ("pool1", (7, 2), (14, 4, 17, 7)), ("conv5", (3, 0), (2, -1, 5, 2))],
+)
+def test_the_receptive_field_the_window_and_the_cell(small_pass, name, cell, window):
+    image, x, *_, y = pictures(small_pass.show(name, cell=cell))
+    assert boxes(image) == [receptive_field(small_pass.rows, name, cell)]
+    assert boxes(x)[0] == window
+    assert boxes(y) == [(*cell, cell[0] + 1, cell[1] + 1)]
+
+
+def test_the_way_back(small_pass):
+    image, dx, _, dy = pictures(small_pass.show("conv2", (7, 3), 20, "backward"))
+    assert boxes(image) == [receptive_field(small_pass.rows, "pool1", (7, 3))]
+    assert boxes(dx) == [(7, 3, 8, 4)]
+    assert boxes(dy) == [(5, 1, 8, 6)]  # five windows saw the cell, but two would lie below the map
+    assert pictures(small_pass.show("conv1", (2, 9), direction="backward"))[0].patches[0].get_xy() == (8.5, 1.5)
+
+
+def test_the_cell_that_wins_is_marked(small_pass):
+    x = small_pass["pool1"].forward.x[0]
+    _, shown, _ = pictures(small_pass.show("pool1", cell=(2, 3), channel=7))
+    i, j = np.unravel_index(x[7, 4:7, 6:9].argmax(), (3, 3))
+    assert boxes(shown)[1] == (4 + i, 6 + j, 5 + i, 7 + j)
+
+
+def test_every_kind_of_step_is_drawn_with_its_number(small_pass):
+    names = ("conv1", "conv4", "relu1", "norm2", "pool5", "flatten", "fc6", "relu6", "dropout7", "fc8", "loss")
+    for step in (step for step in small_pass if step.name in names):
+        figure = small_pass.show(step.name, direction=step.direction)
+        assert isinstance(figure, Figure)
+        written = " ".join(texts(figure))
+        assert step.name in written
+        assert f"section {step.section}" in written
+        if step.name != "loss":
+            focus = (step.y if step.direction == "forward" else step.dx)[0]
+            most = focus.max() if step.direction == "forward" else focus.flat[np.abs(focus).argmax()]
+            assert number(most) in written, step
+
+
+@pytest.mark.parametrize("variant", ["cuda-convnet", "torchvision"])
+def test_other_nets(variant):
+    size = 63 if variant == "torchvision" else 67
+    net = AlexNet(slim(spec.VARIANTS[variant]), num_classes=3, input_size=size)
+    pass_ = net.record(np.random.default_rng(0).standard_normal((1, 3, size, size)).astype("float32"), [1])
+    for step in pass_:
+        if step.explanation.kind in ("spatial-norm", "conv", "pool", "dropout"):
+            texts(pass_.show(step.name, direction=step.direction))
+
+
+def test_tanh():
+    layers = {
+        "conv1": spec.Conv(2, 2, reads_all=True),
+        "tanh1": spec.Activation("tanh"),
+        "flatten": spec.Flat(),
+        "fc": spec.Full(None),
+    }
+    one = spec.Spec("one", layers, input_size=3, columns=1)
+    net = AlexNet(one, num_classes=2, cross_columns=(), dtype="float64")
+    pass_ = net.record(np.ones((1, 3, 3, 3)), [0])
+    x, y = pass_["tanh1"].forward.x[0, 0, 1, 1], pass_["tanh1"].forward.y[0, 0, 1, 1]
+    assert f"x = {number(x)}\ny = tanh(x) = {number(y)}" in texts(pass_.show("tanh1", (1, 1), 0))
+    slope = number(1 - y * y)
+    assert any(f"slope {slope} here" in text for text in texts(pass_.show("tanh1", (1, 1), 0, "backward")))
+
+
+def test_the_sum_of_a_convolution_is_written_out(small_pass):
+    y = small_pass["conv3"].forward.y[0]
+    bias = small_pass.params["conv3.b"][11]
+    line = f"sum of 576 products {number(y[11, 1, 2] - bias)}\n+ bias {number(bias)}\n= {number(y[11, 1, 2])}"
+    assert line in texts(small_pass.show("conv3", (1, 2), 11))
+
+
+def test_normalisation_backward_is_written_out(small_pass):
+    """Its own gradient and what the damping of its neighbours costs it, worked out here from the formula."""
+    forward, backward = small_pass["norm1"]
+    terms = np.abs(backward.dy[0] * forward.x[0])[[12, 13, 15]].min(axis=0)  # where the neighbours matter most
+    cell = tuple(int(place) for place in np.unravel_index(terms.argmax(), terms.shape))
+    x, dy, dx = (array[(0, slice(None), *cell)] for array in (forward.x, backward.dy, backward.dx))
+    assert np.count_nonzero(x[12:16] * dy[12:16]) > 2
+    s = [1 + 0.1 * sum(x[j] ** 2 for j in range(32) if abs(j - c) <= 2 and j // 16 == c // 16) for c in range(32)]
+    own = dy[14] / s[14] ** 0.75
+    taken = sum(dy[c] * x[c] / s[c] ** 1.75 for c in (12, 13, 14, 15))  # map 16 is the other column's
+    cost = -2 * 0.1 * 0.75 * x[14] * taken
+    assert own + cost == pytest.approx(dx[14])
+    line = f"dy / sᵝ = {number(own)}\n−2αβ x · sum = {number(cost)}\ndx = {number(dx[14])}"
+    assert line in texts(small_pass.show("norm1", cell, 14, "backward"))
+
+
+def test_the_matrix_product_has_the_lit_row_and_kernel(small_pass):
+    columns, kernels, lit, product = small_pass.show("conv2", (3, 6), 40).subfigs[3].axes
+    place, first = 3 * 8 + 6, 3 * 8 + 6 - 8
+    assert boxes(columns) == [(8, 0, 9, 400)]
+    assert f"rows {first} to {first + 16} of 64" in columns.get_title(loc="left")
+    assert boxes(kernels) == [(8, 0, 9, 400)]  # of kernels 32 ... 48, the other column's
+    assert boxes(product) == [(8, 8, 9, 9)]
+    assert lit.images[0].get_array().shape == (1, 400)
+    y = small_pass["conv2"].forward.y[0, 40, 3, 6] - small_pass.params["conv2.b"][40]
+    assert product.get_xlabel() == f"the sum: {number(y)}"
+    assert place == first + 8
+
+
+def test_classes_are_named_in_the_loss(small_pass):
+    written = texts(small_pass.show("loss"))
+    assert {"ring", "star", "heart"} <= set(written)
+    assert {"logits x", "probabilities p", "gradient dx"} <= set(written)
+
+
+def test_an_image_among_several():
+    net = AlexNet("mini", num_classes=3, input_size=16)
+    x = np.random.default_rng(1).standard_normal((2, 3, 16, 16)).astype("float32")
+    pass_ = net.record(x)
+    assert number(pass_["conv1"].forward.y[1, 3, 4, 5]) in " ".join(texts(pass_.show("conv1", (4, 5), 3, image=1)))

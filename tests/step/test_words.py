@@ -1,0 +1,137 @@
+"""Formulas and figures as people and browsers read them, and numbers as the page carries them."""
+
+import base64
+import gzip
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from tinyalex.step import explain
+from tinyalex.step.facts import duration, facts, number, size, times
+from tinyalex.step.mathml import mathml
+from tinyalex.step.numbers import Numbers
+from tinyalex.step.paint import on_grid, scaled
+
+
+def inner(latex):
+    """The MathML of a formula, without the element around it."""
+    text = mathml(latex)
+    return text[text.index("<mrow>") + 6 : text.rindex("</mrow>")]
+
+
+@pytest.mark.parametrize(
+    ("latex", "expected"),
+    [
+        ("y", "<mi>y</mi>"),
+        ("2x", "<mn>2</mn><mi>x</mi>"),
+        ("a-b", "<mi>a</mi><mo>−</mo><mi>b</mi>"),
+        ("x_o", "<msub><mi>x</mi><mi>o</mi></msub>"),
+        ("x^2", "<msup><mi>x</mi><mn>2</mn></msup>"),
+        ("x_j^2", "<msubsup><mi>x</mi><mi>j</mi><mn>2</mn></msubsup>"),
+        (r"x_{o,u}", "<msub><mi>x</mi><mrow><mi>o</mi><mo>,</mo><mi>u</mi></mrow></msub>"),
+        (r"\sum_c", "<munder><mo>∑</mo><mi>c</mi></munder>"),
+        (r"\max_c", "<munder><mo>max</mo><mi>c</mi></munder>"),
+        (r"\frac{a}{b}", "<mfrac><mrow><mi>a</mi></mrow><mrow><mi>b</mi></mrow></mfrac>"),
+        (r"\alpha\,\beta", '<mi>α</mi><mspace width="0.17em"/><mi>β</mi>'),
+        (r"p_{\mathrm{label}}", "<msub><mi>p</mi><mrow><mi>label</mi></mrow></msub>"),
+        ("a<b", "<mi>a</mi><mo>&lt;</mo><mi>b</mi>"),
+    ],
+)
+def test_mathml(latex, expected):
+    assert inner(latex) == expected
+
+
+def test_mathml_of_what_is_not_known():
+    with pytest.raises(ValueError, match=r"no MathML for \\int"):
+        mathml(r"\int x")
+
+
+@pytest.mark.parametrize("about", explain._EXPLAINED.values(), ids=lambda about: about.kind)
+def test_every_formula_is_whole(about):
+    for formula in (about.forward, about.backward):
+        for part in formula.latex.split(r"\quad"):
+            ElementTree.fromstring(mathml(part))
+        assert formula.meaning.endswith(".")
+        assert "=" in formula.text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0, "0"), (0.031721, "0.03172"), (-12.5, "−12.5"), (40823.4, "40,823"), (2.81e-7, "2.81·10⁻⁷"),
+        (-6.02e23, "−6.02·10²³"), (0.0001, "0.0001"), (1234.56, "1235"),
+    ],
+)  # fmt: skip
+def test_numbers_for_people(value, text):
+    assert number(value) == text
+
+
+def test_sizes_and_times_for_people():
+    assert [size(count) for count in (40, 2048, 3 << 20)] == ["40 bytes", "2.0 KB", "3.0 MB"]
+    assert [duration(seconds) for seconds in (42e-6, 0.0123, 1.5)] == ["42 µs", "12.3 ms", "1.5e+03 ms"]
+    assert times((96, 3, 11, 11)) == "96 × 3 × 11 × 11"
+
+
+def test_facts(small_pass):
+    forward, backward = (facts(step) for step in small_pass["conv2"])
+    assert ("kernels", "64 × 16 × 5 × 5") in forward["facts"]
+    assert ("stride, pad", "1, 2") in forward["facts"]
+    assert ("parameters", "25,664") in forward["facts"]
+    assert ("multiply-adds", "1,638,400") in forward["facts"]
+    assert ("multiply-adds", "3,276,800") in backward["facts"]
+    assert ("kept for backward", "x (16.0 KB)") in forward["facts"]
+    assert [line[0] for line in backward["statistics"]] == ["dy", "dx", "dw", "db"]
+    relu = facts(small_pass["relu1"].forward)["statistics"][1]
+    assert relu[0] == "y"
+    assert relu[1] == "0"
+    assert relu[5] == f"{100 * np.mean(small_pass['relu1'].forward.y == 0):.1f} %"
+
+
+def unpacked(numbers):
+    halves = np.frombuffer(gzip.decompress(base64.b64decode(numbers.text())), np.uint8).reshape(2, -1)
+    whole = halves[0].astype(np.int32) + 256 * halves[1].view(np.int8).astype(np.int32)
+    return [
+        whole[place["first"] :][: np.prod(place["shape"], dtype=int)].reshape(place["shape"]) * place["unit"]
+        for place in numbers.places
+    ]
+
+
+def test_packed_numbers_come_back(rng):
+    arrays = [rng.standard_normal((2, 3, 4)), np.zeros((3,), "float32"), 1e-9 * rng.standard_normal((5, 2))]
+    numbers = Numbers()
+    assert [numbers.add(array) for array in arrays] == [0, 1, 2]
+    for array, back in zip(arrays, unpacked(numbers), strict=True):
+        np.testing.assert_allclose(back, array, atol=6.2e-5 * np.abs(array).max())
+    assert (unpacked(numbers)[1] == 0).all()
+
+
+def test_integers_and_zeros_are_exact():
+    numbers = Numbers()
+    whole = np.arange(200, dtype=np.uint8)
+    relu = np.array([0.0, 3.0, 0.0, 1e-3])
+    numbers.add(whole)
+    numbers.add(relu)
+    back = unpacked(numbers)
+    np.testing.assert_array_equal(back[0], whole)
+    np.testing.assert_array_equal(back[1] == 0, relu == 0)
+
+
+def test_an_array_is_packed_once(rng):
+    numbers = Numbers()
+    array, other = rng.standard_normal((2, 3)), rng.standard_normal((2, 3))
+    assert [numbers.add(array, image=1), numbers.add(other, image=1), numbers.add(array, image=1)] == [0, 1, 0]
+    np.testing.assert_allclose(unpacked(numbers)[0], array[1], atol=1e-3)
+
+
+def test_colours_raise_small_numbers_and_keep_signs():
+    np.testing.assert_allclose(scaled(np.array([-4.0, 0.0, 2.0])), [-1, 0, 0.5**0.7])
+    np.testing.assert_array_equal(scaled(np.zeros(3)), np.zeros(3))
+
+
+def test_units_on_a_grid():
+    assert on_grid(np.arange(10.0)).shape == (1, 10)
+    grid = on_grid(np.arange(40.0))
+    assert grid.shape == (6, 7)
+    assert np.isnan(grid[5, 5:]).all()
+    assert grid[5, 4] == 39
