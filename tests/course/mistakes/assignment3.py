@@ -161,6 +161,13 @@ MISTAKES = [
     ),
     Mistake(
         "worst_entry",
+        "flat index",
+        old="return tuple(int(i) for i in index), float(errors[index])",
+        new="return errors.argmax(), float(errors[index])",
+        symptom="np.unravel_index makes them",
+    ),
+    Mistake(
+        "worst_entry",
         "NaN passes",
         old="errors[np.isnan(errors)] = np.inf",
         new="errors[np.isnan(errors)] = 0",

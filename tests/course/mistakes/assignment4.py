@@ -25,6 +25,13 @@ MISTAKES = [
         symptom="the central square is asked for",
     ),
     Mistake(
+        "square",
+        "longer side rounded down",
+        old="round(H * size / shorter), round(W * size / shorter)",
+        new="H * size // shorter, W * size // shorter",
+        symptom="rounded down, not to the nearest",
+    ),
+    Mistake(
         "random_views",
         "last offset left out",
         old=", endpoint=True",
