@@ -71,7 +71,7 @@ MISTAKES = [
         "weights not transposed",
         old="x @ w.T + b",
         new="x @ w + b",
-        symptom="w was not transposed",
+        symptom="the sum runs over the units of w",
     ),
     Mistake(
         "linear",

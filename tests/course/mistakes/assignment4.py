@@ -99,7 +99,7 @@ MISTAKES = [
         "reshape for transpose",
         old=".transpose(0, 3, 1, 2)",
         new=".reshape(len(images), 3, *images.shape[1:3])",
-        symptom="transpose, not reshape",
+        symptom="not moved by reshape",
     ),
     Mistake(
         "net_input",
