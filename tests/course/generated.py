@@ -18,7 +18,7 @@ class Generated:
     assignment: str
     file: str = ""
     lost: set[str] = field(default_factory=set)
-    deeds: list[str] = field(default_factory=list)
+    words: list[str] = field(default_factory=list)  # what the feedback must say
 
     def __post_init__(self):
         self.notebook = source(self.assignment)
@@ -32,6 +32,9 @@ class Generated:
         path = folder / self.file
         path.parent.mkdir(parents=True, exist_ok=True)
         nbformat.write(self.notebook, path)
+
+    def says(self, words):
+        self.words.append(words)
 
     # ---------------------------------------------------------------- deeds
 

@@ -19,7 +19,7 @@ def grade(submissions: Path, source: Path, out: Path) -> None:
     """Mark all hand-ins: a line for each, marks.csv, exercises.csv, and a page of feedback a student."""
     _needs_nbgrader()
     from tinyalex.course.hand_ins import collect
-    from tinyalex.course.marking import Course, write_tables
+    from tinyalex.course.marking import Course, Marks, write_tables
 
     if not submissions.is_dir():
         raise UsageError(f"there is no folder {submissions}")
@@ -31,7 +31,10 @@ def grade(submissions: Path, source: Path, out: Path) -> None:
         course.build(name)
     marks = []
     for hand_in in hand_ins:
-        one = course.mark(hand_in)
+        try:
+            one = course.mark(hand_in)
+        except UsageError as error:  # the others are marked all the same
+            one = Marks(hand_in.student, hand_in.assignment, remarks=[f"{error}: mark it by hand."])
         marks.append(one)
         waiting = f", to mark by hand: {', '.join(one.by_hand)}" if one.by_hand else ""
         noted = f"; {' '.join(one.remarks)}" if one.remarks else ""

@@ -75,9 +75,8 @@ class MarkingExecute(Execute):  # type: ignore[misc]
 
     def _start_again(self, index: int) -> None:
         """A new kernel, brought to where the old one was before cell `index`."""
-        run_sync(self.km.shutdown_kernel)(now=True)
-        self.kc.stop_channels()
-        self.kc = None
+        self._cleanup_kernel()
+        self.km = self.create_kernel_manager()
         self.start_new_kernel()
         self.start_new_kernel_client()
         for before, cell in enumerate(self.nb.cells[:index]):

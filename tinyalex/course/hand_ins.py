@@ -76,7 +76,8 @@ def _assignment(path: Path, notebook: cells.Notebook | None, originals: Mapping[
 def _student(path: Path, folder: Path, assignment: str) -> str:
     """The first folder, or else the file's name without the assignment's; letters that a path may not have become _."""
     parts = path.relative_to(folder).parts
-    name = parts[0] if len(parts) > 1 else path.stem.replace(assignment, "").strip("_- ") or path.stem
+    name = parts[0] if len(parts) > 1 else re.sub(r" ?\(\d+\)$", "", path.stem)  # "(1)" is a browser's
+    name = name.replace(assignment, "").strip("_- ") or name
     return re.sub(r"[^\w.@-]", "_", name)
 
 

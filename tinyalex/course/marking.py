@@ -3,7 +3,9 @@
 import contextlib
 import csv
 import logging
+import os
 import shutil
+import sysconfig
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -67,7 +69,7 @@ class Course:
         directory = config.CourseDirectory
         self.source, self.release, self.root = source, Path(directory.release_directory), Path(directory.root)
         self.root.mkdir(parents=True, exist_ok=True)
-        with _quiet():
+        with _nbgrader():
             self.api = NbGraderAPI(config=config)
 
     def original(self, name: str) -> cells.Notebook:
@@ -80,7 +82,7 @@ class Course:
 
     def build(self, name: str) -> Path:
         """Make the student version of an assignment and enter its cells in the gradebook; returns its folder."""
-        with _quiet():
+        with _nbgrader():
             _checked(self.api.generate_assignment(name), name)
         return self.release / name
 
@@ -97,7 +99,7 @@ class Course:
         for file, content in files.items():
             (place / file).write_bytes(content)
         nbformat.write(notebook, place / f"{name}.ipynb")
-        with _quiet():
+        with _nbgrader():
             _checked(self.api.autograde(name, student), f"{student}, {name}")
             _checked(self.api.generate_feedback(name, student), f"{student}, {name}")
         return self._marks(student, name, remarks)
@@ -140,16 +142,18 @@ def _checked(result: dict[str, Any], what: str) -> None:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Without nbgrader's log on the terminal; what it says comes back with its results."""
-    log = logging.getLogger("traitlets")
+def _nbgrader() -> Iterator[None]:
+    """Nbgrader at work: its log kept from the terminal (results bring it back), the programs it calls on the path."""
+    log, path = logging.getLogger("traitlets"), os.environ.get("PATH", "")
     before, log.propagate = log.propagate, False
     nothing = logging.NullHandler()
     log.addHandler(nothing)
+    os.environ["PATH"] = os.pathsep.join((sysconfig.get_path("scripts"), path))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of nbgrader's own queries
             yield
     finally:
+        os.environ["PATH"] = path
         log.propagate = before
         log.removeHandler(nothing)

@@ -3,6 +3,7 @@
 Where they stand in for a student's helper, or tell what an answer should be. Students' code may not call them.
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,21 @@ def col2im(columns: Array, x_shape: tuple[int, ...], kernel: Pair, stride: Pair,
     by_channel = columns.reshape(len(columns), x_shape[1], -1).swapaxes(1, 2)  # (N*OH*OW, KH*KW, C)
     with use_kernels("reference"):
         return conv.col2im(by_channel.reshape(columns.shape), x_shape, Window(kernel, stride, pad, False))
+
+
+def overwriting_col2im(
+    columns: Array, x_shape: tuple[int, ...], kernel: Pair, stride: Pair, pad: Pair, *, by_place: bool = False
+) -> Array:
+    """What a col2im makes that writes where it should add: of the entries for a pixel the last one stays.
+
+    The last in the order of the kernel's cells, or, `by_place`, in that of the places.
+    """
+    pixels = np.arange(1, 1 + math.prod(x_shape)).reshape(x_shape)
+    read = im2col(pixels, kernel, stride, pad)  # the number of the pixel that each entry was read from; 0: the pad
+    x = np.zeros(1 + pixels.size, columns.dtype)
+    order = "C" if by_place else "F"
+    x[read.ravel(order)] = columns.ravel(order)
+    return x[1:].reshape(x_shape)
 
 
 def conv_forward(x: Array, w: Array, b: Array, stride: Pair, pad: Pair, groups: int = 1) -> Array:
