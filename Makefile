@@ -68,6 +68,11 @@ lint: $(STAMP) ## check style and types
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
+.PHONY: docs
+docs: $(STAMP) ## build the site into build/docs, tutorials executed; it needs no network
+	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet docs build/docs
+	@echo 'open build/docs/index.html'
+
 .PHONY: format
 format: $(STAMP) ## format the code
 	$(BIN)/ruff check --fix

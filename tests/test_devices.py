@@ -131,6 +131,19 @@ def test_parts_are_copied_as_parts(gpu):
     np.testing.assert_array_equal(to_numpy(part), np.arange(24.0).reshape(2, 3, 4)[:, ::2, 1:3])
 
 
+def test_the_source_is_not_overwritten_before_it_is_copied(gpu):
+    """Its memory may be used again as soon as it is given up."""
+    x = to_device(np.arange(6.0).reshape(2, 3), gpu.two[0])
+    there = to_device(x, gpu.two[1])
+    packed = to_device(x[:, 1:].T, gpu.two[1])
+    del x
+    with devices.device_scope(gpu.two[0]):
+        for _ in range(3):
+            gpu.cupy.zeros((2, 3))
+    np.testing.assert_array_equal(to_numpy(there), np.arange(6.0).reshape(2, 3))
+    np.testing.assert_array_equal(to_numpy(packed), [[1, 4], [2, 5]])
+
+
 # ---------------------------------------------------------------- nothing waits
 
 
@@ -228,7 +241,16 @@ def test_files_move_freely(tmp_path, gpu):
     expected = to_numpy(net.forward(x))
     save(net, tmp_path / "net.npz")
     again = load(tmp_path / "net.npz")
-    for place in (None, gpu.two[1], gpu.two, ("cpu:0", gpu.two[1]), (gpu.two[0],), ("cpu:0", "cpu:1"), None):
+    for place in (
+        None,
+        gpu.two[1],
+        gpu.two,
+        gpu.two[::-1],
+        ("cpu:0", gpu.two[1]),
+        (gpu.two[0],),
+        ("cpu:0", "cpu:1"),
+        None,
+    ):
         again.place(place)
         np.testing.assert_allclose(to_numpy(again.forward(x)), expected, rtol=1e-9)
         for name, w in net.params.items():
@@ -241,6 +263,18 @@ def test_parameters_are_written_wherever_they_are(gpu):
         for value in (np.full((3,), 0.5, "float32"), to_device(np.full((3,), 0.25, "float32"), gpu.two[0])):
             net.params["fc8.b"] = value
             np.testing.assert_array_equal(to_numpy(net.params["fc8.b"]), to_numpy(value))
+
+
+@pytest.mark.parametrize("place", ["one", "both on one", "with the CPU"], indirect=True)
+def test_columns_have_memory_of_their_own(place, gpu):
+    """What was the whole net's stays as it was."""
+    for before in (None, gpu.two[1]):
+        net, _, _ = small_net(devices=before)
+        whole, kept = net.params["conv1.w"], to_numpy(net.params["conv1.w"]).copy()
+        net.place(place if isinstance(place, tuple) else ("cpu:0", "cpu:1"))
+        net.params["conv1.w"] = np.zeros_like(kept)
+        assert not to_numpy(net.params["conv1.w"]).any()
+        np.testing.assert_array_equal(to_numpy(whole), kept)
 
 
 def test_a_layer_alone_on_a_second_gpu(gpu):
@@ -261,6 +295,16 @@ def test_devices_that_are_not_there(gpu):
 # ---------------------------------------------------------------- streams
 
 
+def test_each_column_has_a_stream_of_its_own(gpu):
+    """Also on one card, where they would take turns else."""
+    with devices.device_scope(gpu.two[0]):
+        callers = gpu.cupy.cuda.get_current_stream()
+    for names in (gpu.two, (gpu.two[0], gpu.two[0])):
+        one, other = Devices(names).each(lambda _: gpu.cupy.cuda.get_current_stream())
+        assert one != other
+        assert callers not in (one, other)
+
+
 def test_each_is_like_one_operation_of_the_callers(gpu):
     """What was queued before is there in both columns, and what they queue is there afterwards, in any stream."""
     if not gpu.is_standin:
@@ -272,6 +316,15 @@ def test_each_is_like_one_operation_of_the_callers(gpu):
         crossed = here.each(lambda column: to_device(doubled[1 - column], gpu.two[column]) + doubled[column])
         total = here.add(crossed)
         assert math.isclose(to_numpy(total).sum(), 8000)
+
+
+def test_what_is_put_together_lies_on_the_first_device(gpu):
+    """Whichever the current one is."""
+    here = Devices((gpu.two[1], gpu.two[0]))
+    ones = here.copies(np.ones((2, 3)))
+    for found, right in ((here.add(ones), np.full((2, 3), 2)), (here.join(ones), np.ones((2, 6)))):
+        assert device_of(found) == gpu.two[1]
+        np.testing.assert_array_equal(to_numpy(found), right)
 
 
 def test_an_error_in_one_column_leaves_the_streams_in_order(gpu):

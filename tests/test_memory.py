@@ -127,6 +127,43 @@ def test_what_cannot_be_predicted():
     assert predicted(rows, 4, ("cpu:3",))[0].total == predicted(rows, 4)[0].total
 
 
+# ---------------------------------------------------------------- on a GPU
+
+
+def test_a_gpu_by_hand():
+    """What a card keeps is what the CPU keeps, and a copy of the images."""
+    rows = count(variant("mini"), 10)
+    (cpu,), (gpu,) = predicted(rows, 5), predicted(rows, 5, ("cuda:0",))
+    assert (gpu.parameters, gpu.momentum, gpu.gradients) == (cpu.parameters,) * 3
+    assert gpu.activations == cpu.activations + 4 * 5 * 3 * 32 * 32
+    columns = predicted(rows, 5, ("cuda:0", "cuda:1"))
+    assert [one.activations for one in columns] == [
+        one.activations + 4 * 5 * 3 * 32 * 32 for one in predicted(rows, 5, TWO)
+    ]
+    assert all(one.workspace > 0 for one in (gpu, *columns))
+
+
+def test_the_papers_net_fits_two_gpus_of_3_gb():
+    for devices in (("cuda:0",), ("cuda:0", "cuda:1")):
+        for one in predicted(count(variant("paper")), 128, devices):
+            assert one.total < 3 << 30
+
+
+@pytest.mark.parametrize("columns", [1, 2])
+@pytest.mark.parametrize("name", ["mini", "paper"])
+def test_the_prediction_is_what_a_gpu_uses(gpu, name, columns):
+    """To within 10 %: what CuPy's pool holds after three steps."""
+    if gpu.is_standin:
+        pytest.skip("needs a GPU: the stand-in for CuPy has no memory pool")
+    devices = gpu.two[:columns]
+    if len(set(devices)) < columns:
+        pytest.skip("needs two GPUs: on one the columns share a pool")
+    found = predicted(count(variant(name), 10), 64, devices)
+    most = measured(name, 64, devices, num_classes=10)
+    for one in found:
+        assert one.total == pytest.approx(most[one.device], rel=0.1)
+
+
 # ---------------------------------------------------------------- the accounts
 
 

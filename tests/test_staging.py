@@ -6,6 +6,9 @@ import types
 import numpy as np
 import pytest
 
+from cases import assert_close, small_net
+from tinyalex import SGD
+from tinyalex.backend import beside, to_numpy
 from tinyalex.distributed import MpiRanks
 from tinyalex.errors import UsageError
 from tinyalex.staging import Staging
@@ -14,22 +17,31 @@ from tinyalex.staging import Staging
 class Stream:
     """A queue of operations: those up to an event run when the event is waited for, or after it was asked for twice."""
 
+    current = None  # within a `with` block
+
     def __init__(self, non_blocking=False):
         self.non_blocking, self.queue, self.done = non_blocking, [], 0
+
+    def __enter__(self):
+        Stream.current = self
+
+    def __exit__(self, *_):
+        Stream.current = None
 
     def put(self, operation):
         self.queue.append(operation)
 
-    def record(self):
-        return Event(self, len(self.queue))
+    def record(self, event):
+        event.stream, event.place = self, len(self.queue)
+        return event
 
     def wait_event(self, event):
         self.put(event.synchronize)
 
 
 class Event:
-    def __init__(self, stream, place):
-        self.stream, self.place, self.asked = stream, place, 0
+    def __init__(self, **_):
+        self.asked = 0
 
     @property
     def done(self):
@@ -86,7 +98,8 @@ class Gpu(types.ModuleType):
         self.cuda = types.SimpleNamespace(
             Device=Device,
             Stream=Stream,
-            get_current_stream=lambda: gpu.computing(gpu.current[-1]),
+            Event=Event,
+            get_current_stream=lambda: Stream.current or gpu.computing(gpu.current[-1]),
             is_available=lambda: True,
             runtime=types.SimpleNamespace(getDeviceCount=lambda: 4),
         )
@@ -100,7 +113,7 @@ class Gpu(types.ModuleType):
 
 
 @pytest.fixture
-def gpu(monkeypatch):
+def late(monkeypatch):
     gpu = Gpu()
     monkeypatch.setitem(sys.modules, "cupy", gpu)
     cupyx = types.ModuleType("cupyx")
@@ -129,7 +142,7 @@ def gradients(rng, sizes=((3, 4), (4,), (5, 2), (5,), (2, 2))):
 
 @pytest.mark.parametrize("direct", [False, True])
 @pytest.mark.parametrize("devices", [(0, 0, 0, 0, 0), (0, 1, 0, 1, 1), (2, 2, 2, 2, 2)])
-def test_gradients_are_added_up(gpu, rng, direct, devices):
+def test_gradients_are_added_up(late, rng, direct, devices):
     """In their order, each once it is there; twice over, as in two steps, and whatever the GPU had still to do."""
     world = World()
     staged = Staging(world.begin, direct)
@@ -138,48 +151,48 @@ def test_gradients_are_added_up(gpu, rng, direct, devices):
         world.begun.clear()
         arrays = []
         for value, device in zip(values, devices, strict=True):
-            arrays.append(GpuArray(gpu, value, device))
+            arrays.append(GpuArray(late, value, device))
             staged.add(arrays[-1])
         staged.finish()
         assert world.begun == [value.shape for value in values]
         for array, value in zip(arrays, values, strict=True):
-            gpu.computing(array.device.id).record().synchronize()  # what is computed next begins here
+            late.computing(array.device.id).record(Event()).synchronize()  # what is computed next begins here
             np.testing.assert_array_equal(array.numbers, 2 * value)
-    assert len(gpu.pinned) == (0 if direct else 5)  # the host's memory is used again
-    assert gpu.current == [0]
+    assert len(late.pinned) == (0 if direct else 5)  # the host's memory is used again
+    assert late.current == [0]
 
 
-def test_sums_begin_while_others_are_computed(gpu, rng):
+def test_sums_begin_while_others_are_computed(late, rng):
     """Not all of them at the end."""
     world = World()
     staged = Staging(world.begin, direct=False)
     values = gradients(rng, [(2, size) for size in range(1, 9)])
     for value in values:
-        staged.add(GpuArray(gpu, value))
+        staged.add(GpuArray(late, value))
     assert 3 <= len(world.begun) < 8
     staged.finish()
     assert len(world.begun) == 8
 
 
-def test_another_net_gets_memory_of_its_own(gpu, rng):
+def test_another_net_gets_memory_of_its_own(late, rng):
     staged = Staging(World().begin, direct=False)
     for sizes in ([(2, 3), (4,)], [(3, 3), (4,), (1,)]):
-        arrays = [GpuArray(gpu, value) for value in gradients(rng, sizes)]
+        arrays = [GpuArray(late, value) for value in gradients(rng, sizes)]
         for array in arrays:
             staged.add(array)
         staged.finish()
-    assert [place.shape for place in gpu.pinned] == [(2, 3), (4,), (3, 3), (1,)]
+    assert [place.shape for place in late.pinned] == [(2, 3), (4,), (3, 3), (1,)]
 
 
 # ---------------------------------------------------------------- which GPU a rank has
 
 
 class FakeMpi(types.ModuleType):
-    """mpi4py.MPI, as seen by rank `here` of the ranks of one machine."""
+    """mpi4py.MPI, as seen by rank `here` of the ranks of one machine; `twice`: all compute the same."""
 
     IN_PLACE, COMM_TYPE_SHARED = "in place", 1
 
-    def __init__(self, here, size=4):
+    def __init__(self, here, size=4, twice=False):
         super().__init__("mpi4py.MPI")
         begun = self.begun = []
 
@@ -197,6 +210,9 @@ class FakeMpi(types.ModuleType):
             def Iallreduce(self, place, array):
                 assert place == "in place"
                 begun.append(array)
+                if twice:
+                    with beside(array):
+                        array *= 2
                 return types.SimpleNamespace(Wait=lambda: None)
 
         self.COMM_WORLD = Communicator(here + 5, 16)
@@ -216,14 +232,14 @@ class FakeMpi(types.ModuleType):
         (3, None, None),
     ],
 )
-@pytest.mark.usefixtures("gpu")
+@pytest.mark.usefixtures("late")
 def test_each_rank_has_gpus_of_its_own(monkeypatch, here, asked, expected):
     """Those of its machine go round its ranks: there are four."""
     monkeypatch.setitem(sys.modules, "mpi4py.MPI", FakeMpi(here))
     assert MpiRanks().devices(asked) == expected
 
 
-@pytest.mark.usefixtures("gpu")
+@pytest.mark.usefixtures("late")
 def test_a_name_of_no_device(monkeypatch):
     monkeypatch.setitem(sys.modules, "mpi4py.MPI", FakeMpi(0))
     with pytest.raises(UsageError, match="no device is called 'gpu'"):
@@ -231,7 +247,7 @@ def test_a_name_of_no_device(monkeypatch):
 
 
 @pytest.mark.parametrize(("aware", "direct"), [(None, False), ("", False), ("0", False), ("1", True)])
-def test_what_the_environment_says_of_mpi(gpu, rng, monkeypatch, aware, direct):
+def test_what_the_environment_says_of_mpi(late, rng, monkeypatch, aware, direct):
     """With TINYALEX_GPU_AWARE_MPI=1 it is handed the GPU's array, else the host's."""
     mpi = FakeMpi(0)
     monkeypatch.setitem(sys.modules, "mpi4py.MPI", mpi)
@@ -239,10 +255,39 @@ def test_what_the_environment_says_of_mpi(gpu, rng, monkeypatch, aware, direct):
         monkeypatch.delenv("TINYALEX_GPU_AWARE_MPI", raising=False)
     else:
         monkeypatch.setenv("TINYALEX_GPU_AWARE_MPI", aware)
-    ranks, array = MpiRanks(), GpuArray(gpu, gradients(rng)[0])
+    ranks, array = MpiRanks(), GpuArray(late, gradients(rng)[0])
     ranks.begin_sum(array)
     ranks.end_sums()
     (added,) = mpi.begun
     assert (added is array) == direct
     assert isinstance(added, np.ndarray) != direct
     assert ranks.waited > 0
+
+
+# ---------------------------------------------------------------- a net
+
+
+@pytest.mark.parametrize("aware", ["0", "1"])
+@pytest.mark.parametrize("devices", [("cuda",), ("cuda", "cuda"), None])
+def test_a_net_trains_on_sums(gpu, monkeypatch, devices, aware):
+    """As one on the CPU whose gradients are twice as large: what two ranks of the same images add up to."""
+    if not gpu.is_standin:
+        aware = "0"
+    monkeypatch.setitem(sys.modules, "mpi4py.MPI", FakeMpi(0, twice=True))
+    monkeypatch.setenv("TINYALEX_GPU_AWARE_MPI", aware)
+    ranks = MpiRanks()
+    nets = [small_net(dtype="float64", devices=where) for where in (ranks.devices(devices), None)]
+    for (net, x, labels), done in zip(nets, (ranks.begin_sums, doubled), strict=True):
+        sgd = SGD(net)
+        for _ in range(3):
+            net.loss(x, labels, train=True)
+            net.backward(net.criterion.backward(), input_gradient=False, done=done)
+            ranks.end_sums()
+            sgd.step()
+    for name, w in nets[1][0].params.items():
+        assert_close(to_numpy(nets[0][0].params[name]), w)
+
+
+def doubled(layer):
+    for grad in layer.grads.values():
+        grad *= 2

@@ -17,7 +17,7 @@ from typing import Any, Literal, ParamSpec, TypeVar, cast, get_args
 
 import numpy as np
 
-from tinyalex.devices import Array, beside, device_of, device_scope, is_cpu, is_of_cupy, to_device, to_numpy
+from tinyalex.devices import Array, beside, device_of, device_scope, gpu_count, is_cpu, is_of_cupy, to_device, to_numpy
 from tinyalex.errors import UsageError
 from tinyalex.kernels.memory import device_in_use
 from tinyalex.kernels.memory import release as forget_memory
@@ -33,6 +33,7 @@ __all__ = [
     "device_scope",
     "forget_memory",
     "get_array_module",
+    "gpu_count",
     "gpu_kernels",
     "is_cpu",
     "kernel",

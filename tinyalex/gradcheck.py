@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tinyalex.errors import DTypeError, TinyAlexError
+from tinyalex.errors import DTypeError, TinyAlexError, UsageError
 from tinyalex.net import AlexNet
 
 Floats = NDArray[np.float64]
@@ -87,6 +87,8 @@ def check_net(
 
     labels (N,) integers. The other arguments, what is returned and raised: as for check_layer.
     """
+    if net.device is not None:
+        raise UsageError("check_net computes on the CPU: move the net there with net.place(None)")
     rng = np.random.default_rng(rng)
     net, x = copy.deepcopy(net), np.array(x, np.float64)
     params = {

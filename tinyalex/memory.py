@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from tinyalex.backend import cpu_kernels, is_cpu, kernels_in_use, thread_count, use_threads
+from tinyalex.backend import cpu_kernels, gpu_kernels, is_cpu, kernels_in_use, thread_count, use_threads
 from tinyalex.columns import halved
 from tinyalex.count import Row, across_columns, conv_window
 from tinyalex.errors import UsageError
@@ -30,7 +30,7 @@ SMALLEST = 1 << 16  # bytes that the allocator keeps; smaller arrays come and go
 class Memory:
     """Bytes that training takes on one device, at the most, by what they are for.
 
-    activations: what the forward pass keeps for the backward pass, but for the images.
+    activations: what the forward pass keeps for the backward pass; the images only on a GPU, which has a copy of them.
     workspace: what there is besides, when there is most.
     """
 
@@ -52,15 +52,15 @@ def predicted(
 ) -> list[Memory]:
     """What training on `batch` images takes, of a net on one device, or a column of it on each of two.
 
-    Raises UsageError where the definitions run instead of the compiled kernels, as their workspace is not known; for
-    three devices or more; for two and a net that does not come apart.
+    A GPU need not be there. Raises UsageError where the definitions run instead of the compiled kernels, as their
+    workspace is not known; for three devices or more; for two and a net that does not come apart.
     """
-    if cpu_kernels() is None or kernels_in_use() == "reference":
+    devices = ("cpu",) if devices is None else tuple(devices)
+    on_cpu = sum(map(is_cpu, devices))
+    if kernels_in_use() == "reference" or (on_cpu and cpu_kernels() is None):
         raise UsageError("memory is predicted for the compiled kernels: install numba, or leave TINYALEX_KERNELS out")
     if batch < 1:
         raise UsageError(f"batch={batch}: expected 1 image or more")
-    devices = ("cpu",) if devices is None else tuple(devices)
-    on_cpu = sum(map(is_cpu, devices))
     if len(devices) == 1:
         return [_Rehearsal(rows, batch, devices[0], None, dtype).memory()]
     if len(devices) != 2:
@@ -75,7 +75,7 @@ class _Bytes:
     """An array of so many bytes: it lies in memory of the pool, or in the system's, until nothing refers to it."""
 
     def __init__(self, size: int, device: "_Rehearsal", pooled: bool) -> None:
-        self.size, self._system = size, None if pooled and size >= SMALLEST else device
+        self.size, self._system = size, None if pooled else device
         if self._system:
             device.system += size
         else:
@@ -97,7 +97,8 @@ class _Rehearsal:
         self.rows, self.N, self.name, self.column = rows, batch, name, column
         self.itemsize = {"float32": 4, "float64": 8}[dtype]
         self.system = self.peak = 0
-        kernels: Any = cpu_kernels()
+        self.on_gpu = not is_cpu(name)
+        kernels: Any = gpu_kernels() if self.on_gpu else cpu_kernels()
         self.pool, self._workspace = kernels.pool_on_paper(), kernels.workspace
         self._kept: dict[str, list[_Bytes]] = {}  # for the backward pass, by layer
         self._grads: dict[str, _Bytes] = {}
@@ -139,7 +140,7 @@ class _Rehearsal:
     # ------------------------------------------------------------ arrays
 
     def _array(self, size: int, pooled: bool = True) -> _Bytes:
-        return _Bytes(size, self, pooled)
+        return _Bytes(size, self, self.on_gpu or (pooled and size >= SMALLEST))
 
     def _numbers(self, count: int, pooled: bool = True) -> _Bytes:
         return self._array(count * self.itemsize, pooled)
@@ -159,7 +160,7 @@ class _Rehearsal:
 
     def _forward(self) -> _Bytes:
         """The logits; what the layers keep is in `_kept`."""
-        x = self._array(0)  # the images are the caller's
+        x = self._numbers(self._seen(self.rows[0]) if self.on_gpu else 0)  # the images are the caller's, a copy is not
         fused = {two.name for one, two in pairwise(self.rows) if isinstance(one.layer, Conv) and _is_relu(two)}
         for row in self.rows:
             x = self._layer_forward(row, x, row.name in fused)
@@ -167,7 +168,9 @@ class _Rehearsal:
 
     def _layer_forward(self, row: Row, x: _Bytes, fused: bool) -> _Bytes:
         if self._meets(row):
+            received = self._numbers(x.size // self.itemsize if self.on_gpu else 0)  # as large as the own half
             x = self._numbers(self._seen(row), pooled=False)  # gathered
+            del received
         made = self._made(row)
         match row.layer:
             case Conv():
@@ -227,7 +230,10 @@ class _Rehearsal:
                 dx = self._numbers(seen)
         del kept
         if self._meets(row):
-            return self._numbers(seen * self._own(row.in_shape[0]) // row.in_shape[0], pooled=False)  # own half, summed
+            half = seen * self._own(row.in_shape[0]) // row.in_shape[0]
+            copies = [self._numbers(half) for _ in ("what is sent, in one piece", "received") if self.on_gpu]
+            dx = self._numbers(half, pooled=False)  # own half, summed
+            del copies
         return dx
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any, NamedTuple
 
-from tinyalex.backend import Array, device_of, device_scope
+from tinyalex.devices import Array, Mark, device_of, device_scope, mark, new_stream, wait_for
 
 
 class Sum(NamedTuple):
@@ -18,7 +18,7 @@ class Sum(NamedTuple):
 
     array: Array
     place: Any
-    ready: Any  # the event after which `place` holds the gradient
+    ready: Mark  # after which `place` holds the gradient
 
 
 class Staging:
@@ -37,16 +37,15 @@ class Staging:
 
     def add(self, array: Array) -> None:
         """Begin to replace `array` by its sum; what was begun before gets on."""
-        cupy, device = import_module("cupy"), device_of(array)
-        with device_scope(device):
-            computed = cupy.cuda.get_current_stream().record()
-            if self._direct:
-                self._waiting.append(Sum(array, array, computed))
-            else:
-                place, stream = self._place(array), self._stream(device)
-                stream.wait_event(computed)
-                array.get(stream=stream, out=place, blocking=False)
-                self._waiting.append(Sum(array, place, stream.record()))
+        device = device_of(array)
+        computed = mark(device)
+        if self._direct:
+            self._waiting.append(Sum(array, array, computed))
+        else:
+            place, stream = self._place(array), self._stream(device)
+            stream.wait_event(computed)
+            array.get(stream=stream, out=place, blocking=False)
+            self._waiting.append(Sum(array, place, self._mark(device)))
         while self._waiting and self._waiting[0].ready.done:
             self._start()
 
@@ -60,9 +59,13 @@ class Staging:
             if not self._direct:
                 one.array.set(one.place, stream=self._stream(device_of(one.array)))
         self._adding.clear()
-        for device, stream in self._streams.items():
-            with device_scope(device):
-                import_module("cupy").cuda.get_current_stream().wait_event(stream.record())
+        for device in self._streams:
+            wait_for([self._mark(device)], device)
+
+    def _mark(self, device: str) -> Mark:
+        """The place that the stream of copies of `device` is filled to."""
+        with device_scope(device), self._stream(device):
+            return mark(device)
 
     def _start(self) -> None:
         one = self._waiting.popleft()
@@ -71,8 +74,7 @@ class Staging:
     def _stream(self, device: str) -> Any:
         """The stream of `device` in which arrays are copied."""
         if device not in self._streams:
-            with device_scope(device):
-                self._streams[device] = import_module("cupy").cuda.Stream(non_blocking=True)
+            self._streams[device] = new_stream(device)
         return self._streams[device]
 
     def _place(self, array: Array) -> Any:

@@ -1,10 +1,9 @@
-"""CIFAR-10's files, written here byte by byte as Python 2 wrote them, and files that are not what they claim to be."""
+"""CIFAR-10's files as Python 2 wrote them, and files that are not what they claim to be."""
 
 import hashlib
 import io
 import os
 import pickle
-import struct
 import tarfile
 from pathlib import Path
 
@@ -13,51 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cifar_files import NAMES, array_pickle, as_file, batch, pickled, rows_of
 from tinyalex.data import cifar, download_cifar10, load_cifar10
 from tinyalex.errors import DataError, TinyAlexError, UsageError
-
-NAMES = [b"plane", b"car", b"bird", b"cat", b"deer", b"dog", b"frog", b"horse", b"ship", b"truck"]
-
-
-def pickled(value):
-    """The opcodes of pickle protocol 2 for a value, as Python 2 writes them: strings are bytes."""
-    if value is None:
-        return b"N"
-    if isinstance(value, bool):
-        return b"\x88" if value else b"\x89"
-    if isinstance(value, int):
-        return b"J" + struct.pack("<i", value)
-    if isinstance(value, float):
-        return b"G" + struct.pack(">d", value)
-    if isinstance(value, bytes):
-        return b"T" + struct.pack("<i", len(value)) + value
-    if isinstance(value, tuple):
-        return b"(" + b"".join(map(pickled, value)) + b"t"
-    if isinstance(value, list):
-        return b"](" + b"".join(map(pickled, value)) + b"e"
-    if isinstance(value, dict):
-        return b"}(" + b"".join(pickled(key) + pickled(item) for key, item in value.items()) + b"u"
-    if isinstance(value, np.ndarray):
-        return array_pickle(value.shape, value.tobytes())
-    raise TypeError(value)
-
-
-def array_pickle(shape, content, *, code=b"u1", column_major=False):
-    dtype = b"cnumpy\ndtype\n" + pickled((code, 0, 1)) + b"R" + pickled((3, b"|", None, None, None, -1, -1, 0)) + b"b"
-    empty = b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n" + pickled((0,)) + pickled(b"b") + b"tR"
-    return empty + b"(" + pickled(1) + pickled(shape) + dtype + pickled(column_major) + pickled(content) + b"tb"
-
-
-def as_file(value):
-    return b"\x80\x02" + (value if isinstance(value, bytes) else pickled(value)) + b"."
-
-
-def rows_of(count, seed):
-    return np.random.default_rng(seed).integers(0, 256, (count, 3072), dtype=np.uint8)
-
-
-def batch(data, labels):
-    return {b"batch_label": b"made by a test", b"labels": labels, b"data": data}
 
 
 @pytest.fixture

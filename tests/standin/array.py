@@ -150,6 +150,12 @@ class ndarray:
         out[...] = self._held
         return out
 
+    def set(self, arr, stream=None):
+        if not (isinstance(arr, np.ndarray) and (arr.shape, arr.dtype) == (self.shape, self.dtype)):
+            raise TypeError("Only numpy.ndarray of the same shape and dtype can be set to cupy.ndarray")
+        self._held[...] = arr
+        (stream or current_stream(self.memory.device)).work("set", [], [self.memory])
+
     def item(self):
         return self._number("item").item()
 

@@ -42,6 +42,17 @@ class Event:
             self.clock = dict(stream.clock)
             self.device = stream.device
 
+    @property
+    def done(self):
+        """Has the stream come as far? Asked without waiting; here it is never in a hurry."""
+        with LOCK:
+            return all(HOST.get(stream, 0) >= tick for stream, tick in self.clock.items())
+
+    def synchronize(self):
+        with LOCK:
+            SYNCS.append("Event.synchronize")
+            learn(HOST, self.clock)
+
 
 class Clocked:
     """What is common to all streams: a number, a device, a clock, and the memory that was given back to it."""

@@ -1,8 +1,9 @@
 """cupy.RawModule of the stand-in: CUDA kernels compiled for the processor, from the source that a GPU gets.
 
 Before a call each argument is held against the kernel's parameter: its kind, its dtype, and that arrays lie in one
-piece. During it every array lies between two strips of NaN: who reads past an end computes NaN, and who writes there is
-found out. Raw kernels of CUDA have none of these checks.
+piece. During it every array lies between two strips: of NaN where it is read, so that who reads past an end computes
+NaN, and of another pattern where it is written, so that who writes there is found out, be it NaN. Raw kernels of CUDA
+have none of these checks.
 """
 
 import atexit
@@ -63,7 +64,10 @@ def _call(library, name, grid, block, arguments):
         assert min(grid + block) > 0, f"{name}: a grid of {grid} blocks of {block} threads"
         assert np.prod(block) <= MOST_THREADS, f"{name}: {block} threads"
         assert all(count <= most for count, most in zip(grid, MOST_BLOCKS, strict=True)), f"{name}: {grid} blocks"
-        fenced = [_Fenced(argument) if isinstance(argument, ndarray) else None for argument in arguments]
+        fenced = [
+            _Fenced(argument, written=parameter[0] == "w") if isinstance(argument, ndarray) else None
+            for argument, parameter in zip(arguments, expected, strict=True)
+        ]
         values = [
             fence.pointer if fence else np.array(argument) for fence, argument in zip(fenced, arguments, strict=True)
         ]
@@ -73,9 +77,9 @@ def _call(library, name, grid, block, arguments):
             (ctypes.c_void_p * len(values))(*(value.ctypes.data for value in values)),
         )
         assert not failed, f"{name}: some threads of a block wait at a barrier that others never come to"
-        for fence, parameter in zip(fenced, expected, strict=True):
+        for fence in fenced:
             if fence:
-                fence.take_down(name, written=parameter[0] == "w")
+                fence.take_down(name)
         arrays = {side: [a for a, p in zip(arguments, expected, strict=True) if p[0] == side] for side in "rw"}
         launch(name, arrays["r"], arrays["w"])
 
@@ -89,19 +93,19 @@ def _letters(argument, parameter):
 
 
 class _Fenced:
-    """The numbers of an array between two strips of NaN."""
+    """The numbers of an array between two strips."""
 
-    def __init__(self, array):
-        self._array = array
-        self._bytes = np.full(array.nbytes + 2 * MARGIN, 0xFF, np.uint8)
+    def __init__(self, array, written):
+        self._array, self._written, self._pattern = array, written, 0xA5 if written else 0xFF
+        self._bytes = np.full(array.nbytes + 2 * MARGIN, self._pattern, np.uint8)
         self._inside = self._bytes[MARGIN : MARGIN + array.nbytes].view(array.dtype).reshape(array.shape)
         self._inside[...] = array._held
         self.pointer = np.array(self._inside.ctypes.data, np.uintp)
 
-    def take_down(self, name, written):
+    def take_down(self, name):
         strips = self._bytes[:MARGIN], self._bytes[MARGIN + self._array.nbytes :]
-        assert all((strip == 0xFF).all() for strip in strips), f"{name} writes past the end of an array"
-        if written:
+        assert all((strip == self._pattern).all() for strip in strips), f"{name} writes past the end of an array"
+        if self._written:
             self._array._held[...] = self._inside
         else:
             assert self._inside.tobytes() == self._array._held.tobytes(), f"{name} writes into what it reads"

@@ -308,7 +308,7 @@ def test_the_gradient_of_a_kernel(opened, path, small_pass):
         dw = small_pass[name].backward.grads["w"]
         shown = page.evaluate(
             """() => { const {x, dy} = arraysOf(steps[look.step]);
-            return Array.from(kernelGradient(layerOf(steps[look.step]), x, dy, look.right, look.left).data); }"""
+            return Array.from(kernelGradient(layerOf(steps[look.step]), x, dy, look.right, [look.left]).data); }"""
         )
         expected = dw[kernel, channel % dw.shape[1]].ravel()
         np.testing.assert_allclose(shown, expected, atol=2e-3 * np.abs(dw).max())

@@ -9,7 +9,7 @@ import pytest
 from cases import small_net
 from runs import slim
 from tinyalex import SGD, AlexNet, Dropout, spec
-from tinyalex.backend import use_kernels
+from tinyalex.backend import to_numpy, use_kernels
 from tinyalex.errors import LabelError, ShapeError, UsageError
 
 
@@ -91,6 +91,23 @@ def test_two_columns_give_whole_arrays():
     loss = net.loss(x, labels, train=True)
     assert loss == two.loss
     assert same(net.backward(net.criterion.backward()), two["conv1"].backward.dx)
+
+
+@pytest.mark.parametrize("columns", [1, 2])
+def test_a_pass_on_a_gpu_is_handed_over_to_the_host(gpu, columns):
+    """Its arrays are NumPy's, its numbers those that the net computes there."""
+    net, x, labels = small_net(devices=gpu.two[:columns])
+    pass_ = net.record(x, labels)
+    loss = net.loss(x, labels, train=True)
+    dx = net.backward(net.criterion.backward())
+    assert pass_.loss == pytest.approx(float(loss), rel=1e-6)
+    np.testing.assert_allclose(pass_["conv1"].backward.dx, to_numpy(dx), rtol=1e-4, atol=1e-6)
+    for step in pass_:
+        assert all(isinstance(array, np.ndarray) for array in step.arrays.values()), step
+        assert step.statistics
+    assert all(isinstance(array, np.ndarray) for array in pass_.params.values())
+    on_cpu = small_net()[0].record(x, labels)
+    np.testing.assert_allclose(pass_.probabilities, on_cpu.probabilities, rtol=1e-3, atol=1e-5)
 
 
 def test_steps_come_in_the_order_in_which_they_happened():

@@ -9,6 +9,7 @@ from runs import slim
 from tinyalex import AlexNet, spec
 from tinyalex.step import receptive_field
 from tinyalex.step.facts import number
+from tinyalex.step.paint import scaled
 
 
 def texts(figure):
@@ -40,6 +41,32 @@ def test_the_receptive_field_the_window_and_the_cell(small_pass, name, cell, win
     assert boxes(image) == [receptive_field(small_pass.rows, name, cell)]
     assert boxes(x)[0] == window
     assert boxes(y) == [(*cell, cell[0] + 1, cell[1] + 1)]
+
+
+def test_a_feature_and_the_cell_that_it_was(small_pass):
+    _, maps, features = pictures(small_pass.show("flatten", channel=255))  # of 64 maps of 2 x 2
+    assert boxes(maps) == [(1, 1, 2, 2)]
+    assert boxes(features) == [(15, 15, 16, 16)]
+    _, maps, features = pictures(small_pass.show("flatten", (1, 1), 63, "backward"))
+    assert boxes(maps) == [(1, 1, 2, 2)]
+    assert boxes(features) == [(15, 15, 16, 16)]
+    _, before, after = pictures(small_pass.show("dropout6", channel=24))  # 512 units, 23 in a row
+    assert boxes(before) == boxes(after) == [(1, 1, 2, 2)]
+
+
+def test_what_pooling_sends_back(small_pass):
+    """The windows in which the cell was the largest send their gradient, the others none."""
+    forward, backward = small_pass["pool1"]
+    x, dx, dy = forward.x[0, 7], backward.dx[0, 7], backward.dy[0, 7]
+    strongest = np.unravel_index(np.abs(dx).argmax(), dx.shape)
+    for cell in (tuple(int(place) for place in strongest), (4, 6), (15, 15)):
+        grid, text = small_pass.show("pool1", cell, 7, "backward").subfigs[2].axes
+        over = [[u for u in range(8) if 2 * u <= place < 2 * u + 3] for place in cell]
+        won = [[x[cell] == x[2 * u : 2 * u + 3, 2 * v : 2 * v + 3].max() for v in over[1]] for u in over[0]]
+        sent = np.where(won, dy[np.ix_(*over)], 0)
+        np.testing.assert_array_equal(grid.images[0].get_array(), scaled(sent))
+        assert sent.sum() == pytest.approx(dx[cell])
+        assert f"dx = {number(dx[cell])}" in text.texts[0].get_text()
 
 
 def test_the_way_back(small_pass):

@@ -69,7 +69,7 @@ def test_numbers_for_people(value, text):
 
 def test_sizes_and_times_for_people():
     assert [size(count) for count in (40, 2048, 3 << 20)] == ["40 bytes", "2.0 KB", "3.0 MB"]
-    assert [duration(seconds) for seconds in (42e-6, 0.0123, 1.5)] == ["42 µs", "12.3 ms", "1.5e+03 ms"]
+    assert [duration(seconds) for seconds in (42e-6, 0.0123, 1.5)] == ["42 µs", "12.3 ms", "1.5 s"]
     assert times((96, 3, 11, 11)) == "96 × 3 × 11 × 11"
 
 

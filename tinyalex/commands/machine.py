@@ -110,7 +110,7 @@ def info(devices: tuple[str, ...] | None, variant: str, batch: int, memory: bool
 
 def _print_memory(variant: str, batch: int, devices: tuple[str, ...] | None, measure: bool) -> None:
     """The bytes that training takes on each device, by kind."""
-    print(f"{variant}, training on {batch} images at a time: bytes, at the most, but for the images")
+    print(f"{variant}, training on {batch} images at a time: bytes, at the most, but for the images on the CPU")
     found = predicted(count(nets.variant(variant)), batch, devices)
     print("".join([f"{'':<12}", *(f"{one.device:>16}" for one in found)]))
     for kind in ("parameters", "momentum", "gradients", "activations", "workspace", "total"):

@@ -85,7 +85,7 @@ class Stepper(ABC):
         forward.on_click(lambda _: move(1))
         slider.observe(lambda _: draw(), names="value")
         draw()
-        return ipywidgets.VBox([ipywidgets.HBox([back, forward, slider]), picture])
+        return ipywidgets.VBox([ipywidgets.HBox([back, slider, forward]), picture])
 
     def _png(self, i: int) -> bytes:
         file = BytesIO()

@@ -10,6 +10,9 @@ which must be that of the arrays, and nothing waits for it. Bytes are counted fo
 from collections.abc import Iterator
 from typing import Any
 
+from tinyalex.kernels import gpu_memory as workspace
+from tinyalex.kernels.gpu_memory import WORKSPACE
+from tinyalex.kernels.gpu_memory import PoolOnPaper as pool_on_paper
 from tinyalex.kernels.launch import THREADS, along_a_line, cupy, geometry, per_pixel, small, start
 from tinyalex.window import Window
 
@@ -25,14 +28,15 @@ __all__ = [
     "masked",
     "max_pool_backward",
     "max_pool_forward",
+    "pool_on_paper",
     "relu_backward",
     "relu_forward",
     "sgd_update",
     "softmax",
+    "workspace",
 ]
 
 Array = Any  # an ndarray of CuPy
-WORKSPACE = 1 << 28  # bytes that the columns of a convolution may take: enough images at once to fill any GPU
 PARTS = 512  # sums that a column of numbers is first added up to, side by side
 
 # ---------------------------------------------------------------- convolution

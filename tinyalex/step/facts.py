@@ -68,4 +68,6 @@ def size(count: int) -> str:
 
 def duration(seconds: float) -> str:
     """Seconds, in the unit that suits them."""
+    if seconds >= 1:
+        return f"{seconds:.3g} s"
     return f"{seconds * 1e6:.0f} µs" if seconds < 1e-3 else f"{seconds * 1e3:.3g} ms"

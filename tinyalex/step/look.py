@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -60,8 +60,9 @@ class Look:
 
     @property
     def window(self) -> Window:
-        """The window of a convolution, of pooling or of normalisation within a map."""
-        return cast(Window, window_of(self.step.row)) if self.step.row else Window((1, 1), (1, 1), (0, 0), False)
+        """The window that the layer slides over its input; of a layer that looks at a cell at a time, that cell."""
+        one_cell = Window((1, 1), (1, 1), (0, 0), False)
+        return (window_of(self.step.row) if self.step.row else None) or one_cell
 
     def name_of(self, channel: int) -> str:
         """What a map of the input is called: of the image, its colour."""
@@ -181,6 +182,30 @@ def over(window: Window, cell: Pair, output: Pair) -> tuple[list[Pair], list[Pai
         found = [(number, place + pad - number * stride) for number in range(count)]
         sides.append([(number, inside) for number, inside in found if 0 <= inside < kernel])
     return sides[0], sides[1]
+
+
+def joined_cells(at: Look) -> tuple[int, int, int, int] | None:
+    """The cells on the maps of the other side that the cell is joined with: top, left, bottom, right, as far as the
+    window reaches, be it past the edge. None where it is joined with units, or with all of them.
+    """
+    (row, column), window = at.cell, at.window
+    if at.kind == "flatten" and not at.back:
+        _, row, column = (int(place) for place in np.unravel_index(at.right, at.x.shape))
+    elif at.focus.ndim == 1 or at.kind == "flatten":
+        return None
+    elif at.back:
+        rows, columns = over(window, at.cell, at.dy.shape[1:])
+        return (rows[0][0], columns[0][0], rows[-1][0] + 1, columns[-1][0] + 1) if rows and columns else None
+    top, left = (
+        place * stride - pad for place, stride, pad in zip((row, column), window.stride, window.pad, strict=True)
+    )
+    return top, left, top + window.kernel[0], left + window.kernel[1]
+
+
+def winner(at: Look, place: Pair) -> Pair:
+    """The cell (i, j) of the pooling window at an output place that was the largest, the first of equals."""
+    i, j = np.unravel_index(np.nanargmax(under(at.window, at.x[at.left], place)), at.window.kernel)
+    return int(i), int(j)
 
 
 def conv_terms(at: Look) -> tuple[Array, Array]:

@@ -64,13 +64,14 @@ class _Pass:
     def run(self, x: Array, labels: Array | None) -> tuple[list[Step], float | None]:
         """The steps, and the loss."""
         with computing(self.net.kernels, self.net.threads, self.net.device):
-            forward = self._forward(x, train=labels is not None)
+            forward, logits = self._forward(x, train=labels is not None)
             if labels is None:
                 return forward, None
-            turn, loss = self._loss(forward[-1].y, labels)
-            return [*forward, turn, *self._backward(turn.dx)], loss
+            turn, dlogits, loss = self._loss(logits, labels)
+            return [*forward, turn, *self._backward(dlogits)], loss
 
-    def _forward(self, x: Array, train: bool) -> list[Step]:
+    def _forward(self, x: Array, train: bool) -> tuple[list[Step], Array]:
+        """The forward steps, and the logits where they were computed."""
         steps = []
         read, fed = x, self.net.taken_in(x)
         for name, layer in self.layers.items():
@@ -81,20 +82,24 @@ class _Pass:
             row = self.rows[name]
             kept, operations = _kept(layer) if train else {}, row.multiply_adds * len(x)
             whole = layer.whole if isinstance(layer, Pair) else layer
-            step = Step(name, "forward", whole, row, read, y, kept=kept, operations=operations, seconds=seconds)
+            step = Step(
+                name, "forward", whole, row, to_numpy(read), y, kept=kept, operations=operations, seconds=seconds
+            )
             steps.append(step)
             read = y
-        return steps
+        return steps, self._whole(fed)
 
-    def _loss(self, logits: Array, labels: Array) -> tuple[Step, float]:
+    def _loss(self, logits: Array, labels: Array) -> tuple[Step, Array, float]:
+        """The step in which the pass turns round, the gradient where it was computed, and the mean loss."""
         began = time.perf_counter()
         criterion = SoftmaxCrossEntropy()
-        loss = criterion.forward(logits, labels)
+        loss = float(criterion.forward(logits, labels))
         p = softmax(logits)
         dlogits = criterion.backward()
         seconds = time.perf_counter() - began
-        kept = {"p": p.nbytes}
-        return Step("loss", "forward", criterion, None, logits, p, dx=dlogits, kept=kept, seconds=seconds), loss
+        x, y, dx = (to_numpy(array) for array in (logits, p, dlogits))
+        step = Step("loss", "forward", criterion, None, x, y, dx=dx, kept={"p": p.nbytes}, seconds=seconds)
+        return step, dlogits, loss
 
     def _backward(self, dlogits: Array) -> list[Step]:
         steps = []
@@ -105,7 +110,17 @@ class _Pass:
             whole, grads = layer.whole if isinstance(layer, Pair) else layer, self._grads(layer)
             operations = 2 * row.multiply_adds * len(dlogits)
             steps.append(
-                Step(name, "backward", whole, row, dy=came, dx=dx, grads=grads, operations=operations, seconds=seconds)
+                Step(
+                    name,
+                    "backward",
+                    whole,
+                    row,
+                    dy=to_numpy(came),
+                    dx=dx,
+                    grads=grads,
+                    operations=operations,
+                    seconds=seconds,
+                )
             )
             came = dx
         return steps
@@ -114,8 +129,11 @@ class _Pass:
         """What a layer computed, the same as one array on the host, and how long it took."""
         began = time.perf_counter()
         result = compute(*given, **options)
-        whole = self.net.devices.join(result) if isinstance(result, list) and self.net.devices else result
-        return result, to_numpy(whole), time.perf_counter() - began
+        return result, to_numpy(self._whole(result)), time.perf_counter() - began
+
+    def _whole(self, result: Any) -> Array:
+        """One array of what may lie in two columns."""
+        return self.net.devices.join(result) if isinstance(result, list) and self.net.devices else result
 
     def _grads(self, layer: Layer) -> dict[str, Array]:
         devices = self.net.devices

@@ -9,7 +9,7 @@ import numpy as np
 from tinyalex.backend import Array
 from tinyalex.layers.conv import im2col
 from tinyalex.step.facts import number, times
-from tinyalex.step.look import COLOURS, Look, over, under
+from tinyalex.step.look import COLOURS, Look, joined_cells, winner
 from tinyalex.step.paint import bare, draw_map, mark, mark_cell, on_grid
 from tinyalex.step.why import draw_why
 from tinyalex.viz.canvas import GREY, INK, new_figure
@@ -98,33 +98,26 @@ def _kernel(axes: Axes, at: Look) -> None:
 
 
 def _marks(left: Axes, right: Axes, at: Look) -> None:
-    """The cell, and the window that it belongs to, on the maps of both sides."""
+    """The cell on its own side; on the other side the cells that it is joined with, and of pooling the one that won."""
     here, there = (left, right) if at.back else (right, left)
+    one, other = (at.left, at.right) if at.back else (at.right, at.left)
+    inputs, outputs = (at.dx, at.dy) if at.back else (at.x, at.y)
+    across = outputs if at.back else inputs
     if at.focus.ndim == 3:
         mark_cell(here, at.cell)
-        value = at.focus[(at.left if at.back else at.right, *at.cell)]
-        note = f"row {at.cell[0]}, column {at.cell[1]}: {number(value)}"
+        note = f"row {at.cell[0]}, column {at.cell[1]}: {number(at.focus[(one, *at.cell)])}"
     else:
-        unit = at.left if at.back else at.right
-        columns = _map_of(at.focus, unit)[0].shape[1]
-        mark_cell(here, divmod(unit, columns))
-        note = f"unit {unit}: {number(at.focus[unit])}"
+        mark_cell(here, divmod(one, on_grid(at.focus).shape[1]))
+        note = f"unit {one}: {number(at.focus[one])}"
     here.set_xlabel(note, loc="left", fontsize=8.5, color=GREY)
-    if at.kind in ("conv", "pool", "spatial-norm"):
-        if at.back:
-            rows, columns_ = over(at.window, at.cell, at.dy.shape[1:])
-            if rows and columns_:
-                mark(there, (rows[0][0], columns_[0][0], rows[-1][0] + 1, columns_[-1][0] + 1))
-        else:
-            top, left_ = (u * s - p for u, s, p in zip(at.cell, at.window.stride, at.window.pad, strict=True))
-            mark(there, (top, left_, top + at.window.kernel[0], left_ + at.window.kernel[1]))
-            if at.kind == "pool":
-                i, j = np.unravel_index(np.nanargmax(under(at.window, at.x[at.left], at.cell)), at.window.kernel)
-                mark_cell(there, (int(top + i), int(left_ + j)))
-    elif at.focus.ndim == 3 and at.kind not in ("flatten", "loss"):
-        mark_cell(there, at.cell)
-    elif at.kind == "dropout" or (at.kind in ("relu", "tanh") and at.focus.ndim == 1):
-        mark_cell(there, divmod(at.left, _map_of(at.x, at.left)[0].shape[1]))
+    box = joined_cells(at)
+    if box is not None:
+        mark(there, box)
+    elif at.kind not in ("linear", "loss") and across.ndim == 1:
+        mark_cell(there, divmod(other, on_grid(across).shape[1]))
+    if at.kind == "pool" and not at.back and box is not None:
+        i, j = winner(at, at.cell)
+        mark_cell(there, (box[0] + i, box[1] + j))
 
 
 def _matrix_product(figure: SubFigure, at: Look) -> None:

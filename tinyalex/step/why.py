@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tinyalex.backend import Array
 from tinyalex.step.facts import number
-from tinyalex.step.look import Look, conv_shares, conv_terms, neighbours, over, under
+from tinyalex.step.look import Look, conv_shares, conv_terms, neighbours, over, under, winner
 from tinyalex.step.paint import LIT, draw_bars, draw_grid
 from tinyalex.viz.canvas import GREY, INK
 
@@ -140,16 +141,14 @@ def _pool(figure: SubFigure, at: Look) -> None:
     """Forward the window with the cell that won; backward the windows over the cell, and what each sends."""
     grid, text = figure.subplots(1, 2)
     if not at.back:
-        seen = under(at.window, at.x[at.left], at.cell)
-        i, j = (int(place) for place in np.unravel_index(np.nanargmax(seen), seen.shape))
-        draw_grid(grid, seen, "x in the window, the largest lit", lit=(i, j))
+        i, j = winner(at, at.cell)
+        draw_grid(grid, under(at.window, at.x[at.left], at.cell), "x in the window, the largest lit", lit=(i, j))
         _sum(text, f"cell ({i}, {j}) of the window wins\ny = {number(at.y[(at.right, *at.cell)])}")
         return
     rows, columns = over(at.window, at.cell, at.dy.shape[1:])
     sent = np.zeros((len(rows), len(columns)))
-    for (k, (u, i)), (m, (v, j)) in ((a, b) for a in enumerate(rows) for b in enumerate(columns)):
-        won = np.nanargmax(under(at.window, at.x[at.left], (u, v))) == i * at.window.kernel[1] + j
-        sent[k, m] = at.dy[at.left, u, v] if won else 0
+    for (k, (u, i)), (m, (v, j)) in product(enumerate(rows), enumerate(columns)):
+        sent[k, m] = at.dy[at.left, u, v] if winner(at, (u, v)) == (i, j) else 0
     if sent.size:
         draw_grid(grid, sent, "dy of the windows over the cell, where it won")
     else:

@@ -1,4 +1,4 @@
-"""The pictures: learning curves, the paper's figures 3 and 4 (section 6.1), and the confusion matrix.
+"""The pictures: learning curves, the paper's figures 2 (section 3.5), 3 and 4 (section 6.1), and the confusion matrix.
 
 Each function takes plain arrays and returns a `matplotlib.figure.Figure`, drawn without pyplot and so without a screen
 or global state; `save` writes it as a PNG. matplotlib is imported when the first figure is made, not before.
@@ -6,6 +6,7 @@ or global state; `save` writes it as a PNG. matplotlib is imported when the firs
 
 from tinyalex.viz.canvas import Picture, save
 from tinyalex.viz.charts import confusion, confusion_matrix, learning_curves
+from tinyalex.viz.figure2 import architecture
 from tinyalex.viz.figure3 import kernels
 from tinyalex.viz.figure4 import bars, nearest, neighbours, predictions
 from tinyalex.viz.roofline import roofline
@@ -13,6 +14,7 @@ from tinyalex.viz.scaling import scaling
 
 __all__ = [
     "Picture",
+    "architecture",
     "bars",
     "confusion",
     "confusion_matrix",

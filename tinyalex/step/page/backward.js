@@ -18,11 +18,11 @@ function windowsOver({ kernel, stride, pad }, [p, q], H, W) {
 const boxOf = (windows) => (windows.length && windows[0].length
   ? [windows[0][0].u, windows[0][0].v, windows.at(-1)[0].u + 1, windows[0].at(-1).v + 1] : [0, 0, 0, 0]);
 
-/** The gradient of kernel o for channel c: every place's dy times what the kernel saw there. */
-function kernelGradient(layer, x, dy, o, c) {
-  const [KH, KW] = layer.window.kernel;
-  const data = Float32Array.from({ length: KH * KW }, (_, e) => {
-    const [i, j] = [Math.floor(e / KW), e % KW];
+/** The gradient of kernel o for some channels, as maps: every place's dy times what the kernel saw there. */
+function kernelGradient(layer, x, dy, o, channels) {
+  const [H, W] = layer.window.kernel;
+  const data = Float32Array.from({ length: channels.length * H * W }, (_, e) => {
+    const [c, i, j] = [channels[Math.floor(e / (H * W))], Math.floor(e / W) % H, e % W];
     let total = 0;
     for (let u = 0; u < dy.H; u++) {
       for (let v = 0; v < dy.W; v++) {
@@ -32,7 +32,19 @@ function kernelGradient(layer, x, dy, o, c) {
     }
     return total;
   });
-  return { data, C: 1, H: KH, W: KW, units: KH * KW };
+  return { data, C: channels.length, H, W, units: data.length, largest: data.reduce((most, one) => Math.max(most, Math.abs(one)), 0) };
+}
+
+/** Its picture: in colour where the kernel reads the image. */
+function gradientCard(step, layer, { x, dy }, o, c) {
+  const inColour = readsImage(step);
+  const dw = kernelGradient(layer, x, dy, o, inColour ? [0, 1, 2] : [c]);
+  return card({
+    id: "kernel-gradient", name: "dw", title: inColour ? `of kernel ${o}, in colour` : `of kernel ${o}, for ${channelName(step, c)}`,
+    shown: inColour ? colourCanvas(dw) : mapCanvas(dw, 0), size: [dw.H, dw.W],
+    note: about.images > 1 ? "the share of this image" : "dy times what the kernel saw, over all places",
+    read: (i, j) => `dw (${i}, ${j}): ${Array.from({ length: dw.C }, (_, k) => number(at(dw, k, i, j), 3)).join(", ")}`,
+  });
 }
 
 /** What kernel o sends back to a cell of channel c: dy of every window over it, times the weight it met there. */
@@ -56,16 +68,10 @@ const backward = {
     const gradients = windows.map((line) => line.map(({ u, v }) => at(dy, o, u, v)));
     const weights = windows.map((line) => line.map(({ i, j }) => weight(w, o, inGroup, i, j)));
     const products = gradients.map((line, i) => line.map((value, j) => value * weights[i][j]));
-    const dw = kernelGradient(layer, x, dy, o, inGroup + firstChannel(layer, o));
     const reached = windows.length && windows[0].length;
     return {
       windowOut: boxOf(windows),
-      middle: [kernelCard(step, layer, o, inGroup), card({
-        id: "kernel-gradient", name: "dw", title: `of kernel ${o}, for ${channelName(step, c)}`,
-        shown: mapCanvas(dw, 0), size: [dw.H, dw.W],
-        note: about.images > 1 ? "the share of this image" : "dy times what the kernel saw, over all places",
-        read: (i, j) => `dw (${i}, ${j}): ${number(at(dw, 0, i, j))}`,
-      })],
+      middle: [kernelCard(step, layer, o, inGroup), gradientCard(step, layer, { x, dy }, o, c)],
       why: reached ? [
         words(`${windows.flat().length} windows of kernel ${o} saw this cell. Each sends its gradient back, times the weight `,
           "that the cell was multiplied with:"),

@@ -26,7 +26,8 @@ function firstChannel(layer, o) {
 }
 
 const COLOURS = ["red", "green", "blue"];
-const channelName = (step, c) => (about.steps[0].name === step.name && c < 3 ? COLOURS[c] : `map ${c}`);
+const readsImage = (step) => about.steps[0].name === step.name;
+const channelName = (step, c) => (readsImage(step) ? COLOURS[c] : `map ${c}`);
 
 /** The sum over the window of one channel's products. */
 function share(layer, x, o, c, cell) {
@@ -212,7 +213,7 @@ function absent(carried, what, m, layer) {
 /** A kernel: in colour where it reads the image, else its weights for one channel. */
 function kernelCard(step, layer, o, c) {
   const kernel = kernelMaps(layer, o);
-  const inColour = step.name === about.steps[0].name;
+  const inColour = readsImage(step);
   return card({
     id: "kernel", name: `Kernel ${o}`, title: inColour ? "in colour, grey is 0" : `its weights for ${channelName(step, firstChannel(layer, o) + c)}`,
     shown: inColour ? colourCanvas(kernel) : mapCanvas(kernel, c), size: [kernel.H, kernel.W],

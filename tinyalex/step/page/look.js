@@ -49,14 +49,16 @@ function strongestNear(m, c, [row, column]) {
   return best;
 }
 
-/** Go to a step; the maps and the place that were looked at are kept as far as there are such. */
+/** Go to a step. From a neighbour, or from the same layer's other direction, the maps and the place that were looked at
+ * are kept as far as there are such; from elsewhere the strongest are chosen. */
 function go(index) {
   const from = steps[look.step];
   const to = steps[Math.max(0, Math.min(steps.length - 1, index))];
   const [before, after] = [focusOf(from), focusOf(to)];
   const back = isBack(to);
+  const near = to.name === from.name || Math.abs(steps.indexOf(to) - look.step) === 1;
   look.step = steps.indexOf(to);
-  if (before.flat || after.flat || from === to) {
+  if (before.flat || after.flat || from === to || !near) {
     const c = after.flat ? 0 : strongestOf(to);
     look.cell = strongestCell(to, c);
     look.left = look.right = c;

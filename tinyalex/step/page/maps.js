@@ -34,7 +34,7 @@ function ramp() {
 }
 let colours = ramp();
 
-/** The colour of a value, [r, g, b], where `largest` has the darkest one. */
+/** The colour of a value, [r, g, b], where `largest` has the strongest one. */
 function colour(value, largest) {
   const t = largest ? Math.max(-1, Math.min(1, value / largest)) : 0;
   return colours[255 + Math.round(255 * t)];
@@ -167,7 +167,7 @@ function sheet({ m, groups, chosen, pick, title }) {
     marks: [rectangle([top - 0.5, left - 0.5, top + m.H + 0.5, left + m.W + 0.5], "cell")],
     pick: (row, column) => pick(find(row, column)),
     read: (row, column) => `map ${find(row, column)}`,
-    note: `map ${chosen} is the one above; one scale for all, the darkest is ±${number(m.largest, 3)}`,
+    note: `map ${chosen} is the one above; one scale for all, the strongest is ±${number(m.largest, 3)}`,
   });
   made.classList.add("sheet");
   return made;

@@ -22,7 +22,7 @@ function sideCard(step, name, m, c, { marks = [], focus, side }) {
   const [row, column] = look.cell;
   const pick = focus ? (r, k) => change({ cell: [r, k] }) : undefined;
   const all = focus ? [...marks, rectangle(cellBox([row, column]), "cell")] : marks;
-  const value = focus ? `row ${row}, column ${column}: ${number(at(m, c, row, column))}` : `the darkest is ±${number(largestOf(m, c), 3)}`;
+  const value = focus ? `row ${row}, column ${column}: ${number(at(m, c, row, column))}` : `the strongest is ±${number(largestOf(m, c), 3)}`;
   return card({
     id: side, name, title: m.flat ? `${what}, ${whole(m.units)} units` : `${what}, ${mapName(step, name, c, m)}`,
     shown: mapCanvas(m, c), size: [m.H, m.W], marks: all, pick, note: value,

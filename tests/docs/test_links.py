@@ -1,0 +1,66 @@
+"""Every link of the pages, the tutorials and the README leads somewhere, on a code host and on the site."""
+
+import re
+
+import pytest
+
+from pages import ROOT, links, texts, tokens
+from site_tools.links import line_of, on_site, site_link
+
+MADE = {"pass.html"}  # when the site is built
+
+
+def headings(text):
+    """The addresses of a page's headings, as code hosts and MyST make them."""
+    found = tokens(text)
+    titles = [found[i + 1].content for i, token in enumerate(found) if token.type == "heading_open"]
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize(("page", "text"), list(texts()), ids=lambda value: getattr(value, "name", ""))
+def test_links_resolve(page, text):
+    for target in links(text):
+        if re.match(r"https?:|mailto:", target) or target in MADE:
+            continue
+        path, _, name = target.partition("#")
+        file = (page.parent / path).resolve() if path else page
+        if not file.exists() and not file.suffix:  # a card names a page without its ending
+            file = file.with_suffix(".md")
+        assert file.exists(), f"{page.name}: {target}"
+        assert file.is_relative_to(ROOT), f"{page.name}: {target} leaves the project"
+        if name and file.suffix == ".py":
+            assert line_of(file, name) > 0
+        elif name:
+            assert name in headings(file.read_text()), f"{page.name}: {target}"
+
+
+def test_line_of(tmp_path):
+    file = tmp_path / "a.py"
+    file.write_text(
+        "ONE = 1\nTWO: int = 2\n\n\n@one\n@two\ndef f():\n    x = 3\n\n\nclass C:\n    y = 1\n\n    def m(self): ...\n"
+    )
+    expected = {"ONE": 1, "TWO": 2, "f": 7, "C": 11, "C.y": 12, "C.m": 14}
+    assert {name: line_of(file, name) for name in expected} == expected
+    for name in ("x", "m", "y", "f.x", "D"):
+        with pytest.raises(LookupError, match="has no"):
+            line_of(file, name)
+
+
+def test_links_on_the_site():
+    page = ROOT / "docs" / "howto" / "layers.md"
+    cases = {
+        "https://example.org/a#b": "https://example.org/a#b",
+        "#here": "#here",
+        "../speed.md#beside-pytorch": "/speed.md#beside-pytorch",
+        "../pictures/kernels.png": "/pictures/kernels.png",
+        "../../tinyalex/layers/conv.py#im2col": "source:/tinyalex/layers/conv.py#im2col",
+        "../../tinyalex/layers": "source:/tinyalex/layers",
+        "../ladder.py": "source:/docs/ladder.py",
+        "../../notebooks/02_a.ipynb#b": "source:/notebooks/02_a.ipynb#b",
+        "../../Makefile": "source:/Makefile",
+    }
+    assert {target: site_link(target, page) for target in cases} == cases
+    assert (
+        on_site("![a](../x.png) and [`b`](../../README.md) [c]", page)
+        == "![a](/x.png) and [`b`](source:/README.md) [c]"
+    )
