@@ -156,7 +156,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     predict = add(commands.predict, "name what is in images", "predict cat.jpg dog.png --checkpoint runs/cifar")
     predict.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="image files")
-    predict.add_argument("--checkpoint", type=Path, help="run or checkpoint (the newest in runs/)")
+    predict.add_argument("--checkpoint", type=Path, help="run or checkpoint (the newest in runs/, else the example)")
     add_devices(predict, None)
     predict.add_argument("--out", type=Path, default=Path("predictions"), help="folder for predictions.png")
 
@@ -166,7 +166,7 @@ def build_parser() -> argparse.ArgumentParser:
         "step cat.jpg --checkpoint runs/cifar --label cat --out step.html",
     )
     step.add_argument("image", type=Path, metavar="IMAGE", help="image file")
-    step.add_argument("--checkpoint", type=Path, help="run or checkpoint (the newest in runs/)")
+    step.add_argument("--checkpoint", type=Path, help="run or checkpoint (the newest in runs/, else the example)")
     step.add_argument("--label", metavar="CLASS", help="what it shows, for the loss (what the net says)")
     step.add_argument("--out", type=Path, default=Path("step.html"), metavar="FILE", help="file to write (step.html)")
 

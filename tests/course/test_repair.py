@@ -73,7 +73,21 @@ def test_deleted_cells_are_put_back_in_their_place(hand_in):
     notebook, remarks = repair(hand_in)
     assert names(notebook) == names(ORIGINAL)
     assert by_name(notebook)["im2col"].source == by_name(GIVEN)["im2col"].source
+    assert [cell.source for cell in notebook.cells if not cells.is_students(cell)][1:] == [
+        cell.source for cell in ORIGINAL.cells if not cells.is_students(cell)
+    ]
     assert remarks == "`setup`, `im2col`, `col2im-overlap`: missing, and put back."
+
+
+def test_notes_in_a_text_cell_stay_and_the_text_is_back(hand_in):
+    cell = hand_in.notebook.cells[1]
+    before = cell.source
+    cell.source += "\n\nAsk about this."
+    notebook, remarks = repair(hand_in)
+    sources = [cell.source for cell in notebook.cells]
+    assert before in sources
+    assert before + "\n\nAsk about this." in sources
+    assert remarks == ""
 
 
 def test_copies_of_tests_are_run_once(hand_in):
@@ -81,7 +95,7 @@ def test_copies_of_tests_are_run_once(hand_in):
     notebook, remarks = repair(hand_in)
     assert names(notebook) == names(ORIGINAL)
     assert len(notebook.cells) == len(ORIGINAL.cells) + 1  # the remark
-    assert "it was run once" in remarks
+    assert "there more than once, and run once" in remarks
     assert remarks in notebook.cells[0].source
 
 
@@ -120,8 +134,9 @@ def test_answers_are_known_by_what_they_define(hand_in):
     notebook, _ = repair(hand_in)
     assert names(notebook) == names(ORIGINAL)
     found = by_name(notebook)
-    for name, cell in cells.solution_cells(ORIGINAL).items():
-        assert found[name].source == cell.source
+    for name, cell in by_name(ORIGINAL).items():
+        assert found[name].source == cell.source  # the written answers too, by their place
+    assert len(notebook.cells) == len(ORIGINAL.cells)  # each is known again, so there is nothing to remark
 
 
 def test_a_solution_that_became_text_is_code_again(hand_in):
@@ -135,6 +150,6 @@ def test_a_solution_that_became_text_is_code_again(hand_in):
 
 
 def test_how_much_of_an_assignment_is_recognised(hand_in):
-    assert recognised(hand_in.notebook, ORIGINAL) == len(names(ORIGINAL))
+    assert recognised(hand_in.notebook, ORIGINAL) == len(ORIGINAL.cells)
     hand_in.notebook.cells = [new_code_cell("x = 1")]
     assert recognised(hand_in.notebook, ORIGINAL) == 0

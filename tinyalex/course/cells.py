@@ -31,6 +31,11 @@ def grade_id(cell: Any) -> str:
     return str(cell.metadata.get("nbgrader", {}).get("grade_id", ""))
 
 
+def name_of(cell: Any) -> str:
+    """The cell's grade_id; of a cell without one its id in the notebook."""
+    return grade_id(cell) or str(cell["id"])
+
+
 def is_tests(cell: Any) -> bool:
     """Is it a test cell, whose points are given by running it?"""
     data = cell.metadata.get("nbgrader", {})

@@ -78,7 +78,7 @@ def _differing(got: NDArray[Any], expected: NDArray[Any], tolerance: float) -> N
 
 
 def _difference(name: str, got: NDArray[Any], expected: NDArray[Any], axes: str, tolerance: float) -> list[str]:
-    """What is wrong, as the first line of the message; nothing if nothing is."""
+    """What is wrong, as the first lines of the message; nothing if nothing is."""
     named = f" ({axes})" if axes else ""
     if got.shape != expected.shape:
         return [f"{name} has the shape {got.shape}, expected {expected.shape}{named}"]
@@ -86,15 +86,14 @@ def _difference(name: str, got: NDArray[Any], expected: NDArray[Any], axes: str,
     if wrong.any():
         index = tuple(int(i) for i in np.argwhere(wrong)[0])
         where = f"{name}[{', '.join(map(str, index))}]" if index else name
-        count = f"; {wrong.sum()} of {wrong.size} entries differ{named}" if index else ""
-        by = (
-            "" if expected.dtype == bool else f", a difference of {_number(got[index].item() - expected[index].item())}"
-        )
-        return [f"{where} is {_number(got[index])}, expected {_number(expected[index])}{by}{count}"]
+        one, other = got[index].item(), expected[index].item()
+        by = "" if expected.dtype == bool else f", a difference of {_number(one - other)}"
+        count = [f"{wrong.sum()} of {wrong.size} entries differ{named}"] if index else []
+        return [f"{where} is {_number(one)}, expected {_number(other)}{by}", *count]
     if expected.ndim and got.dtype != expected.dtype:
         return [
-            f"{name} has the right numbers, but is {got.dtype}, expected {expected.dtype}: new arrays need "
-            f"dtype=x.dtype, and a number from NumPy (np.sqrt(2)) makes float64 of float32"
+            f"{name} has the right numbers, but is {got.dtype}, expected {expected.dtype}",
+            "New arrays need dtype=x.dtype, and a number from NumPy, such as np.sqrt(2), makes float64 of float32.",
         ]
     return []
 

@@ -68,8 +68,8 @@ def call(
     for argument, array in arrays.items():
         if not np.array_equal(array, before[argument], equal_nan=array.dtype.kind == "f"):
             raise CheckError(
-                f"{name} changed its argument {argument}, which its caller still needs: `{argument} = ...` makes a new "
-                f"array, but `{argument}[...] = ...` and `{argument} += ...` write into the old one"
+                f"{name} changed its argument {argument}, which its caller still needs\n`{argument} = ...` makes a new "
+                f"array, but `{argument}[...] = ...` and `{argument} += ...` write into the old one."
             )
     return result
 

@@ -4,11 +4,12 @@ import ast
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from nbformat.v4 import new_markdown_cell, new_notebook
 
-from tinyalex.course.cells import Notebook, grade_id, is_students
+from tinyalex.course.cells import Notebook, grade_id, is_students, name_of
 
 
 @dataclass
@@ -25,22 +26,29 @@ def repaired(handed_in: Notebook, original: Notebook, student_version: Notebook)
 
     original:        the assignment's source, with the hidden tests.
     student_version: what the student was given.
-    All cells of the assignment are there once, in its order, locked ones in their original form; the student's own
+    All cells of the assignment are there once, in its order, tests and texts in their original form; the student's own
     cells stay behind the cell that they followed.
     """
-    given = {grade_id(cell): cell for cell in student_version.cells if grade_id(cell)}
-    known = {grade_id(cell): cell for cell in original.cells if grade_id(cell)}
+    known = {name_of(cell): cell for cell in original.cells}
+    given = {name_of(cell): cell for cell in student_version.cells}
     first, anchors = _sorted(handed_in, known, given)
+    _find_answers(anchors, known)
     cells = list(first)
     for name, source in known.items():
         anchor = anchors.get(name, _Anchor())
-        cell = copy.deepcopy(source if not is_students(source) else given[name])
+        cell = copy.deepcopy(given[name] if is_students(source) else source)
         if is_students(source) and anchor.cell is not None:
             cell.source = anchor.cell.source
         cells += [cell, *anchor.following]
     for number, cell in enumerate(cells):
-        cell["id"] = grade_id(cell) or f"own-{number}"
-    remarks = _remarks({name: anchors.get(name, _Anchor()).copies for name in known}, known, given)
+        cell["id"] = grade_id(cell) or f"other-{number}"
+    graded = [name for name in known if grade_id(known[name])]
+    fates = {name: _fate(anchors.get(name, _Anchor()).copies, known[name], given[name]) for name in graded}
+    remarks = [
+        f"{', '.join(f'`{name}`' for name in fates if fates[name] == fate)}: {fate}."
+        for fate in dict.fromkeys(fates.values())
+        if fate
+    ]
     if remarks:
         text = "\n".join(f"- {remark}" for remark in remarks)
         cells.insert(0, new_markdown_cell(f"**Changed before marking**\n\n{text}", id="remarks"))
@@ -49,15 +57,15 @@ def repaired(handed_in: Notebook, original: Notebook, student_version: Notebook)
 
 def recognised(handed_in: Notebook, original: Notebook) -> int:
     """How many cells of the assignment the notebook holds."""
-    known = {grade_id(cell): cell for cell in original.cells if grade_id(cell)}
-    return len({name for cell in handed_in.cells if (name := _name(cell, known))})
+    known = {name_of(cell): cell for cell in original.cells}
+    return len(set(_names(handed_in, known, known)) - {""})
 
 
 def _sorted(
     handed_in: Notebook, known: Mapping[str, Any], given: Mapping[str, Any]
 ) -> tuple[list[Any], dict[str, _Anchor]]:
     """The student's own cells before all others, and an anchor for every cell of the assignment that is there."""
-    names = [_name(cell, known) for cell in handed_in.cells]
+    names = _names(handed_in, known, given)
     used = {name: _last_used(name, names, handed_in.cells, known, given) for name in names if name}
     first: list[Any] = []
     anchors: dict[str, _Anchor] = {}
@@ -79,6 +87,16 @@ def _sorted(
     return first, anchors
 
 
+def _find_answers(anchors: dict[str, _Anchor], known: Mapping[str, Any]) -> None:
+    """A written answer that has lost its name is the student's text behind its question."""
+    for question, name in pairwise(known):
+        if question in anchors and name not in anchors and is_students(known[name]):
+            own = anchors[question].following
+            if own and own[0].cell_type == known[name].cell_type == "markdown":
+                anchors[name] = _Anchor(own[0], own[1:], own[:1])
+                anchors[question].following = ()
+
+
 def _last_used(name: str, names: list[str], cells: list[Any], known: Any, given: Any) -> int:
     """Which of several copies counts: the last one that was filled in."""
     places = [index for index, other in enumerate(names) if other == name]
@@ -86,16 +104,30 @@ def _last_used(name: str, names: list[str], cells: list[Any], known: Any, given:
     return (filled or places)[-1] if is_students(known[name]) else places[-1]
 
 
-def _name(cell: Any, known: Mapping[str, Any]) -> str:
-    """The cell's name in the assignment: from its metadata, or its id, or the function that it defines; else ""."""
-    for name in (grade_id(cell), cell.get("id", "")):
-        if name in known:
-            return str(name)
-    defined = _defined(cell)
-    for name, source in known.items():
-        if is_students(source) and source.cell_type == "code" and defined and defined & _defined(source):
-            return name
-    return ""
+def _names(handed_in: Notebook, known: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
+    """The name in the assignment of each cell that was handed in, or "".
+
+    An answer or a test is known by its metadata or its id, an answer also by the function that it defines, all else by
+    its text: notes that a student wrote into a text are the student's own.
+    """
+    texts = {_text(one[name]): name for one in (given, known) for name in known if not is_students(known[name])}
+    defining = {
+        function: name
+        for name, source in known.items()
+        if is_students(source) and source.cell_type == "code"
+        for function in _defined(source)
+    }
+
+    def name(cell: Any) -> str:
+        for told in (grade_id(cell), cell.get("id", "")):
+            if told in known and grade_id(known[told]):
+                return str(told)
+        for function in _defined(cell):
+            if function in defining:
+                return defining[function]
+        return texts.get(_text(cell), "") if _text(cell) else ""
+
+    return [name(cell) for cell in handed_in.cells]
 
 
 def _defined(cell: Any) -> set[str]:
@@ -120,21 +152,12 @@ def _text(cell: Any) -> str:
     return "\n".join(line.rstrip() for line in cell.source.strip().splitlines())
 
 
-def _remarks(copies: Mapping[str, tuple[Any, ...]], known: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
-    """What to tell the student about the cells that came in otherwise than they were given out."""
-    fates: dict[str, list[str]] = {}
-    for name, came in copies.items():
-        if not came:
-            fate = "missing, and put back"
-        elif not is_students(given[name]) and any(
-            _text(one) not in (_text(given[name]), _text(known[name])) for one in came
-        ):
-            fate = "changed, and the original was run in its place"
-        elif len(came) > 1:
-            fate = "there more than once, and " + (
-                "the last one that is filled in was marked" if is_students(given[name]) else "it was run once"
-            )
-        else:
-            continue
-        fates.setdefault(fate, []).append(f"`{name}`")
-    return [f"{', '.join(names)}: {fate}." for fate, names in fates.items()]
+def _fate(copies: tuple[Any, ...], source: Any, given: Any) -> str:
+    """What to tell the student of a cell that came in otherwise than it was given out; "" if all is well."""
+    if not copies:
+        return "missing, and put back"
+    if is_students(source):
+        return "there more than once, and the last one that is filled in was marked" if len(copies) > 1 else ""
+    if any(_text(cell) not in (_text(given), _text(source)) for cell in copies):
+        return "changed, and the original was run in its place"
+    return "there more than once, and run once" if len(copies) > 1 else ""
