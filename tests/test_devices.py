@@ -235,6 +235,17 @@ def test_a_run_reads_as_seldom_as_it_can(tmp_path, gpu, monkeypatch):
     assert waited == ["float"] * 8  # 4 steps, a loss and a number of errors each, after the last of them
 
 
+@pytest.mark.usefixtures("tiny")
+def test_a_checkpoint_knows_the_losses_of_all_its_steps(tmp_path, gpu, monkeypatch):
+    """Also of those that had not been read when it was due."""
+    training = started(tmp_path / "run", devices=(gpu.two[0],), save_every=3)
+    monkeypatch.setattr(training, "_end_epoch", lambda _: None)
+    training._epoch(None)
+    position = read(tmp_path / "run" / CHECKPOINT).training["position"]
+    assert (position["step"], position["images"]) == (3, 24)
+    assert position["loss"] > 0
+
+
 def test_files_move_freely(tmp_path, gpu):
     """Saved on two GPUs, loaded on the CPU, and moved on from there."""
     net, x, _ = small_net(devices=gpu.two, seed=1, dtype="float64")
