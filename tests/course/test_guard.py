@@ -80,7 +80,9 @@ def through_the_package(x):
 
 def swallowed(x):
     try:
-        return tinyalex.ReLU().forward(x)
+        from tinyalex.layers import ReLU
+
+        return ReLU().forward(x)
     except Exception:
         return np.maximum(x, 0)
 
@@ -186,6 +188,8 @@ def test_the_watch_ends_with_the_call():
     before = sys.getprofile()
     with pytest.raises(LibraryError):
         call(layer_inside, X)
+    assert sys.getprofile() is before
+    call(double, X)
     assert sys.getprofile() is before
     assert tinyalex.ReLU().forward(X) is not None
 

@@ -90,8 +90,9 @@ class Course:
         """Mark one hand-in and write its feedback, root/feedback/STUDENT/NAME/NAME.html."""
         name, student = hand_in.assignment, hand_in.student
         student_version = self.student_version(name)
-        notebook, remarks = repaired(hand_in.notebook or student_version, self.original(name), student_version)
-        remarks = [*hand_in.remarks, *remarks]
+        notebook, remarks = repaired(
+            hand_in.notebook or student_version, self.original(name), student_version, hand_in.remarks
+        )
         place = self.root / "submitted" / student / name
         files = {path.name: path.read_bytes() for path in hand_in.files}  # they may lie in that very place
         shutil.rmtree(place, ignore_errors=True)

@@ -2,7 +2,7 @@
 
 import ast
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -21,8 +21,10 @@ class _Anchor:
     copies: tuple[Any, ...] = ()
 
 
-def repaired(handed_in: Notebook, original: Notebook, student_version: Notebook) -> tuple[Notebook, list[str]]:
-    """The hand-in ready for marking, and remarks for the student on every cell that was changed back.
+def repaired(
+    handed_in: Notebook, original: Notebook, student_version: Notebook, remarks: Sequence[str] = ()
+) -> tuple[Notebook, list[str]]:
+    """The hand-in ready for marking, and `remarks` with those on every cell that was changed back; it shows them first.
 
     original:        the assignment's source, with the hidden tests.
     student_version: what the student was given.
@@ -44,15 +46,15 @@ def repaired(handed_in: Notebook, original: Notebook, student_version: Notebook)
         cell["id"] = grade_id(cell) or f"other-{number}"
     graded = [name for name in known if grade_id(known[name])]
     fates = {name: _fate(anchors.get(name, _Anchor()).copies, known[name], given[name]) for name in graded}
-    remarks = [
+    all_remarks = [*remarks] + [
         f"{', '.join(f'`{name}`' for name in fates if fates[name] == fate)}: {fate}."
         for fate in dict.fromkeys(fates.values())
         if fate
     ]
-    if remarks:
-        text = "\n".join(f"- {remark}" for remark in remarks)
-        cells.insert(0, new_markdown_cell(f"**Changed before marking**\n\n{text}", id="remarks"))
-    return new_notebook(cells=cells, metadata=original.metadata), remarks
+    if all_remarks:
+        text = "\n".join(f"- {remark}" for remark in all_remarks)
+        cells.insert(0, new_markdown_cell(f"**Before marking**\n\n{text}", id="remarks"))
+    return new_notebook(cells=cells, metadata=original.metadata), all_remarks
 
 
 def recognised(handed_in: Notebook, original: Notebook) -> int:
