@@ -243,6 +243,16 @@ def build_parser() -> argparse.ArgumentParser:
         "--no-overlap", dest="overlap", action="store_false", help="gradients are added up after the backward pass only"
     )
     plan.add_argument("--out", type=Path, default=Path("plan"), help="folder for the picture (plan)")
+
+    sources = Path("notebooks/assignments/source")
+    assignments = add(
+        commands.assignments, "make the student versions of the assignments", "assignments --out build/assignments"
+    )
+    grade = add(commands.grade, "mark what students handed in", "grade hand-ins --out runs/marks")
+    grade.add_argument("submissions", type=Path, metavar="DIR", help="hand-ins: STUDENT/assignment1.ipynb, ...")
+    for course, folder in ((assignments, Path("build/assignments")), (grade, Path("runs/marks"))):
+        course.add_argument("--source", type=Path, default=sources, help=f"folder of the assignments ({sources})")
+        course.add_argument("--out", type=Path, default=folder, help=f"folder to write ({folder})")
     return parser
 
 
