@@ -6,11 +6,14 @@ import pytest
 
 import tinyalex
 from runs import carried_out, refused
-from tinyalex import cli, commands
+from tinyalex import __main__, cli, commands
 from tinyalex.errors import ShapeError
 from tinyalex.train import settings_for
 
-COMMANDS = ("demo", "train", "eval", "predict", "prepare", "summary", "check", "info", "plan")
+COMMANDS = (
+    *("demo", "train", "eval", "predict", "step", "prepare", "summary", "check", "bench", "warmup", "info", "plan"),
+    *("assignments", "grade"),
+)
 
 
 # ---------------------------------------------------------------- help
@@ -28,7 +31,7 @@ def test_help_has_an_example_that_works(capsys, command):
 def test_help_lists_all_commands(capsys):
     code, out, _ = carried_out(capsys, "--help")
     assert code == 0
-    assert all(f"\n    {command} " in out for command in COMMANDS)
+    assert all(f"\n    {command}" in out for command in COMMANDS)
 
 
 def test_version(capsys):
@@ -59,7 +62,13 @@ def test_every_option_of_a_run_is_one_of_its_settings():
         (ShapeError("two\n lines"), 2, "tinyalex: two lines\n"),
         (OSError(28, "No space left on device", "run/x"), 2, "tinyalex: run/x: No space left on device\n"),
         (OSError("odd"), 2, "tinyalex: file: odd\n"),
-        (KeyboardInterrupt(), 130, "\ntinyalex: stopped; a run goes on from its last checkpoint with --resume\n"),
+        (KeyboardInterrupt(), 130, "\ntinyalex: stopped\n"),
+        (MemoryError(), 2, "tinyalex: there is not enough memory: ask for less, such as a smaller --batch\n"),
+        (
+            MemoryError("9 TiB"),
+            2,
+            "tinyalex: there is not enough memory (9 TiB): ask for less, such as a smaller --batch\n",
+        ),
     ],
 )
 def test_what_ends_a_command(capsys, monkeypatch, raised, code, line):
@@ -68,6 +77,25 @@ def test_what_ends_a_command(capsys, monkeypatch, raised, code, line):
 
     monkeypatch.setattr(commands, "info", info)
     assert carried_out(capsys, "info") == (code, "", line)
+
+
+@pytest.mark.parametrize("command", ["train", "demo"])
+def test_a_run_that_is_stopped_can_go_on(capsys, monkeypatch, command):
+    def stopped(**_):
+        raise KeyboardInterrupt
+
+    stopped.__name__ = command
+    monkeypatch.setattr(commands, command, stopped)
+    told = "\ntinyalex: stopped; tinyalex train --resume RUN goes on from the last checkpoint\n"
+    assert carried_out(capsys, command) == (130, "", told)
+
+
+def test_stopped_while_modules_are_loaded(monkeypatch):
+    def stopped():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "main", stopped)
+    assert __main__.main() == 130
 
 
 def test_bugs_are_not_hidden(monkeypatch):
@@ -121,6 +149,13 @@ def test_bugs_are_not_hidden(monkeypatch):
         ("summary --input-size 10", "paper, conv1: an image of 10 x 10 is smaller than the window of 11 x 11"),
         ("summary --input-size 0", "paper, conv1: an image of 0 x 0 is smaller"),
         ("summary --cross-columns 3,9", "paper has the convolutions [1, 2, 3, 4, 5]"),
+        ("info --devices cpu:0,cpu:1 --batch 0", "batch is 0: expected 1 image or more"),
+        ("info --memory --batch 0", "batch=0: expected 1 image or more"),
+        ("plan --rate inf", "rate is inf images/s: expected 0.001 ... 1e+09"),
+        ("plan --bandwidth 0", "bandwidth is 0 bytes/s"),  # told before anything is measured
+        ("plan --update -5", "update is -0.005 s: expected 0 ... 1000"),
+        ("plan --devices 1,99999999999", "devices is 99999999999: expected 1 ... 1,000,000"),
+        ("plan --batch 2 --devices 4", "2 images for 4 devices: use a larger batch, or fewer devices"),
         ("check --seed -1", "seed is -1: expected 0 or more"),
         ("check --shape 2,0", "shape is (2, 0): expected sizes of 1 or more"),
         ("check nowhere.py:Layer", "nowhere.py:Layer: expected FILE.py:NAME"),

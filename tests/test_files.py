@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from tinyalex.files import remove_leftovers, replacing, write_text
+from tinyalex.errors import UsageError
+from tinyalex.files import alone_in, remove_leftovers, replacing, write_text
 
 
 def names(folder):
@@ -46,6 +47,42 @@ def test_what_fails_midway_leaves_no_trace(tmp_path, before, error):
 def test_folders_are_made(tmp_path):
     write_text(tmp_path / "a" / "b" / "file", "Übermaß\n")
     assert (tmp_path / "a" / "b" / "file").read_bytes() == b"\xc3\x9cberma\xc3\x9f\n"
+
+
+def test_a_long_name(tmp_path):
+    for name in ("a" * 255, "\N{CJK UNIFIED IDEOGRAPH-65E5}" * 85):
+        write_text(tmp_path / name, "x")
+        assert (tmp_path / name).read_text() == "x"
+
+
+def test_what_is_in_the_way(tmp_path):
+    (tmp_path / "file").write_text("old")
+    for path in (tmp_path / "file" / "new", tmp_path / "file" / "b" / "new"):
+        with pytest.raises(UsageError, match="a file is in the way"):
+            write_text(path, "new")
+    with pytest.raises(UsageError, match="is a folder: expected a file to write"):
+        write_text(tmp_path, "new")
+    assert names(tmp_path) == ["file"]
+
+
+def test_a_full_disk_is_told_of_the_file_that_was_asked_for(tmp_path, monkeypatch):
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left") as raised:
+        write_text(tmp_path / "file", "x")
+    assert raised.value.filename == str(tmp_path / "file")
+    assert names(tmp_path) == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such locks")
+def test_one_process_at_a_time(tmp_path):
+    refused = pytest.raises(UsageError, match="new is in use by another")
+    with alone_in(tmp_path / "new"), refused, alone_in(tmp_path / "new"):
+        pass
+    with alone_in(tmp_path / "new"):
+        pass
 
 
 def test_the_bytes_are_on_the_disk_before_the_name_is(tmp_path, monkeypatch):

@@ -2,6 +2,16 @@
 
 import sys
 
-from tinyalex.cli import main
 
-sys.exit(main())
+def main() -> int:
+    """The exit code of the command in sys.argv; see `tinyalex.cli.main`."""
+    try:
+        from tinyalex import cli
+
+        return cli.main()
+    except KeyboardInterrupt:  # while modules are loaded, or what stopped is told
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -110,11 +110,24 @@ def _restored(about: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Checkpo
     for name in net.params:
         net.params[name] = arrays[f"params/{name}"]
     net.masks.bit_generator.state = about["masks"]
-    statistics = None
-    if "mean" in arrays:
-        statistics = PixelStatistics(arrays["mean"], arrays["eigenvalues"], arrays["eigenvectors"])
+    statistics = _statistics(arrays, net.input_size) if "mean" in arrays else None
+    classes = tuple(map(str, about["classes"]))
+    if classes and len(classes) != net.num_classes:
+        raise ValueError(f"it tells {net.num_classes} classes apart, and has the names of {len(classes)}")
+    if not isinstance(about["training"], dict):
+        raise TypeError("the state of the run is no object")
     velocity = {name.removeprefix("velocity/"): array for name, array in arrays.items() if name.startswith("velocity/")}
-    return Checkpoint(net, tuple(about["classes"]), statistics, velocity, about["training"])
+    return Checkpoint(net, classes, statistics, velocity, about["training"])
+
+
+def _statistics(arrays: dict[str, NDArray[Any]], size: int) -> PixelStatistics:
+    """Those of the training images, of which the net sees size x size."""
+    size = max(size, len(arrays["mean"]))
+    shapes = {"mean": (size, size, 3), "eigenvalues": (3,), "eigenvectors": (3, 3)}
+    for name, shape in shapes.items():
+        if arrays[name].shape != shape or not np.isfinite(arrays[name]).all():
+            raise ValueError(f"{name} of the training images: expected finite numbers of the shape {shape}")
+    return PixelStatistics(*(arrays[name] for name in shapes))
 
 
 def _spec_to_json(spec: nets.Spec) -> dict[str, Any]:

@@ -1,7 +1,9 @@
 """The command line: `tinyalex COMMAND ...`, or `python -m tinyalex COMMAND ...`."""
 
 import argparse
+import os
 import sys
+import warnings
 from collections.abc import Sequence
 from io import TextIOWrapper
 from pathlib import Path
@@ -232,7 +234,7 @@ def build_parser() -> argparse.ArgumentParser:
     plan.add_argument("--per-device", action="store_true", help="let --batch be the images of each device")
     plan.add_argument("--rate", **rate, help="images a second that one device computes (measured here)")
     plan.add_argument(
-        "--update", **rate, default=0.0, help="milliseconds of an update of all parameters (0; measured if --rate is)"
+        "--update", **rate, help="milliseconds of an update of all parameters (0; measured if the rate is)"
     )
     plan.add_argument("--bandwidth", **rate, default=12.5, help="GB/s that a device sends (12.5)")
     plan.add_argument("--latency", **rate, default=20.0, help="microseconds that a message takes besides (20)")
@@ -257,20 +259,37 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Carry out one command. Returns 0, 2 for a mistake of the user's (told in one line), 130 when interrupted."""
+    """Carry out one command. Returns 0, or 2 for a mistake of the user's, told in one line.
+
+    130 when interrupted, 141 when nobody reads the output any more, as of a program that the signals SIGINT and
+    SIGPIPE end.
+    """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that lacks a character of a bar or a name shows "?"
     given = vars(build_parser().parse_args(arguments))
     command = given.pop("command")
     try:
-        command(**given)
+        with warnings.catch_warnings():
+            for harmless in ("Image size", "Glyph"):  # a large picture, a name in letters that a figure's font lacks
+                warnings.filterwarnings("ignore", harmless)
+            command(**given)
+        if sys.stdout:
+            sys.stdout.flush()
     except TinyAlexError as error:
         return _complain(error)
+    except MemoryError as error:
+        reason = f" ({error})" if str(error) else ""
+        return _complain(UsageError(f"there is not enough memory{reason}: ask for less, such as a smaller --batch"))
+    except BrokenPipeError:  # `tinyalex ... | head -1`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains when it ends
+        return 141
     except OSError as error:  # a disk that is full, a folder that may not be written, ...
         return _complain(UsageError(f"{error.filename or 'file'}: {error.strerror or error}"))
     except KeyboardInterrupt:
-        print("\ntinyalex: stopped; a run goes on from its last checkpoint with --resume", file=sys.stderr)
+        training = command in (commands.demo, commands.train)
+        goes_on = "; tinyalex train --resume RUN goes on from the last checkpoint" if training else ""
+        print(f"\ntinyalex: stopped{goes_on}", file=sys.stderr)
         return 130
     return 0
 

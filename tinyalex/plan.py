@@ -20,7 +20,17 @@ from tinyalex.errors import UsageError
 from tinyalex.spec import Conv, Full
 
 NUMBER = 4  # bytes of a float32
+MOST = 10**6  # devices
 BOTH_WAYS = 2  # what crosses forward crosses backward again, as a gradient
+
+
+POSSIBLE = {  # the numbers that a machine may have, and their units
+    "rate": (1e-3, 1e9, "images/s"),
+    "update": (0.0, 1e3, "s"),
+    "bandwidth": (1.0, math.inf, "bytes/s"),
+    "latency": (0.0, 1e3, "s"),
+    "loading": (1e-3, math.inf, "images/s"),
+}
 
 
 @dataclass(frozen=True)
@@ -42,12 +52,9 @@ class Machine:
     overlap: bool = True
 
     def __post_init__(self) -> None:
-        for name in ("rate", "bandwidth", "loading"):
-            if not getattr(self, name) > 0:  # NaN fails too
-                raise UsageError(f"{name} is {getattr(self, name)}: expected more than 0")
-        for name in ("update", "latency"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise UsageError(f"{name} is {getattr(self, name)}: expected 0 or more")
+        for name, (least, most, unit) in POSSIBLE.items():
+            if not least <= getattr(self, name) <= most:  # NaN fails too
+                raise UsageError(f"{name} is {getattr(self, name):g} {unit}: expected {least:g} ... {most:g}")
 
     def gather(self, size: float, devices: int) -> float:
         """Seconds until all devices have all of `size` bytes, of which each had one part: a ring of K - 1 messages.
@@ -97,8 +104,8 @@ def steps(rows: Sequence[Row], machine: Machine, images: int, devices: int) -> l
     Columns take two devices, pairs of them an even number from four on, and a net that comes apart.
     Raises UsageError for fewer images than devices.
     """
-    if devices < 1:
-        raise UsageError(f"devices is {devices}: expected 1 or more")
+    if not 1 <= devices <= MOST:
+        raise UsageError(f"devices is {devices}: expected 1 ... {MOST:,}")
     if images < devices:
         raise UsageError(f"{images} images for {devices} devices: use a larger batch, or fewer devices")
     found = [data(rows, machine, images, devices)]

@@ -105,8 +105,13 @@ def saved_settings(checkpoint: Checkpoint) -> Settings:
     saved = checkpoint.training.get("settings")
     if saved is None:
         raise CheckpointError("the checkpoint holds a net only, not a run: use one that a training run wrote")
-    values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in saved.items()}
-    return Settings(**values)
+    try:
+        values: dict[str, Any] = {key: tuple(one) if isinstance(one, list) else one for key, one in saved.items()}
+        return Settings(**values)
+    except (AttributeError, TypeError) as error:
+        raise CheckpointError(
+            f"the run's settings are those of another version of tinyalex ({error}): use that"
+        ) from error
 
 
 @dataclass

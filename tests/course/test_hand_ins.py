@@ -44,6 +44,14 @@ def test_a_student_is_the_folder_or_the_file(file, student, tmp_path):
     assert list(found(tmp_path)[0]) == [(student, "assignment1")]
 
 
+def test_two_students_with_nearly_the_same_name_are_two(tmp_path):
+    for name in ("Anna Ås", "Anna_Ås", "Anna?Ås"):
+        put(tmp_path / name / "assignment1.ipynb")
+    hand_ins, _ = found(tmp_path)
+    assert list(hand_ins) == [(name, "assignment1") for name in ("Anna_Ås", "Anna_Ås-2", "Anna_Ås-3")]
+    assert all(one.remarks == [] for one in hand_ins.values())
+
+
 def test_an_assignment_is_known_by_its_cells(tmp_path):
     for name in ASSIGNMENTS:
         put(tmp_path / "anna" / f"my {name[::-1]}.ipynb", name)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from tinyalex.errors import UsageError
+from tinyalex.files import alone_in, make_folder
 
 
 def assignments(source: Path, out: Path) -> None:
@@ -10,7 +11,7 @@ def assignments(source: Path, out: Path) -> None:
     _needs_nbgrader()
     from tinyalex.course.marking import Course
 
-    course = Course(source, release=out)
+    course = Course(source, release=make_folder(out))
     for name in course.names:
         print(f"{name}: {course.build(name)}")
 
@@ -23,24 +24,25 @@ def grade(submissions: Path, source: Path, out: Path) -> None:
 
     if not submissions.is_dir():
         raise UsageError(f"there is no folder {submissions}")
-    course = Course(source, release=out / "release", root=out)
-    hand_ins, unknown = collect(submissions, {name: course.original(name) for name in course.names})
-    for line in unknown:
-        print(line)
-    for name in sorted({hand_in.assignment for hand_in in hand_ins}):
-        course.build(name)
-    marks = []
-    for hand_in in hand_ins:
-        try:
-            one = course.mark(hand_in)
-        except UsageError as error:  # the others are marked all the same
-            one = Marks(hand_in.student, hand_in.assignment, remarks=[f"{error}: mark it by hand."])
-        marks.append(one)
-        waiting = f", to mark by hand: {', '.join(one.by_hand)}" if one.by_hand else ""
-        noted = f"; {' '.join(one.remarks)}" if one.remarks else ""
-        print(f"{one.student}, {one.assignment}: {one.points:g} of {one.of:g}{waiting}{noted}", flush=True)
-        write_tables(marks, out)
-    print(f"{len(marks)} hand-ins: {out / 'marks.csv'}, {out / 'exercises.csv'}, {out / 'feedback'}")
+    with alone_in(out):
+        course = Course(source, release=out / "release", root=out)
+        hand_ins, unknown = collect(submissions, {name: course.original(name) for name in course.names})
+        for line in unknown:
+            print(line)
+        for name in sorted({hand_in.assignment for hand_in in hand_ins}):
+            course.build(name)
+        marks = []
+        for hand_in in hand_ins:
+            try:
+                one = course.mark(hand_in)
+            except UsageError as error:  # the others are marked all the same
+                one = Marks(hand_in.student, hand_in.assignment, remarks=[f"{error}: mark it by hand."])
+            marks.append(one)
+            waiting = f", to mark by hand: {', '.join(one.by_hand)}" if one.by_hand else ""
+            noted = f"; {' '.join(one.remarks)}" if one.remarks else ""
+            print(f"{one.student}, {one.assignment}: {one.points:g} of {one.of:g}{waiting}{noted}", flush=True)
+            write_tables(marks, out)
+        print(f"{len(marks)} hand-ins: {out / 'marks.csv'}, {out / 'exercises.csv'}, {out / 'feedback'}")
 
 
 def _needs_nbgrader() -> None:

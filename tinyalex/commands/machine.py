@@ -17,6 +17,7 @@ from tinyalex.count import count
 from tinyalex.devices import gpus
 from tinyalex.distributed import all_ranks
 from tinyalex.errors import UsageError
+from tinyalex.files import make_folder
 from tinyalex.memory import predicted
 from tinyalex.terminal import together
 
@@ -39,6 +40,8 @@ def bench(
     Under mpiexec the ranks share each batch.
     """
     ranks = all_ranks()
+    if layers and ranks.writes:
+        make_folder(out)
     at_work = Bench(variant, mode, batch, ranks.threads if threads is None else threads, ranks.devices(devices), ranks)
     pace = at_work.pace(steps)
     if not ranks.writes:
@@ -54,7 +57,6 @@ def bench(
     }
     if layers:
         costs, peak = at_work.costs(steps), roofs(threads, at_work.net.device or "cpu")
-        out.mkdir(parents=True, exist_ok=True)
         picture = out / f"roofline-{variant}-{mode}.png"
         viz.save(viz.roofline(costs, peak), picture)
         record["layers"] = [asdict(cost) for cost in costs]
@@ -110,8 +112,8 @@ def info(devices: tuple[str, ...] | None, variant: str, batch: int, memory: bool
 
 def _print_memory(variant: str, batch: int, devices: tuple[str, ...] | None, measure: bool) -> None:
     """The bytes that training takes on each device, by kind."""
-    print(f"{variant}, training on {batch} images at a time: bytes, at the most, but for the images on the CPU")
     found = predicted(count(nets.variant(variant)), batch, devices)
+    print(f"{variant}, training on {batch} images at a time: bytes, at the most, but for the images on the CPU")
     print("".join([f"{'':<12}", *(f"{one.device:>16}" for one in found)]))
     for kind in ("parameters", "momentum", "gradients", "activations", "workspace", "total"):
         print("".join([f"{kind:<12}", *(f"{getattr(one, kind):>16,}" for one in found)]))
@@ -123,6 +125,8 @@ def _print_memory(variant: str, batch: int, devices: tuple[str, ...] | None, mea
 def _print_crossing(spec: nets.Spec, devices: tuple[str, ...], batch: int) -> None:
     """The bytes that go between the devices in one step of training, by the layer before which they go."""
     one, two = column_names(devices)
+    if batch < 1:
+        raise UsageError(f"batch is {batch}: expected 1 image or more")
     print(
         f"{spec.name} in two columns, {one} and {two}: bytes that cross in a step of {batch} images, half of them back"
     )
@@ -137,7 +141,7 @@ def plan(
     batch: int,
     per_device: bool,
     rate: float | None,
-    update: float,
+    update: float | None,
     bandwidth: float,
     latency: float,
     loading: float,
@@ -146,25 +150,31 @@ def plan(
 ) -> None:
     """Predict how many images a second several devices train, for each way to share the work, and draw it.
 
-    bandwidth in GB/s, latency in microseconds, update in milliseconds; without `rate` it and the update are measured.
+    bandwidth in GB/s, latency in microseconds, update in milliseconds; without `rate` it is measured, and the update
+    where it is not given either.
     """
     if not devices:
         raise UsageError("devices: expected one number or more, such as 1,2,4")
-    rows, source = count(nets.variant(variant)), "as given"
-    if rate is None:
-        rate, update = _measured(variant, batch)
-        source = "measured here"
-    machine = planning.Machine(rate, update / 1e3, bandwidth * 1e9, latency / 1e6, loading, overlap)
-    steps = [
-        step
-        for number in devices
-        for step in planning.steps(rows, machine, batch * number if per_device else batch, number)
-    ]
+    rows = count(nets.variant(variant))
+
+    def steps_at(rate: float, update: float) -> list[planning.Step]:
+        machine = planning.Machine(rate, update / 1e3, bandwidth * 1e9, latency / 1e6, loading, overlap)
+        return [
+            step
+            for number in devices
+            for step in planning.steps(rows, machine, batch * number if per_device else batch, number)
+        ]
+
+    steps, source = steps_at(1.0 if rate is None else rate, update or 0.0), "as given"
+    make_folder(out)
+    if rate is None:  # only now, as it may take minutes, and what is wrong has been told by now
+        rate, measured_update = _measured(variant, batch)
+        update = measured_update if update is None else update
+        steps, source = steps_at(rate, update), "measured here"
     print(
-        f"{variant}: a device computes {rate:,.1f} images a second and updates all parameters in {update:.2f} ms "
-        f"({source}), sends {bandwidth:g} GB/s, {latency:g} us a message\n\n{planning.table(steps)}\n"
+        f"{variant}: a device computes {rate:,.1f} images a second ({source}) and updates all parameters in "
+        f"{update or 0:.2f} ms, sends {bandwidth:g} GB/s, {latency:g} us a message\n\n{planning.table(steps)}\n"
     )
-    out.mkdir(parents=True, exist_ok=True)
     print(f"drawn: {viz.save(viz.scaling(steps), out / f'scaling-{variant}.png')}")
 
 

@@ -16,6 +16,7 @@ from tinyalex.data import prepare_image, read_image
 from tinyalex.errors import CheckpointError, UsageError
 from tinyalex.evaluate import augmenter_for, averaged, probabilities, scores
 from tinyalex.example import load_example
+from tinyalex.files import legible, make_folder
 from tinyalex.spec import stored_size
 from tinyalex.terminal import counting
 from tinyalex.train import CHECKPOINT, saved_settings
@@ -27,6 +28,7 @@ def eval_(
     """Print and write the errors of one net, or of the average of several, on validation images."""
     checkpoints = [_checkpoint(run) for run in runs]
     settings = saved_settings(checkpoints[0])
+    folder = out or (runs[0] if runs[0].is_dir() else runs[0].parent) / "eval"
     source = data or settings.data
     began, several, labels = time.perf_counter(), [], np.empty(0, np.int64)
     for run, checkpoint in zip(runs, checkpoints, strict=True):
@@ -35,6 +37,7 @@ def eval_(
             raise CheckpointError(
                 f"{run} knows the classes {_few(checkpoint.classes)}, {source} has {_few(val.classes)}: use other data"
             )
+        make_folder(folder)  # before anything takes long
         with counting(len(val), f"evaluating {run}") as progress:
             augmenter = augmenter_for(checkpoint)
             checkpoint.net.place(devices)
@@ -55,8 +58,7 @@ def eval_(
         "images_per_s": len(labels) * len(runs) / seconds,
         "seconds": seconds,
     }
-    default = (runs[0] if runs[0].is_dir() else runs[0].parent) / "eval"
-    path = report.write_report(out or default, values)
+    path = report.write_report(folder, values)
     print(
         f"top-1 error {result.top1_error:.2%}, top-5 error {result.top5_error:.2%} on {len(labels):,} images "
         f"({views} crop{'s' if views == 'ten' else ''}, {len(runs)} net{'s' if len(runs) > 1 else ''}); {path}"
@@ -75,7 +77,7 @@ def predict(images: list[Path], checkpoint: Path | None, out: Path, devices: tup
     for path, row in zip(images, p, strict=True):
         print(f"\n{path}\n{viz.bars(trained.classes, row)}")
     shown: list[NDArray[np.uint8]] = [np.asarray(picture) for picture in pictures]
-    figure = viz.predictions(shown, None, p, trained.classes, captions=[path.name for path in images])
+    figure = viz.predictions(shown, None, p, trained.classes, captions=[legible(path.name) for path in images])
     print(f"\n{viz.save(figure, out / 'predictions.png')}")
 
 
@@ -105,8 +107,12 @@ def _class(classes: tuple[str, ...], name: str) -> int:
 
 
 def _checkpoint(path: Path) -> Checkpoint:
-    """The checkpoint of a run's folder, or in a file."""
-    return read(path / CHECKPOINT if path.is_dir() else path)
+    """The checkpoint of a run's folder, or in a file. Raises CheckpointError for a net that can tell nothing."""
+    checkpoint = read(path / CHECKPOINT if path.is_dir() else path)
+    for name, w in checkpoint.net.params.items():
+        if not np.isfinite(w).all():
+            raise CheckpointError(f"{path}: {name} is not finite, so the net can tell nothing: use another checkpoint")
+    return checkpoint
 
 
 def _chosen(path: Path | None) -> tuple[Checkpoint, str]:

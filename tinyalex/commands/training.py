@@ -1,6 +1,9 @@
 """The commands that train a net: demo and train."""
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import asdict
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +12,10 @@ from tinyalex.backend import use_threads
 from tinyalex.checkpoint import read
 from tinyalex.commands.images import images_of
 from tinyalex.count import total_parameters
+from tinyalex.data import Dataset
 from tinyalex.distributed import Ranks, all_ranks
 from tinyalex.errors import CheckpointError, UsageError
+from tinyalex.files import alone_in, make_folder
 from tinyalex.terminal import Bar, counting, together
 from tinyalex.train import CHECKPOINT, Settings, Training, saved_settings, settings_for
 
@@ -20,21 +25,24 @@ DEMO_EPOCHS = 15  # half of what `mini` trains on CIFAR-10: generated images are
 
 def demo(out: Path | None, **given: Any) -> None:
     """Train `mini` on generated images, then write its report and pictures: the whole project in one command."""
-    train(out=out or _free(RUNS / "demo"), resume=None, **{"epochs": DEMO_EPOCHS, **given})
+    train(out, None, "demo", **{"epochs": DEMO_EPOCHS, **given})
 
 
-def train(out: Path | None, resume: Path | bool | None, **given: Any) -> None:
-    """Begin a run, or go on with one; then write its report and pictures. Under mpiexec all ranks do it together."""
+def train(out: Path | None, resume: Path | bool | None, name: str | None = None, **given: Any) -> None:
+    """Begin a run, or go on with one; then write its report and pictures. Under mpiexec all ranks do it together.
+
+    name: of a new run's folder in runs/, where `out` names none (None: the variant's and the data's).
+    """
     ranks = all_ranks()
     try:
         with use_threads(ranks.threads):
-            _train(out, resume, given, ranks)
+            _train(out, resume, name, given, ranks)
     except Exception as error:
         ranks.fail(error)
         raise
 
 
-def _train(out: Path | None, resume: Path | bool | None, given: dict[str, Any], ranks: Ranks) -> None:
+def _train(out: Path | None, resume: Path | bool | None, name: str | None, given: dict[str, Any], ranks: Ranks) -> None:
     folder = resume if isinstance(resume, Path) else out
     if resume is True and out is None:
         raise UsageError("--resume: name the run to go on with, as --resume RUN or by --out")
@@ -45,11 +53,48 @@ def _train(out: Path | None, resume: Path | bool | None, given: dict[str, Any], 
     if folder is not None and folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is a file: expected the folder of a run, or a new one")
     if folder is not None and resume and (folder / CHECKPOINT).is_file():
-        training = _resumed(folder, given, ranks)
+        with alone_in(folder) if ranks.writes else nullcontext():
+            _carry_out(_resumed(folder, given, ranks), ranks)
     else:
         settings = settings_for(**given)
-        name = f"{settings.variant}-{settings.data.partition(':')[0].strip('/').split('/')[-1]}"
-        training = _started(settings, ranks.agree(folder or _free(RUNS / name)), ranks)
+        data = images_of(settings)
+        name = name or f"{settings.variant}-{settings.data.partition(':')[0].strip('/').split('/')[-1]}"
+        with _own_folder(folder, RUNS / name, ranks) as own:
+            _carry_out(_started(settings, data, own, ranks), ranks)
+
+
+@contextmanager
+def _own_folder(given: Path | None, default: Path, ranks: Ranks) -> Iterator[Path]:
+    """The folder of a new run, in which no other process trains: the one given, else `default` or the next free one."""
+    with ExitStack() as stack:
+        folder = given
+        if ranks.writes:
+            folder = given or stack.enter_context(_new_folder(default))
+            stack.enter_context(alone_in(folder))
+        yield ranks.agree(folder)
+
+
+@contextmanager
+def _new_folder(folder: Path) -> Iterator[Path]:
+    """`folder`, or the first of folder-2, folder-3, ... that does not exist; it goes again if nothing comes into it.
+
+    It is made at once, so that no other process takes it meanwhile.
+    """
+    make_folder(folder.parent)
+    for number in count(1):
+        made = folder if number == 1 else folder.with_name(f"{folder.name}-{number}")
+        with suppress(FileExistsError):
+            made.mkdir()
+            break
+    try:
+        yield made
+    finally:
+        with suppress(OSError):  # it is not empty
+            made.rmdir()
+
+
+def _carry_out(training: Training, ranks: Ranks) -> None:
+    """Train to the end, then write what is to be read of the run."""
     if not ranks.writes:
         training.run()
         return
@@ -58,8 +103,8 @@ def _train(out: Path | None, resume: Path | bool | None, given: dict[str, Any], 
     _finish(training)
 
 
-def _started(settings: Settings, folder: Path, ranks: Ranks) -> Training:
-    train_data, val_data = images_of(settings)
+def _started(settings: Settings, data: tuple[Dataset, Dataset], folder: Path, ranks: Ranks) -> Training:
+    train_data, val_data = data
     if not ranks.writes:
         return Training.start(settings, train_data, val_data, folder, ranks=ranks)
     with counting(settings.limit or len(train_data), "reading the training images") as progress:
@@ -106,9 +151,3 @@ def _finish(training: Training) -> None:
         f"({values['images_per_s']:.0f} images/s{together(training.ranks.size, values['waiting_share'])})\n"
         f"in {folder}: {', '.join(sorted(path.name for path in folder.iterdir() if path.is_file()))}"
     )
-
-
-def _free(folder: Path) -> Path:
-    """`folder`, or the first of folder-2, folder-3, ... that does not exist."""
-    candidates = (folder.with_name(f"{folder.name}-{number}") for number in range(2, 10**6))
-    return folder if not folder.exists() else next(path for path in candidates if not path.exists())

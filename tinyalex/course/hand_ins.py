@@ -1,8 +1,9 @@
 """What students handed in: which file is whose, and which assignment it is, whatever it is called."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import chain, count
 from pathlib import Path
 
 from tinyalex.course import cells
@@ -46,13 +47,14 @@ def collect(folder: Path, originals: Mapping[str, cells.Notebook]) -> tuple[list
         else:
             unknown.append(f"{path}: no notebook of an assignment")
     hand_ins = []
+    called = _names(student for student, _ in found)
     for (student, assignment), candidates in sorted(found.items()):
         path, notebook = max(candidates, key=lambda one: (one[1] is not None, one[0].stem == assignment, str(one[0])))
         remarks = [f"There were {len(candidates)} notebooks: `{path.name}` was marked."] if len(candidates) > 1 else []
         if notebook is None:
             remarks.append(f"The file `{path.name}` is no notebook that can be read: hand it in again.")
         files = [] if path.parent == folder else [other for other in sorted(path.parent.iterdir()) if _is_data(other)]
-        hand_ins.append(HandIn(student, assignment, notebook, files, remarks))
+        hand_ins.append(HandIn(called[student], assignment, notebook, files, remarks))
     return hand_ins, unknown
 
 
@@ -74,11 +76,23 @@ def _assignment(path: Path, notebook: cells.Notebook | None, originals: Mapping[
 
 
 def _student(path: Path, folder: Path, assignment: str) -> str:
-    """The first folder, or else the file's name without the assignment's; letters that a path may not have become _."""
+    """The first folder, or else the file's name without the assignment's."""
     parts = path.relative_to(folder).parts
     name = parts[0] if len(parts) > 1 else re.sub(r" ?\(\d+\)$", "", path.stem)  # "(1)" is a browser's
-    name = name.replace(assignment, "").strip("_- ") or name
-    return re.sub(r"[^\w.@-]", "_", name)
+    return name.replace(assignment, "").strip("_- ") or name
+
+
+def _names(students: Iterable[str]) -> dict[str, str]:
+    """What each student is called in paths and tables: letters that a path may not have become _.
+
+    Of those who would then be called alike the second gets a -2, and so on: nobody's work is taken for another's.
+    """
+    names: dict[str, str] = {}
+    for student in sorted(set(students)):
+        name = re.sub(r"[^\w.@-]", "_", student)
+        numbered = chain([name], (f"{name}-{number}" for number in count(2)))
+        names[student] = next(one for one in numbered if one not in names.values())
+    return names
 
 
 def _is_data(path: Path) -> bool:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from tinyalex.data.prepare import prepare_image, read_image
 from tinyalex.errors import DataError
+from tinyalex.files import legible
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
 HELD_OUT = 10  # one image in ten is for validation, where the folder itself does not say which
@@ -140,13 +141,22 @@ def _readable_names(root: Path, folders: list[str]) -> tuple[str, ...]:
     """The classes' names by ROOT/classes.tsv, else those of their folders."""
     table = root / "classes.tsv"
     if not table.is_file():
-        return tuple(folders)
+        return _unlike(folders, folders)
     names = {}
-    for number, line in enumerate(table.read_text(encoding="utf-8").splitlines(), start=1):
+    try:
+        text = table.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{table} is not UTF-8 ({error.reason} at byte {error.start}): save it as that") from error
+    for number, line in enumerate(text.splitlines(), start=1):
         fields = line.split("\t")
         if len(fields) != 3:
             raise DataError(f"{table} line {number} has {len(fields)} fields; expected index, folder, name")
         names[fields[1]] = fields[2]
-    readable = [names.get(folder, folder) for folder in folders]
-    uses = Counter(readable)  # ImageNet has two classes called crane: a bird and a machine
-    return tuple(n if uses[n] == 1 else f"{n} ({f})" for n, f in zip(readable, folders, strict=True))
+    return _unlike([names.get(folder, folder) for folder in folders], folders)
+
+
+def _unlike(names: list[str], folders: list[str]) -> tuple[str, ...]:
+    """The names, with that of the folder where two are alike: ImageNet has two cranes, a bird and a machine."""
+    readable = [legible(name) for name in names]
+    uses = Counter(readable)
+    return tuple(n if uses[n] == 1 else f"{n} ({legible(f)})" for n, f in zip(readable, folders, strict=True))

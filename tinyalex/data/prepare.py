@@ -66,6 +66,8 @@ def read_image(path: str | Path, *, smallest: int = 1) -> Image.Image:
             picture = to_rgb(image)
     except FileNotFoundError as error:
         raise DataError(f"there is no image {path}; expected a file") from error
+    except IsADirectoryError as error:
+        raise DataError(f"{path} is a folder; expected an image file") from error
     except UnidentifiedImageError as error:
         raise DataError(f"{path} is not an image; expected one of {', '.join(FORMATS)}") from error
     except Exception as error:  # a damaged file makes Pillow's decoders raise nearly anything
