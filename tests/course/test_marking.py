@@ -6,15 +6,17 @@
 import csv
 import random
 import re
+import signal
 import subprocess
 import sys
+from contextlib import suppress
 
 import pytest
 
 from course.generated import Generated
 from course.sources import ASSIGNMENTS, SOURCE, mistakes, outcomes
 from tinyalex import cli
-from tinyalex.course import cells
+from tinyalex.course import cells, marking
 
 SWALLOWING = "while True:\n    try:\n        while True:\n            pass\n    except BaseException:\n        pass"
 
@@ -180,3 +182,14 @@ def test_mistakes_of_the_lecturer_get_one_line(words, message, tmp_path, capsys,
     err = capsys.readouterr().err
     assert (code, err.count("\n")) == (2, 1)
     assert message in err
+
+
+def test_ctrl_c_stops_the_whole_marking():
+    """Though nbgrader takes it for the failure of one notebook."""
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt), marking._nbgrader(), suppress(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) == before
+    with marking._nbgrader():
+        assert signal.getsignal(signal.SIGINT) != before
+    assert signal.getsignal(signal.SIGINT) == before

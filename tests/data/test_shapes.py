@@ -265,3 +265,21 @@ def test_a_folder_that_holds_something_is_refused_and_left_alone(tmp_path):
 def test_an_empty_folder_is_accepted(tmp_path):
     write_jpegs(tmp_path, train=10, val=10)
     assert len(list(tmp_path.glob("*/*/*.jpg"))) == 20
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(28, "No space left on device")])
+def test_half_a_data_set_is_not_left(tmp_path, monkeypatch, error):
+    save = Image.Image.save
+
+    def failing(image, path, **given):
+        if path.name == "00007.jpg":
+            raise error
+        save(image, path, **given)
+
+    monkeypatch.setattr(Image.Image, "save", failing)
+    with pytest.raises(type(error)):
+        write_jpegs(tmp_path / "shapes", train=10, val=10)
+    assert list((tmp_path / "shapes").iterdir()) == []
+    assert getattr(error, "filename", None) == (str(tmp_path / "shapes") if isinstance(error, OSError) else None)
+    monkeypatch.undo()
+    write_jpegs(tmp_path / "shapes", train=10, val=10)

@@ -5,12 +5,14 @@ import csv
 import logging
 import os
 import shutil
+import signal
 import sysconfig
+import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import nbformat
 from nbgrader.api import Gradebook
@@ -144,17 +146,33 @@ def _checked(result: dict[str, Any], what: str) -> None:
 
 @contextlib.contextmanager
 def _nbgrader() -> Iterator[None]:
-    """Nbgrader at work: its log kept from the terminal (results bring it back), the programs it calls on the path."""
+    """Nbgrader at work: its log kept from the terminal (results bring it back), the programs it calls on the path.
+
+    It takes Ctrl-C for a failure of the notebook at hand, and goes on; here the whole marking stops.
+    """
     log, path = logging.getLogger("traitlets"), os.environ.get("PATH", "")
     before, log.propagate = log.propagate, False
     nothing = logging.NullHandler()
     log.addHandler(nothing)
     os.environ["PATH"] = os.pathsep.join((sysconfig.get_path("scripts"), path))
+    stopped = False
+
+    def stop(*_: Any) -> NoReturn:
+        nonlocal stopped
+        stopped = True
+        raise KeyboardInterrupt
+
+    in_main = threading.current_thread() is threading.main_thread()  # elsewhere no signal can be caught
+    handler = signal.signal(signal.SIGINT, stop) if in_main else None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of nbgrader's own queries
             yield
     finally:
+        if in_main:
+            signal.signal(signal.SIGINT, handler)
         os.environ["PATH"] = path
         log.propagate = before
         log.removeHandler(nothing)
+        if stopped:
+            raise KeyboardInterrupt

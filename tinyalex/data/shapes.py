@@ -13,6 +13,7 @@ x runs to the right, y downwards.
 """
 
 import math
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -216,9 +217,17 @@ def write_jpegs(folder: str | Path, *, train: int = 6000, val: int = 1000, seed:
     root = Path(folder)
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
         raise DataError(f"{root} already holds something: name a new or an empty folder for the shapes")
-    for shapes in (Shapes(train, split="train", seed=seed), Shapes(val, split="val", seed=seed)):
-        for name in CLASSES:
-            (root / shapes.split / name).mkdir(parents=True)
-        for index, label in enumerate(shapes.labels):
-            path = root / shapes.split / CLASSES[label] / f"{index:05d}.jpg"
-            Image.fromarray(shapes.picture(index)).save(path, quality=92)
+    both = (Shapes(train, split="train", seed=seed), Shapes(val, split="val", seed=seed))
+    try:
+        for shapes in both:
+            for name in CLASSES:
+                (root / shapes.split / name).mkdir(parents=True)
+            for index, label in enumerate(shapes.labels):
+                path = root / shapes.split / CLASSES[label] / f"{index:05d}.jpg"
+                Image.fromarray(shapes.picture(index)).save(path, quality=92)
+    except BaseException as error:  # half a data set would be taken for a whole one
+        for shapes in both:
+            shutil.rmtree(root / shapes.split, ignore_errors=True)
+        if isinstance(error, OSError):
+            error.filename = str(root)  # also where the disk is full, and no file is named
+        raise
