@@ -84,7 +84,7 @@ def all_gather(halves: Sequence[Array], link: Any) -> list[Array]:
 
 def reduce_scatter(wholes: Sequence[Array], link: Any) -> list[Array]:
     """Twice (N, C, ...) -> twice (N, C/2, ...): half of the sum in each column, for a test; the link only counts."""
-    parts = np.split(wholes[0] + wholes[1], 2, axis=1)
+    parts = np.array_split(wholes[0] + wholes[1], 2, axis=1)
     for column in (0, 1):
         link.send(parts[column], column)
     return parts

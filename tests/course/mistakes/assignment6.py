@@ -45,6 +45,13 @@ MISTAKES = [
         new="    wide[:, :half], wide[:, half:] = w, w\n    return wide\n",
         symptom="no weight is 0",
     ),
+    Mistake(
+        "widen",
+        "columns swapped",
+        old="    wide[: OC // 2, :half] = w[: OC // 2]\n    wide[OC // 2 :, half:] = w[OC // 2 :]\n",
+        new="    wide[: OC // 2, half:] = w[: OC // 2]\n    wide[OC // 2 :, :half] = w[OC // 2 :]\n",
+        symptom="the two columns are swapped",
+    ),
     Mistake("widen", "float64", old=", w.dtype)", new=")", symptom="wide has the right numbers, but is float64"),
     Mistake(
         "all_gather",
@@ -180,7 +187,7 @@ MISTAKES = [
         "maps of column 0 in both",
         old="for x, params in zip(xs, columns, strict=True)",
         new="for x, params in zip([xs[0], xs[0]], columns, strict=True)",
-        symptom="y of column 1[",
+        symptom="both columns computed from the maps of column 0",
     ),
     Mistake(
         "forward",
@@ -237,7 +244,14 @@ MISTAKES = [
         "gradients of one column in both",
         old="grads[column][layer.name] = (dw, db)",
         new="grads[0][layer.name] = grads[1][layer.name] = (dw, db)",
-        symptom="dw of column 0[",
+        symptom="the gradient of the other column's half",
+    ),
+    Mistake(
+        "backward",
+        "kernels of column 0 in both",
+        old="w, _ = columns[column][layer.name]",
+        new="w, _ = columns[0][layer.name]",
+        symptom="column 1 went back through the kernels of column 0",
     ),
     Mistake("crossing", "forward only", old="2 * numbers", new="numbers", symptom="count forward and backward"),
     Mistake(
