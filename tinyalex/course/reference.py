@@ -58,6 +58,40 @@ def conv_backward(dy: Array, x: Array, w: Array, stride: Pair, pad: Pair, groups
 # ---------------------------------------------------------------- the net in two columns
 
 
+def whole_forward(
+    image: Array, layers: Sequence[Any], params: Mapping[str, tuple[Array, Array]]
+) -> list[tuple[Array, Array]]:
+    """The net on one device: for each layer what it read and what it made, x and y, the latter after the ReLU."""
+    kept, x = [], image
+    for layer in layers:
+        groups = 2 if layer.reads == "own" else 1
+        y = conv_forward(x, *params[layer.name], layer.stride, layer.pad, groups)
+        if layer != layers[-1]:
+            y = np.maximum(y, 0)
+        kept.append((x, y))
+        x = y
+    return kept
+
+
+def whole_backward(
+    dy: Array,
+    layers: Sequence[Any],
+    params: Mapping[str, tuple[Array, Array]],
+    kept: Sequence[tuple[Array, Array]],
+) -> dict[str, tuple[Array, Array]]:
+    """The net on one device: (dw, db) of each layer, for the gradient dy of what the last layer made."""
+    grads = {}
+    for layer, (x, y) in zip(reversed(layers), reversed(kept), strict=True):
+        if layer != layers[-1]:
+            dy = dy * (y > 0)
+        w, _ = params[layer.name]
+        groups = 2 if layer.reads == "own" else 1
+        dx, dw, db = conv_backward(dy, x, w, layer.stride, layer.pad, groups)
+        grads[layer.name] = (dw, db)
+        dy = dx
+    return grads
+
+
 def columns(params: Mapping[str, tuple[Array, Array]]) -> list[dict[str, tuple[Array, Array]]]:
     """The (w, b) of every layer, by name, in two columns: half of the kernels and biases in each."""
     halves = {name: [np.split(array, 2) for array in both] for name, both in params.items()}
