@@ -48,7 +48,7 @@ formgrader: $(STAMP) ## mark written answers by hand, in JupyterLab, after make 
 
 .PHONY: test
 test: lint ## lint, check the types, run the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 .PHONY: test-course
 test-course: $(STAMP) ## mark 30 generated hand-ins in one go (about 5 minutes)
