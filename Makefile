@@ -34,9 +34,29 @@ example: $(STAMP) ## train the net of tinyalex.load_example() again (about 3 min
 	$(BIN)/tinyalex train --data shapes --variant mini --out runs/example
 	$(BIN)/python -c "import tinyalex.example as example; example.keep_as_example('runs/example/checkpoint.npz')"
 
+.PHONY: assignments
+assignments: $(STAMP) ## make the student versions of the assignments, in build/assignments
+	$(BIN)/tinyalex assignments
+
+.PHONY: grade
+grade: $(STAMP) ## mark the hand-ins in SUBMISSIONS=DIR; marks and feedback in runs/marks
+	$(if $(SUBMISSIONS),,$(error which hand-ins? make grade SUBMISSIONS=DIR))$(BIN)/tinyalex grade '$(SUBMISSIONS)'
+
+.PHONY: formgrader
+formgrader: $(STAMP) ## mark written answers by hand, in JupyterLab, after make grade
+	cd notebooks/assignments && ../../$(BIN)/jupyter lab --ServerApp.root_dir=../..
+
 .PHONY: test
 test: lint ## lint, check the types, run the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+.PHONY: test-course
+test-course: $(STAMP) ## mark 30 generated hand-ins in one go (about 5 minutes)
+	$(BIN)/python -m pytest tests/course --whole-course
+
+.PHONY: matrix
+matrix: $(STAMP) ## write the table of mistakes in docs/teaching.md again
+	$(BIN)/python -m pytest tests/course/test_mistakes.py --write-matrix
 
 .PHONY: test-gpu
 test-gpu: $(STAMP) ## run the tests that need a GPU; they need CuPy: pip install -e '.[gpu]'

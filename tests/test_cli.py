@@ -113,7 +113,7 @@ def test_bugs_are_not_hidden(monkeypatch):
         ("eval nowhere", "no checkpoint nowhere: expected a .npz file"),
         ("eval x --views nine", "invalid choice: 'nine'"),
         ("predict", "required: IMAGE"),
-        ("predict cat.jpg", "no trained net in runs/: train one (tinyalex demo), or name one with --checkpoint"),
+        ("predict cat.jpg", "there is no image cat.jpg; expected a file"),
         ("prepare photos", "invalid choice: 'photos'"),
         ("prepare shapes --train 0", "count >= 1"),
         ("prepare shapes --seed -1", "seed >= 0"),

@@ -15,6 +15,7 @@ from tinyalex import AlexNet, cli, commands, report, spec
 from tinyalex.checkpoint import Checkpoint, read, write
 from tinyalex.data import PixelStatistics, load_folder, prepare_image, read_image
 from tinyalex.evaluate import augmenter_for, probabilities
+from tinyalex.example import load_example
 
 PICTURES = ["confusion.png", "curves.png", "kernels.png", "neighbours.png", "predictions.png"]
 
@@ -244,6 +245,14 @@ def test_step(capsys, here, label):
     assert (about["label"], about["classes"]) == (said if label is None else 3, list(classes))
     picture = Image.open(io.BytesIO(base64.b64decode(about["picture"].partition(",")[2])))
     np.testing.assert_array_equal(np.asarray(picture), stored[2:34, 2:34])
+
+
+@pytest.mark.usefixtures("here")
+def test_predict_without_a_run_takes_the_example(capsys):
+    code, out, _ = carried_out(capsys, "predict images/val/class0/0.png")
+    assert code == 0
+    assert out.startswith("the example net, of shapes, as runs/ holds no run; --checkpoint names another\n")
+    assert {line.split()[0] for lines in shown(out).values() for line in lines} < set(load_example().classes)
 
 
 def test_predict_takes_the_newest_run(capsys, here):

@@ -20,7 +20,7 @@ from tinyalex.columns import Devices
 from tinyalex.errors import DivergenceError, UsageError
 from tinyalex.layers import Dropout
 from tinyalex.spec import variant
-from tinyalex.train import CHECKPOINT, Training
+from tinyalex.train import CHECKPOINT, Progress, Training
 
 PLACES = ["one", "one of two", "two", "both on one", "with the CPU", "beside the CPU"]
 
@@ -230,9 +230,26 @@ def test_a_run_reads_as_seldom_as_it_can(tmp_path, gpu, monkeypatch):
         pytest.skip("only the stand-in counts what makes the host wait")
     training = started(tmp_path / "run", devices=(gpu.two[0],), save_every=100)
     monkeypatch.setattr(training, "_end_epoch", lambda _: None)
-    with standin.unsynchronised() as waited:
-        training._epoch(None)
-    assert waited == ["float"] * 8  # 4 steps, a loss and a number of errors each, after the last of them
+    before, after_each_step = len(standin.SYNCS), []
+
+    class Watch(Progress):
+        def step(self, *_):
+            after_each_step.append(len(standin.SYNCS) - before)
+
+    training._epoch(Watch())
+    assert after_each_step == [0, 0, 0, 0]
+    assert standin.SYNCS[before:] == ["float"] * 8  # a loss and a number of errors of each step, after the last of them
+
+
+@pytest.mark.usefixtures("tiny")
+def test_a_checkpoint_knows_the_losses_of_all_its_steps(tmp_path, gpu, monkeypatch):
+    """Also of those that had not been read when it was due."""
+    training = started(tmp_path / "run", devices=(gpu.two[0],), save_every=3)
+    monkeypatch.setattr(training, "_end_epoch", lambda _: None)
+    training._epoch(None)
+    position = read(tmp_path / "run" / CHECKPOINT).training["position"]
+    assert (position["step"], position["images"]) == (3, 24)
+    assert position["loss"] > 0
 
 
 def test_files_move_freely(tmp_path, gpu):

@@ -156,7 +156,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     predict = add(commands.predict, "name what is in images", "predict cat.jpg dog.png --checkpoint runs/cifar")
     predict.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="image files")
-    predict.add_argument("--checkpoint", type=Path, help="run or checkpoint (the newest in runs/)")
+    predict.add_argument("--checkpoint", type=Path, help="run or checkpoint (the newest in runs/, else the example)")
     add_devices(predict, None)
     predict.add_argument("--out", type=Path, default=Path("predictions"), help="folder for predictions.png")
 
@@ -166,7 +166,7 @@ def build_parser() -> argparse.ArgumentParser:
         "step cat.jpg --checkpoint runs/cifar --label cat --out step.html",
     )
     step.add_argument("image", type=Path, metavar="IMAGE", help="image file")
-    step.add_argument("--checkpoint", type=Path, help="run or checkpoint (the newest in runs/)")
+    step.add_argument("--checkpoint", type=Path, help="run or checkpoint (the newest in runs/, else the example)")
     step.add_argument("--label", metavar="CLASS", help="what it shows, for the loss (what the net says)")
     step.add_argument("--out", type=Path, default=Path("step.html"), metavar="FILE", help="file to write (step.html)")
 
@@ -243,6 +243,16 @@ def build_parser() -> argparse.ArgumentParser:
         "--no-overlap", dest="overlap", action="store_false", help="gradients are added up after the backward pass only"
     )
     plan.add_argument("--out", type=Path, default=Path("plan"), help="folder for the picture (plan)")
+
+    sources = Path("notebooks/assignments/source")
+    assignments = add(
+        commands.assignments, "make the student versions of the assignments", "assignments --out build/assignments"
+    )
+    grade = add(commands.grade, "mark what students handed in", "grade hand-ins --out runs/marks")
+    grade.add_argument("submissions", type=Path, metavar="DIR", help="hand-ins: STUDENT/assignment1.ipynb, ...")
+    for course, folder in ((assignments, Path("build/assignments")), (grade, Path("runs/marks"))):
+        course.add_argument("--source", type=Path, default=sources, help=f"folder of the assignments ({sources})")
+        course.add_argument("--out", type=Path, default=folder, help=f"folder to write ({folder})")
     return parser
 
 

@@ -144,7 +144,7 @@ def _from_another_gpu(array: Array) -> Array:
     if cupy.cuda.runtime.deviceCanAccessPeer(cupy.cuda.Device().id, array.device.id):
         return cupy.asarray(array)
     pinned = importlib.import_module("cupyx").empty_pinned(array.shape, array.dtype)
-    array.get(stream=cupy.cuda.get_current_stream(), out=pinned)
+    array.get(out=pinned)
     return cupy.asarray(pinned)
 
 

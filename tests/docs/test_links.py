@@ -37,9 +37,10 @@ def test_links_resolve(page, text):
 def test_line_of(tmp_path):
     file = tmp_path / "a.py"
     file.write_text(
-        "ONE = 1\nTWO: int = 2\n\n\n@one\n@two\ndef f():\n    x = 3\n\n\nclass C:\n    y = 1\n\n    def m(self): ...\n"
+        "ONE = 1\nTWO: int = 2\n\n\n@one\n@two\ndef f():\n    x = 3\n\n\n"
+        "class C:\n    y = 1\n\n    def m(self): ...\n\n    class E:\n        z = 1\n"
     )
-    expected = {"ONE": 1, "TWO": 2, "f": 7, "C": 11, "C.y": 12, "C.m": 14}
+    expected = {"ONE": 1, "TWO": 2, "f": 7, "C": 11, "C.y": 12, "C.m": 14, "C.E.z": 17}
     assert {name: line_of(file, name) for name in expected} == expected
     for name in ("x", "m", "y", "f.x", "D"):
         with pytest.raises(LookupError, match="has no"):

@@ -9,7 +9,7 @@ import pytest
 
 import tinyalex.layers
 from cases import laid_out
-from tinyalex import Conv2D, Dropout, Flatten, Linear, LocalResponseNorm, MaxPool2D, ReLU, SoftmaxCrossEntropy, Tanh
+from tinyalex import Conv2D, Dropout, Flatten, Linear, LocalResponseNorm, MaxPool2D, ReLU, Tanh
 from tinyalex.errors import DTypeError, ShapeError, UsageError
 from tinyalex.layers import Layer, SpatialResponseNorm
 
@@ -204,11 +204,6 @@ def test_parameters_and_input_on_different_devices(name):
     layer, x, _ = make(name)
     with pytest.raises(UsageError, match="arrays on different devices, cpu and cuda:1: move them to one"):
         layer.forward(on_another_device(x.shape))
-
-
-def test_logits_and_labels_on_different_devices():
-    with pytest.raises(UsageError, match="arrays on different devices, cpu and cuda:1"):
-        SoftmaxCrossEntropy().forward(np.zeros((2, 3), "float32"), on_another_device((2,), "int64"))
 
 
 def test_a_layer_of_ones_own():

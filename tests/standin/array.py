@@ -5,7 +5,7 @@ import operator
 import numpy as np
 
 from standin.clocks import Memory, waited
-from standin.cuda import Device, current_device, current_stream
+from standin.cuda import Device, current_device, current_stream, unreachable
 
 SCALARS = (bool, int, float, np.generic)
 
@@ -241,6 +241,7 @@ def across(array):
     if not (array.flags.c_contiguous or array.flags.f_contiguous):
         with array.device:
             array = array.copy()
+    assert frozenset((array.device.id, current_device())) not in unreachable, "the driver would copy it piece by piece"
     result = ndarray(array._held.copy(order="A"))
     current_stream(current_device()).work("copy from card to card", [array.memory], [result.memory])
     return result

@@ -15,6 +15,7 @@ from tinyalex.commands.training import RUNS
 from tinyalex.data import prepare_image, read_image
 from tinyalex.errors import CheckpointError, UsageError
 from tinyalex.evaluate import augmenter_for, averaged, probabilities, scores
+from tinyalex.example import load_example
 from tinyalex.spec import stored_size
 from tinyalex.terminal import counting
 from tinyalex.train import CHECKPOINT, saved_settings
@@ -64,14 +65,13 @@ def eval_(
 
 def predict(images: list[Path], checkpoint: Path | None, out: Path, devices: tuple[str, ...] | None) -> None:
     """Print the five likeliest classes of each image, and draw them."""
-    chosen = checkpoint or _newest_run()
-    trained = _checkpoint(chosen)
+    trained, told = _chosen(checkpoint)
     augmenter, size = augmenter_for(trained), stored_size(trained.net.input_size)
     pictures = [read_image(path, smallest=first_kernel(trained.net.spec)) for path in images]
     stored = np.stack([prepare_image(picture, size) for picture in pictures])
     trained.net.place(devices)
     p = to_numpy(trained.net.predict(augmenter.centre(stored)))
-    print(f"checkpoint {chosen}")
+    print(told)
     for path, row in zip(images, p, strict=True):
         print(f"\n{path}\n{viz.bars(trained.classes, row)}")
     shown: list[NDArray[np.uint8]] = [np.asarray(picture) for picture in pictures]
@@ -81,8 +81,7 @@ def predict(images: list[Path], checkpoint: Path | None, out: Path, devices: tup
 
 def step(image: Path, checkpoint: Path | None, label: str | None, out: Path) -> None:
     """Write a recorded pass of one image as a page to step through."""
-    chosen = checkpoint or _newest_run()
-    trained = _checkpoint(chosen)
+    trained, told = _chosen(checkpoint)
     net, augmenter = trained.net, augmenter_for(trained)
     size = stored_size(net.input_size)
     stored = prepare_image(read_image(image, smallest=first_kernel(net.spec)), size)
@@ -92,7 +91,7 @@ def step(image: Path, checkpoint: Path | None, label: str | None, out: Path) -> 
     edge = (size - net.input_size) // 2
     crop = stored[edge : edge + net.input_size, edge : edge + net.input_size]
     written = net.record(x, [truth], classes=trained.classes, pictures=[crop]).to_html(out)
-    print(f"checkpoint {chosen}\n{image}: the net says {trained.classes[likeliest]!r}")
+    print(f"{told}\n{image}: the net says {trained.classes[likeliest]!r}")
     if label is None:
         print("the loss takes that for the truth: --label names another class")
     print(written)
@@ -110,12 +109,16 @@ def _checkpoint(path: Path) -> Checkpoint:
     return read(path / CHECKPOINT if path.is_dir() else path)
 
 
-def _newest_run() -> Path:
-    """The run in runs/ whose checkpoint was written last."""
-    found = sorted(RUNS.glob(f"*/{CHECKPOINT}"), key=lambda path: path.stat().st_mtime)
-    if not found:
-        raise CheckpointError(f"no trained net in {RUNS}/: train one (tinyalex demo), or name one with --checkpoint")
-    return found[-1].parent
+def _chosen(path: Path | None) -> tuple[Checkpoint, str]:
+    """The net to use, and how that is told: the named one, else the newest in runs/, else the package's example."""
+    runs = sorted(RUNS.glob(f"*/{CHECKPOINT}"), key=lambda run: run.stat().st_mtime)
+    if path is None and not runs:
+        return (
+            load_example(),
+            f"the example net, of shapes, as {RUNS}/ holds no run; --checkpoint names another",
+        )
+    path = path or runs[-1].parent
+    return _checkpoint(path), f"checkpoint {path}"
 
 
 def _few(names: tuple[str, ...]) -> str:

@@ -1,0 +1,1 @@
+"""Right solutions that look unlike the reference: the tests must not mind."""

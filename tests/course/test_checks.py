@@ -1,0 +1,105 @@
+"""What the messages say: the entry, the numbers, the pattern, the usual mistake."""
+
+import numpy as np
+import pytest
+
+from tinyalex.course import CheckError, same, that
+
+RNG = np.random.default_rng(0)
+Y = RNG.normal(size=(2, 3, 4, 5)) + 10 * np.arange(24).reshape(2, 3, 4, 1)
+AXES = "N C H W"
+
+
+def complaint(got, expected=Y, axes=AXES, **options):
+    with pytest.raises(CheckError) as caught:
+        same("y", got, expected, axes=axes, **options)
+    return str(caught.value)
+
+
+def changed(index, by=1.0):
+    y = Y.copy()
+    y[index] += by
+    return y
+
+
+def test_the_right_answer_says_nothing():
+    same("y", Y.copy(), Y)
+    same("y", Y + 1e-9, Y)
+    same("y", Y.astype("float32") * np.float32(1 + 1e-6), Y.astype("float32"))
+    same("loss", 2.5, 2.5)
+    same("loss", np.float64(2.5), 2.5)
+    same("mask", np.array([True, False]), np.array([True, False]))
+    same("empty", np.zeros((0, 3)), np.zeros((0, 3)))
+
+
+def test_the_first_wrong_entry_is_named_with_both_numbers():
+    text = complaint(changed((1, 2, 0, 3)), Y)
+    y, wrong = Y[1, 2, 0, 3], Y[1, 2, 0, 3] + 1
+    assert (
+        f"y[1, 2, 0, 3] is {wrong:.6g}, expected {y:.6g}, a difference of 1\n1 of 120 entries differ (N C H W)" in text
+    )
+
+
+@pytest.mark.parametrize(
+    ("got", "words"),
+    [
+        (None, "is None (is there a return?)"),
+        (Y.tolist(), "of type list: expected a NumPy array of shape (2, 3, 4, 5)"),
+        (Y[0], "y has the shape (3, 4, 5), expected (2, 3, 4, 5) (N C H W)"),
+        (Y.astype("float32"), "has the right numbers, but is float32, expected float64"),
+        (-Y, "every entry has the wrong sign"),
+        (Y / 6, "every entry is 0.1667 times what it should be"),
+        (Y + 3, "every entry is off by the same number, 3"),
+        (np.zeros_like(Y), "every entry is 0"),
+        (Y[:, :, ::-1], "the right numbers, reversed along H"),
+        (Y.transpose(0, 1, 3, 2), "axes in another order: N, C, W, H"),
+        (Y.reshape(2, 3, 20), "only the shape is another"),
+        (changed((slice(None), 2)), "only entries with C = 2 are wrong (of 0 ... 2)"),
+        (changed(np.s_[:, :, 0]), "only entries at the edge are wrong (first or last of H or W)"),
+        (changed((0, 0, 0, 0), np.nan), "some entries are nan or inf"),
+        (changed((0, 0, 0, 0), np.inf), "some entries are nan or inf"),
+    ],
+)
+def test_patterns(got, words):
+    assert words in complaint(np.ascontiguousarray(got) if isinstance(got, np.ndarray) else got)
+
+
+def test_a_usual_mistake_is_recognised_by_its_answer():
+    usual = {"twice": 2 * Y, "the first image": lambda: Y[:1], "never asked": lambda: 1 / 0}
+    assert complaint(2 * Y, usual=usual).endswith("What it is: twice")
+    assert complaint(Y[:1].copy(), usual=usual).endswith("What it is: the first image")
+    assert "What it is" not in complaint(3 * Y, usual={"twice": 2 * Y})
+
+
+def test_numbers_that_are_no_floats():
+    assert "is 3, expected 4, a difference of -1" in complaint(
+        np.array([3], np.uint8), np.array([4], np.uint8), axes=""
+    )
+    assert "y[1] is True, expected False" in complaint(np.array([True, True]), np.array([True, False]), axes="")
+    assert "y is 2, expected 2.5" in complaint(2.0, 2.5, axes="")
+    assert "expected a number" in complaint("2.5", 2.5, axes="")
+
+
+def test_tolerance_is_in_parts_of_the_largest_entry():
+    same("y", np.array([1.0, 1000.5]), np.array([1.0, 1000.0]), tolerance=1e-3)
+    with pytest.raises(CheckError):
+        same("y", np.array([1.0, 1001.5]), np.array([1.0, 1000.0]), tolerance=1e-3)
+
+
+def test_an_array_that_only_pretends():
+    class Agreeable(np.ndarray):
+        def __ne__(self, other):
+            return np.zeros(self.shape, bool)
+
+    assert "of type Agreeable" in complaint(np.zeros_like(Y).view(Agreeable))
+
+
+def test_that():
+    that(True, "never")
+    with pytest.raises(CheckError, match="bytes"):
+        that(0, "bytes")
+
+
+def test_a_notebook_shows_the_message_alone():
+    error = CheckError("y is wrong")
+    assert error._render_traceback_() == ["CheckError: y is wrong"]

@@ -1,0 +1,274 @@
+"""A call of a student's function: its own work, on copies, within its time."""
+
+import contextlib
+import functools
+import sys
+import types
+
+import numpy as np
+import pytest
+
+import tinyalex
+from tinyalex import Conv2D
+from tinyalex.course import CheckError, LibraryError, TimeLimitError, call, reference
+from tinyalex.layers import conv
+
+X = np.arange(6.0).reshape(2, 3)
+
+
+def double(x):
+    return 2 * x
+
+
+def helper(x):
+    return x + 1
+
+
+def with_helper(x):
+    return helper(x)
+
+
+class Scale:
+    def __init__(self, factor):
+        self.factor = factor
+
+    def forward(self, x):
+        return self.factor * x
+
+
+def test_what_the_function_returns_comes_back():
+    assert np.array_equal(call(double, X), 2 * X)
+    assert np.array_equal(call(double, x=X), 2 * X)
+    layer = call(Scale, 3)
+    assert np.array_equal(call(layer.forward, X), 3 * X)
+
+
+def test_what_the_function_raises_comes_out():
+    def stub(x):
+        raise NotImplementedError
+
+    def broken(x):
+        return x[7]
+
+    with pytest.raises(NotImplementedError):
+        call(stub, X, hint="read the text")
+    with pytest.raises(IndexError) as caught:
+        call(broken, X, hint="count from 0")
+    assert "count from 0" in caught.value.__notes__[0]
+
+
+# ---------------------------------------------------------------- own work
+
+
+def layer_inside(x):
+    return Conv2D(1, 1, 1).forward(x)
+
+
+def function_inside(x):
+    return conv.im2col(x, None)
+
+
+def imported_inside(x):
+    from tinyalex.layers import ReLU
+
+    return ReLU().forward(x)
+
+
+def through_the_package(x):
+    return tinyalex.ReLU().forward(x)
+
+
+def swallowed(x):
+    try:
+        from tinyalex.layers import ReLU
+
+        return ReLU().forward(x)
+    except Exception:
+        return np.maximum(x, 0)
+
+
+def by_a_helper(x):
+    return through_the_package(x)
+
+
+def nested(x):
+    def inner():
+        return Conv2D(1, 1, 1).forward(x)
+
+    return inner()
+
+
+class OwnLayer:
+    def forward(self, x):
+        return Conv2D(1, 1, 1).forward(x)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [layer_inside, function_inside, imported_inside, through_the_package, swallowed, by_a_helper, nested, OwnLayer],
+)
+def test_this_packages_layers_are_found(function):
+    with pytest.raises(LibraryError, match=r"calls tinyalex.*your own code"):
+        call(call(function).forward, X) if function is OwnLayer else call(function, X)
+
+
+@pytest.mark.parametrize("function", [conv.im2col, reference.im2col, Conv2D, tinyalex.ReLU().forward])
+def test_a_library_is_no_function_of_ones_own(function):
+    with pytest.raises(LibraryError):
+        call(function, X)
+
+
+@pytest.mark.parametrize("function", [np.sum, functools.partial(double), "double"])
+def test_nor_is_what_is_no_python_function(function):
+    with pytest.raises(CheckError, match="expected a function of your own"):
+        call(function, X)
+
+
+def test_the_checks_own_answers_are_no_free_work():
+    def asks_the_reference(x):
+        return reference.im2col(x, (1, 1), (1, 1), (0, 0))
+
+    with pytest.raises(LibraryError, match=r"tinyalex\.course\.reference"):
+        call(asks_the_reference, X)
+
+
+@pytest.fixture
+def torch(tmp_path, monkeypatch):
+    """A stand-in: a package of that name, installed as packages are."""
+    folder = tmp_path / "site-packages" / "torch"
+    folder.mkdir(parents=True)
+    (folder / "__init__.py").write_text("def conv2d(x):\n    return x\n")
+    monkeypatch.syspath_prepend(str(folder.parent))
+    yield
+    sys.modules.pop("torch", None)
+
+
+@pytest.mark.usefixtures("torch")
+def test_another_library_is_found_by_name_and_by_call():
+    def imports(x):
+        import torch
+
+        return torch.conv2d(x)
+
+    with pytest.raises(LibraryError, match="imports calls torch"):
+        call(imports, X)
+    namespace = {"x": X}
+    exec(
+        "import torch\nfrom torch import conv2d\ndef f(x): return conv2d(x)\ndef g(x): return torch.conv2d(x)",
+        namespace,
+    )
+    for name in ("f", "g", "conv2d"):
+        with pytest.raises(LibraryError, match="torch"):
+            call(namespace[name], X)
+    exec("def h(x): return 2 * x", namespace)  # a library that lies about is no offence
+    assert np.array_equal(call(namespace["h"], X), 2 * X)
+
+
+def test_compiled_functions_of_a_library_are_found():
+    class Tensor:
+        __module__ = "torch"
+
+    compiled = types.MethodType(len, Tensor())
+    from tinyalex.course.guard import _Watch
+
+    assert _Watch("f", ())._owner(compiled) == "torch"
+    assert _Watch("f", ())._owner(np.add.reduce) == ""
+
+
+def test_what_an_exercise_allows_is_allowed():
+    def uses_relu(x):
+        return tinyalex.ReLU().forward(x)
+
+    with pytest.raises(LibraryError):
+        call(uses_relu, X, allow=("tinyalex.net",))
+    assert np.array_equal(call(uses_relu, X, allow=("tinyalex",)), X)
+
+
+def test_the_watch_ends_with_the_call():
+    before = sys.getprofile()
+    with pytest.raises(LibraryError):
+        call(layer_inside, X)
+    assert sys.getprofile() is before
+    call(double, X)
+    assert sys.getprofile() is before
+    assert tinyalex.ReLU().forward(X) is not None
+
+
+# ---------------------------------------------------------------- helpers, arguments, time, stderr
+
+
+def test_given_helpers_stand_in_for_the_call_only():
+    assert np.array_equal(call(with_helper, X, given={"helper": lambda x: x - 1}), X - 1)
+    assert np.array_equal(call(with_helper, X), X + 1)
+    assert call(with_helper, X, given={"helper": lambda x: tinyalex.ReLU().forward(x)}) is not None
+    with pytest.raises(ZeroDivisionError):
+        call(with_helper, X, given={"helper": lambda _: 1 / 0})
+    assert helper(1) == 2
+
+
+def test_given_helpers_that_the_notebook_lacks_are_gone_afterwards():
+    namespace = {}
+    exec("def f(x): return missing(x)", namespace)
+    assert call(namespace["f"], 1, given={"missing": lambda x: x}) == 1
+    assert "missing" not in namespace
+
+
+def test_given_helpers_for_a_class():
+    class Layer:
+        def __init__(self, x):
+            self.y = helper(x)
+
+    assert call(Layer, 1, given={"helper": lambda _: 7}).y == 7
+
+
+def test_a_changed_argument_is_named():
+    def writes(a, dy):
+        dy *= 2
+        return a, dy
+
+    x = X.copy()
+    with pytest.raises(CheckError, match="writes changed its argument dy"):
+        call(writes, X, x)
+    with pytest.raises(CheckError, match="argument dy"):
+        call(writes, X, dy=X.copy())
+    nan = np.array([np.nan, 1])
+    assert call(double, nan) is not None
+
+
+def test_a_wrong_head_is_told():
+    with pytest.raises(CheckError, match=r"double\(x\): too many positional arguments; keep the given head"):
+        call(double, X, X)
+
+
+def forever(x):
+    while True:
+        x = x + 1
+
+
+def forever_swallowing(x):
+    for _ in range(3):
+        with contextlib.suppress(Exception):
+            forever(x)
+    raise KeyError("left at last")
+
+
+def test_an_endless_loop_is_stopped():
+    with pytest.raises(TimeLimitError, match=r"forever was stopped after 0\.2 s"):
+        call(forever, 1, seconds=0.2)
+    with pytest.raises(KeyError):
+        call(forever_swallowing, 1, seconds=0.2)
+    assert call(double, 2, seconds=5) == 4
+
+
+def test_stderr_and_warnings_go_to_stdout(capsys):
+    """For nbgrader a test that writes to stderr has failed."""
+
+    def noisy(x):
+        print("to stderr", file=sys.stderr)
+        return np.log(x - 1)
+
+    call(noisy, np.array([1.0]))
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert "to stderr" in out
+    assert "RuntimeWarning: divide by zero" in out

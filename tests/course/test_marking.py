@@ -1,0 +1,199 @@
+"""tinyalex grade: every hand-in gets the marks that it should, whatever is in it, and the batch goes on.
+
+`make test-course` marks 30 hand-ins; without its option, --whole-course, the three of them that need most care.
+"""
+
+import csv
+import random
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+from nbgrader.api import Gradebook
+
+from course.generated import Generated
+from course.sources import ASSIGNMENTS, SOURCE, mistakes, outcomes
+from tinyalex import cli
+from tinyalex.course import cells
+
+SWALLOWING = "while True:\n    try:\n        while True:\n            pass\n    except BaseException:\n        pass"
+
+
+def broken(*deeds):
+    """A hand-in with things in it that could each stop a batch, and what the feedback must say of them."""
+    one = Generated("-".join(deeds), "assignment1", file=f"{'-'.join(deeds)}_assignment1 (1).ipynb")
+    if "loop" in deeds:
+        one.replace_body("grouped_forward", "while True:\n    pass")
+        one.says("TimeLimitError: grouped_forward was stopped after 10 s")
+    if "exit" in deeds:
+        one.replace_body("grouped_backward", "import os\nos._exit(3)")
+        one.says("the cell ended Python")
+    if "memory" in deeds:
+        one.replace_body("conv_backward", "return [0] * 10**12")
+        one.says("MemoryError")
+    if "library" in deeds:
+        one.replace_body("conv_forward", "from tinyalex import Conv2D\nreturn Conv2D(3, 4, 3).forward(x)")
+        one.own_cell("setup", "import tinyalex.course\ntinyalex.course.same = lambda *_, **__: None")
+        one.says("LibraryError: conv_forward calls tinyalex")
+    return one
+
+
+def copied():
+    """Test cells deleted, doubled and changed, a syntax error, and a mistake."""
+    one = Generated("copied", "assignment1", file="copied/Untitled.ipynb")
+    one.syntax_error("im2col")
+    one.duplicate("col2im-overlap")
+    one.delete("conv_loops-dtype")
+    one.edit("conv_loops-numbers", "print('all right')")
+    one.mistake(0)
+    one.says("`conv_loops-numbers`: changed, and the original was run in its place")
+    one.says(mistakes("assignment1")[0].symptom)
+    return one
+
+
+def bare():
+    """What is left when a tool has dropped what it did not know."""
+    one = Generated("bare", "assignment1")
+    one.strip_metadata()
+    return one
+
+
+def mixed(number, rng):
+    """One more hand-in, of mistakes, blanks and broken cells in exercises drawn at random."""
+    assignment = ASSIGNMENTS[number % len(ASSIGNMENTS)]
+    one = Generated(f"student{number:02}", assignment)
+    if rng.random() < 0.3:
+        one.file = f"{one.student}/{rng.choice(['final (2)', 'Untitled', 'my work'])}.ipynb"
+    planted = mistakes(assignment)
+    for exercise in cells.solution_cells(one.notebook):
+        deed = rng.choice(["whole", "whole", "mistake", "mistake", "blank", "syntax error"])
+        if deed == "mistake":
+            one.mistake(rng.choice([i for i, mistake in enumerate(planted) if mistake.exercise == exercise]))
+        elif deed == "blank":
+            one.cell(exercise).source = "# nothing yet\nraise NotImplementedError"
+            one.all_lost(exercise)
+        elif deed == "syntax error":
+            one.syntax_error(exercise)
+    tests = list(outcomes(assignment))
+    for name in rng.sample(tests, 3):
+        rng.choice([one.delete, one.duplicate, lambda name: one.edit(name, "assert True")])(name)
+    if number % 9 == 4:
+        one.own_cell(tests[0], SWALLOWING)
+    return one
+
+
+@pytest.fixture(scope="module")
+def hand_ins(pytestconfig):
+    generated = [Generated("whole", "assignment1"), broken("loop", "exit", "memory", "library"), copied()]
+    if pytestconfig.getoption("--whole-course"):
+        generated += [bare(), *(broken(deed) for deed in ("loop", "exit", "memory", "library"))]
+        rng = random.Random(2012)
+        generated += [mixed(number, rng) for number in range(30 - len(generated))]
+    return generated
+
+
+def grade_all(hand_ins, marks):
+    words = ["grade", str(hand_ins), "--source", str(SOURCE), "--out", str(marks)]
+    return subprocess.run([sys.executable, "-m", "tinyalex", *words], capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def marked(hand_ins, tmp_path_factory):
+    """The folder that one `tinyalex grade` of all hand-ins, and of two files that are none, has written."""
+    folder = tmp_path_factory.mktemp("course")
+    for one in hand_ins:
+        one.write(folder / "hand-ins")
+    (folder / "hand-ins" / "cut").mkdir()
+    (folder / "hand-ins" / "cut" / "assignment1.ipynb").write_text('{"cells": [')
+    (folder / "hand-ins" / "letter.ipynb").write_text("Dear all")
+    done = grade_all(folder / "hand-ins", folder / "marks")
+    assert (done.returncode, done.stderr) == (0, "")
+    (folder / "marks" / "output").write_text(done.stdout)
+    return folder / "marks"
+
+
+def rows(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_marks_are_what_each_should_get(marked, hand_ins):
+    got = {row["student"]: float(row["points"]) for row in rows(marked / "marks.csv")}
+    assert got == {**{one.student: one.points for one in hand_ins}, "cut": 0}
+
+
+def test_points_are_lost_in_the_right_exercises(marked, hand_ins):
+    got = {(row["student"], row["exercise"]): float(row["points"]) for row in rows(marked / "exercises.csv")}
+    for one in hand_ins:
+        expected = {}
+        for name, outcome in outcomes(one.assignment).items():
+            points = 0 if name in one.lost else outcome.of
+            expected[cells.exercise_of(name)] = expected.get(cells.exercise_of(name), 0) + points
+        assert {exercise: got[one.student, exercise] for exercise in expected} == expected, one.student
+
+
+def test_each_gets_feedback_that_says_why(marked, hand_ins):
+    for one in hand_ins:
+        page = (marked / "feedback" / one.student / one.assignment / f"{one.assignment}.html").read_text()
+        text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", "", page)).replace("&#39;", "'").replace("&quot;", '"')
+        for words in one.words:
+            assert words.replace("`", "") in text.replace("`", ""), (one.student, words)
+    page = (marked / "feedback" / "cut" / "assignment1" / "assignment1.html").read_text()
+    assert "is no notebook that can be read" in page
+
+
+def test_a_line_is_printed_for_each(marked, hand_ins):
+    lines = (marked / "output").read_text().splitlines()
+    assert len(lines) == len(hand_ins) + 3  # the letter, the cut one, the sum
+    assert "letter.ipynb: no notebook of an assignment" in lines[0]
+    assert "whole, assignment1: 90 of 100, to mark by hand: what_groups_save, what_tests_find" in lines
+
+
+def test_written_answers_wait_for_a_reader(marked):
+    waiting = {row["student"]: row["to mark by hand"] for row in rows(marked / "marks.csv")}
+    assert waiting["whole"] == "what_groups_save what_tests_find"
+    assert waiting["cut"] == ""
+
+
+def test_marks_given_by_hand_stay_when_all_is_marked_again(marked, tmp_path):
+    shutil.copytree(marked, tmp_path / "marks")
+    with Gradebook(f"sqlite:///{tmp_path / 'marks' / 'gradebook.db'}", "tinyalex") as book:
+        grade = book.find_grade("what_groups_save", "assignment1", "assignment1", "whole")
+        grade.manual_score, grade.needs_manual_grade = 4, False
+        book.db.commit()
+    shutil.copytree(marked.parent / "hand-ins" / "whole", tmp_path / "hand-ins" / "whole")
+    done = grade_all(tmp_path / "hand-ins", tmp_path / "marks")
+    assert done.stdout.splitlines()[0] == "whole, assignment1: 94 of 100, to mark by hand: what_tests_find", done.stderr
+
+
+def test_the_quick_run_of_the_other_tests_agrees(marked, hand_ins):
+    """The points of `cells.run`, which the mistakes are marked with, are nbgrader's."""
+    quick = {name: one.points for name, one in outcomes("assignment1", mistakes("assignment1")[0]).items()}
+    copied = next(one for one in hand_ins if one.student == "copied")
+    assert {name for name, points in quick.items() if not points} < copied.lost
+    got = {
+        row["exercise"]: float(row["points"]) for row in rows(marked / "exercises.csv") if row["student"] == "copied"
+    }
+    assert got["conv_loops"] == sum(points for name, points in quick.items() if cells.exercise_of(name) == "conv_loops")
+
+
+# ---------------------------------------------------------------- what a user can get wrong
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("grade {0}/nowhere", "there is no folder"),
+        ("grade {0}", "holds no notebooks: expected STUDENT/assignment1.ipynb"),
+        ("grade {0} --source {0}", "holds no assignments"),
+        ("assignments --source {0}", "holds no assignments"),
+    ],
+)
+def test_mistakes_of_the_lecturer_get_one_line(words, message, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(SOURCE.parents[2])
+    code = cli.main([word.format(tmp_path) for word in [*words.split(), "--out", "{0}/out"]])
+    err = capsys.readouterr().err
+    assert (code, err.count("\n")) == (2, 1)
+    assert message in err

@@ -1,0 +1,160 @@
+"""Build the student versions of the assignments, and mark what comes back, with nbgrader."""
+
+import contextlib
+import csv
+import logging
+import os
+import shutil
+import sysconfig
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from nbgrader.api import Gradebook
+from nbgrader.apps import NbGraderAPI
+from traitlets.config import Config
+from traitlets.config.loader import PyFileConfigLoader
+
+from tinyalex.course import cells
+from tinyalex.course.hand_ins import HandIn
+from tinyalex.course.repair import repaired
+from tinyalex.errors import UsageError
+
+
+@dataclass
+class Marks:
+    """What a hand-in got: points by exercise, (points, of); those that wait for a human reader are not in `points`."""
+
+    student: str
+    assignment: str
+    exercises: dict[str, tuple[float, float]] = field(default_factory=dict)
+    by_hand: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+
+    @property
+    def points(self) -> float:
+        """The points so far."""
+        return sum(points for points, _ in self.exercises.values())
+
+    @property
+    def of(self) -> float:
+        """The points that there are."""
+        return sum(of for _, of in self.exercises.values())
+
+
+class Course:
+    """A folder of assignments, where their student versions go, and the folder that marking works in.
+
+    source: NAME/NAME.ipynb for each assignment, beside nbgrader_config.py in the folder above.
+    release: the student versions.   root: hand-ins, gradebook and feedback (None: the configuration says where).
+    Raises UsageError where there are no assignments.
+    """
+
+    def __init__(self, source: Path, release: Path | None = None, root: Path | None = None) -> None:
+        self.names = sorted(path.stem for path in source.glob("*/*.ipynb") if path.stem == path.parent.name)
+        settings = source.parent / "nbgrader_config.py"
+        if not self.names or not settings.is_file():
+            raise UsageError(
+                f"{source} holds no assignments: expected NAME/NAME.ipynb in it, nbgrader_config.py above it"
+            )
+        config: Config = PyFileConfigLoader(settings.name, path=str(settings.parent)).load_config()
+        config.CourseDirectory.source_directory = str(source.resolve())
+        if release:
+            config.CourseDirectory.release_directory = str(release.resolve())
+        if root:
+            config.CourseDirectory.root = str(root.resolve())
+        directory = config.CourseDirectory
+        self.source, self.release, self.root = source, Path(directory.release_directory), Path(directory.root)
+        self.root.mkdir(parents=True, exist_ok=True)
+        with _nbgrader():
+            self.api = NbGraderAPI(config=config)
+
+    def original(self, name: str) -> cells.Notebook:
+        """The assignment with solutions and hidden tests."""
+        return cells.read(self.source / name / f"{name}.ipynb")
+
+    def student_version(self, name: str) -> cells.Notebook:
+        """The assignment as students get it."""
+        return cells.read(self.release / name / f"{name}.ipynb")
+
+    def build(self, name: str) -> Path:
+        """Make the student version of an assignment and enter its cells in the gradebook; returns its folder."""
+        with _nbgrader():
+            _checked(self.api.generate_assignment(name), name)
+        return self.release / name
+
+    def mark(self, hand_in: HandIn) -> Marks:
+        """Mark one hand-in and write its feedback, root/feedback/STUDENT/NAME/NAME.html."""
+        name, student = hand_in.assignment, hand_in.student
+        student_version = self.student_version(name)
+        notebook, remarks = repaired(
+            hand_in.notebook or student_version, self.original(name), student_version, hand_in.remarks
+        )
+        place = self.root / "submitted" / student / name
+        files = {path.name: path.read_bytes() for path in hand_in.files}  # they may lie in that very place
+        shutil.rmtree(place, ignore_errors=True)
+        place.mkdir(parents=True)
+        for file, content in files.items():
+            (place / file).write_bytes(content)
+        nbformat.write(notebook, place / f"{name}.ipynb")
+        with _nbgrader():
+            _checked(self.api.autograde(name, student), f"{student}, {name}")
+            _checked(self.api.generate_feedback(name, student), f"{student}, {name}")
+        return self._marks(student, name, remarks)
+
+    def _marks(self, student: str, name: str, remarks: list[str]) -> Marks:
+        """What the gradebook says."""
+        marks = Marks(student, name, remarks=remarks)
+        with Gradebook(self.api.coursedir.db_url, self.api.course_id) as book:
+            notebook = book.find_submission_notebook(name, name, student)
+            for grade in notebook.grades:
+                exercise = cells.exercise_of(grade.name)
+                points, of = marks.exercises.get(exercise, (0.0, 0.0))
+                marks.exercises[exercise] = (points + grade.score, of + grade.max_score)
+                if grade.needs_manual_grade and grade.manual_score is None:
+                    marks.by_hand.append(exercise)
+        return marks
+
+
+def write_tables(marks: Sequence[Marks], folder: Path) -> None:
+    """marks.csv, a line a hand-in, and exercises.csv, a line an exercise of each."""
+    with (folder / "marks.csv").open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        table.writerow(["student", "assignment", "points", "of", "to mark by hand", "remarks"])
+        for one in marks:
+            row = [one.student, one.assignment, one.points, one.of, " ".join(one.by_hand), " ".join(one.remarks)]
+            table.writerow(row)
+    with (folder / "exercises.csv").open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        table.writerow(["student", "assignment", "exercise", "points", "of"])
+        for one in marks:
+            table.writerows(
+                [one.student, one.assignment, exercise, points, of] for exercise, (points, of) in one.exercises.items()
+            )
+
+
+def _checked(result: dict[str, Any], what: str) -> None:
+    if not result["success"]:
+        reasons = [line for line in result.get("log", "").splitlines() if "Error" in line] or [result["error"]]
+        raise UsageError(f"{what}: nbgrader failed: {reasons[0].strip()}")
+
+
+@contextlib.contextmanager
+def _nbgrader() -> Iterator[None]:
+    """Nbgrader at work: its log kept from the terminal (results bring it back), the programs it calls on the path."""
+    log, path = logging.getLogger("traitlets"), os.environ.get("PATH", "")
+    before, log.propagate = log.propagate, False
+    nothing = logging.NullHandler()
+    log.addHandler(nothing)
+    os.environ["PATH"] = os.pathsep.join((sysconfig.get_path("scripts"), path))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of nbgrader's own queries
+            yield
+    finally:
+        os.environ["PATH"] = path
+        log.propagate = before
+        log.removeHandler(nothing)
