@@ -4,6 +4,7 @@ Where they stand in for a student's helper, or tell what an answer should be. St
 """
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -52,3 +53,38 @@ def conv_backward(dy: Array, x: Array, w: Array, stride: Pair, pad: Pair, groups
     """dy (N, OC, OH, OW) -> dx like x, dw like w, db (OC,)."""
     with use_kernels("reference"):
         return conv.conv_backward(dy, x, w, Window(w.shape[2:], stride, pad, False), groups)
+
+
+# ---------------------------------------------------------------- the net in two columns
+
+
+def columns(params: Mapping[str, tuple[Array, Array]]) -> list[dict[str, tuple[Array, Array]]]:
+    """The (w, b) of every layer, by name, in two columns: half of the kernels and biases in each."""
+    halves = {name: [np.split(array, 2) for array in both] for name, both in params.items()}
+    return [{name: (w[column], b[column]) for name, (w, b) in halves.items()} for column in (0, 1)]
+
+
+def kept_in_columns(
+    layers: Sequence[Any], kept: Sequence[tuple[Array, Array]]
+) -> list[tuple[list[Array], list[Array]]]:
+    """What every layer read and made, (x, y), in two columns; a layer that reads "own" sees half of x in each."""
+    return [
+        (np.split(x, 2, axis=1) if layer.reads == "own" else [x, x.copy()], np.split(y, 2, axis=1))
+        for layer, (x, y) in zip(layers, kept, strict=True)
+    ]
+
+
+def all_gather(halves: Sequence[Array], link: Any) -> list[Array]:
+    """Twice (N, C/2, ...) -> twice (N, C, ...): all maps in both columns, for a test; the link only counts."""
+    for column in (0, 1):
+        link.send(halves[1 - column], column)
+    whole = np.concatenate(halves, axis=1)
+    return [whole, whole.copy()]
+
+
+def reduce_scatter(wholes: Sequence[Array], link: Any) -> list[Array]:
+    """Twice (N, C, ...) -> twice (N, C/2, ...): half of the sum in each column, for a test; the link only counts."""
+    parts = np.array_split(wholes[0] + wholes[1], 2, axis=1)
+    for column in (0, 1):
+        link.send(parts[column], column)
+    return parts
