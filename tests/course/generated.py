@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import nbformat
 from nbformat.v4 import new_code_cell
 
-from course.sources import lost, make, mistakes, outcomes, source
+from course.sources import lost, make, mistakes, outcomes, source, write_files
 from tinyalex.course import cells
 
 
@@ -32,6 +32,8 @@ class Generated:
         path = folder / self.file
         path.parent.mkdir(parents=True, exist_ok=True)
         nbformat.write(self.notebook, path)
+        if path.parent != folder:  # files are a student's only in a folder of the student's own
+            write_files(self.assignment, path.parent)
 
     def says(self, words):
         self.words.append(words)

@@ -29,13 +29,34 @@ def make(notebook, mistake):
 
 
 @cache
+def reference(assignment):
+    """What every test cell gives for the reference solution, and the files that it leaves, such as a trained net."""
+    with tempfile.TemporaryDirectory() as folder:
+        found = cells.run(source(assignment), Path(folder))
+        return found, {path.name: path.read_bytes() for path in Path(folder).iterdir()}
+
+
+def write_files(assignment, folder):
+    """Lay beside a notebook in `folder` what is handed in with it."""
+    for name, content in reference(assignment)[1].items():
+        (folder / name).write_bytes(content)
+
+
+def run(notebook, assignment, folder):
+    """What every test cell of a hand-in gives, the reference's files beside it."""
+    write_files(assignment, folder)
+    return cells.run(notebook, folder)
+
+
+@cache
 def outcomes(assignment, mistake=None):
     """What every test cell gives for the reference solution, or for one with a mistake in it."""
+    if not mistake:
+        return reference(assignment)[0]
     notebook = copy.deepcopy(source(assignment))
-    if mistake:
-        make(notebook, mistake)
+    make(notebook, mistake)
     with tempfile.TemporaryDirectory() as folder:
-        return cells.run(notebook, Path(folder))
+        return run(notebook, assignment, Path(folder))
 
 
 def lost(assignment, mistake):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from course.sources import ASSIGNMENTS, lost, mistakes, outcomes, source
+from course.sources import ASSIGNMENTS, lost, mistakes, outcomes, run, source
 from tinyalex.course import cells
 
 GUIDE = Path(__file__).parents[2] / "docs" / "teaching.md"
@@ -44,7 +44,7 @@ def test_an_exercise_that_is_left_out_costs_no_other(assignment, tmp_path):
     for exercise in cells.solution_cells(whole):
         notebook = copy.deepcopy(whole)
         cells.solution_cells(notebook)[exercise].source = "raise NotImplementedError"
-        found = cells.run(notebook, tmp_path)
+        found = run(notebook, assignment, tmp_path)
         assert {cells.exercise_of(name) for name, one in found.items() if one.points < one.of} == {exercise}
 
 

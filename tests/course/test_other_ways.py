@@ -9,7 +9,7 @@ import pkgutil
 import pytest
 
 from course import other_ways
-from course.sources import source
+from course.sources import run, source
 from tinyalex.course import cells
 
 ASSIGNMENTS = [module.name for module in pkgutil.iter_modules(other_ways.__path__)]
@@ -22,6 +22,6 @@ def test_another_way_keeps_full_marks(assignment, tmp_path):
     for cell in cells.solution_cells(notebook).values():
         names = [node.name for node in ast.parse(cell.source).body]
         cell.source = "\n\n".join(inspect.getsource(getattr(module, name)) for name in names)
-    outcomes = cells.run(notebook, tmp_path)
+    outcomes = run(notebook, assignment, tmp_path)
     assert outcomes
     assert {name: outcome.error for name, outcome in outcomes.items() if outcome.points < outcome.of} == {}
