@@ -211,8 +211,14 @@ def test_nobody_reads_the_output(tmp_path):
     """`tinyalex summary | head -1`, where head is gone before the output comes."""
     reader, writer = os.pipe()
     os.close(reader)
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     done = subprocess.run(
-        [sys.executable, "-m", "tinyalex", "summary"], stdout=writer, stderr=subprocess.PIPE, timeout=60, cwd=tmp_path
+        [sys.executable, "-m", "tinyalex", "summary"],
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        timeout=60,
+        cwd=tmp_path,
+        env=buffered,
     )
     os.close(writer)
     assert (done.returncode, done.stderr) == (141, b"")
