@@ -40,11 +40,15 @@ assignments: $(STAMP) ## make the student versions of the assignments, in build/
 
 .PHONY: grade
 grade: $(STAMP) ## mark the hand-ins in SUBMISSIONS=DIR; marks and feedback in runs/marks
-	$(BIN)/tinyalex grade '$(SUBMISSIONS)'
+	$(if $(SUBMISSIONS),,$(error which hand-ins? make grade SUBMISSIONS=DIR))$(BIN)/tinyalex grade '$(SUBMISSIONS)'
+
+.PHONY: formgrader
+formgrader: $(STAMP) ## mark written answers by hand, in JupyterLab, after make grade
+	cd notebooks/assignments && ../../$(BIN)/jupyter lab --ServerApp.root_dir=../..
 
 .PHONY: test
 test: lint ## lint, check the types, run the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 .PHONY: test-course
 test-course: $(STAMP) ## mark 30 generated hand-ins in one go (about 5 minutes)

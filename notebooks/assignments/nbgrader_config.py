@@ -1,4 +1,4 @@
-"""nbgrader's settings for this course; `jupyter lab`, started in this folder, finds them for its Formgrader."""
+"""nbgrader's settings for this course; `make formgrader` starts JupyterLab with them."""
 
 from pathlib import Path
 

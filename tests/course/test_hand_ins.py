@@ -78,6 +78,13 @@ def test_what_cannot_be_read_is_a_hand_in_without_a_notebook(tmp_path):
     assert [line.partition(": ")[2] for line in unknown] == ["no notebook of an assignment"] * 2
 
 
+def test_a_notebook_that_can_be_read_goes_before_one_that_cannot(tmp_path):
+    put(tmp_path / "anna" / "final.ipynb")
+    (tmp_path / "anna" / "assignment1.ipynb").write_text('{"cells": [')
+    hand_ins, _ = found(tmp_path)
+    assert hand_ins["anna", "assignment1"].notebook is not None
+
+
 def test_data_beside_the_notebook_comes_along_and_code_does_not(tmp_path):
     put(tmp_path / "anna" / "assignment1.ipynb")
     for name in ("net.npz", "numpy.py", "notes.txt"):

@@ -6,10 +6,12 @@
 import csv
 import random
 import re
+import shutil
 import subprocess
 import sys
 
 import pytest
+from nbgrader.api import Gradebook
 
 from course.generated import Generated
 from course.sources import ASSIGNMENTS, SOURCE, mistakes, outcomes
@@ -92,6 +94,11 @@ def hand_ins(pytestconfig):
     return generated
 
 
+def grade_all(hand_ins, marks):
+    words = ["grade", str(hand_ins), "--source", str(SOURCE), "--out", str(marks)]
+    return subprocess.run([sys.executable, "-m", "tinyalex", *words], capture_output=True, text=True)
+
+
 @pytest.fixture(scope="module")
 def marked(hand_ins, tmp_path_factory):
     """The folder that one `tinyalex grade` of all hand-ins, and of two files that are none, has written."""
@@ -101,8 +108,7 @@ def marked(hand_ins, tmp_path_factory):
     (folder / "hand-ins" / "cut").mkdir()
     (folder / "hand-ins" / "cut" / "assignment1.ipynb").write_text('{"cells": [')
     (folder / "hand-ins" / "letter.ipynb").write_text("Dear all")
-    words = ["grade", str(folder / "hand-ins"), "--source", str(SOURCE), "--out", str(folder / "marks")]
-    done = subprocess.run([sys.executable, "-m", "tinyalex", *words], capture_output=True, text=True)
+    done = grade_all(folder / "hand-ins", folder / "marks")
     assert (done.returncode, done.stderr) == (0, "")
     (folder / "marks" / "output").write_text(done.stdout)
     return folder / "marks"
@@ -149,6 +155,17 @@ def test_written_answers_wait_for_a_reader(marked):
     waiting = {row["student"]: row["to mark by hand"] for row in rows(marked / "marks.csv")}
     assert waiting["whole"] == "what_groups_save what_tests_find"
     assert waiting["cut"] == ""
+
+
+def test_marks_given_by_hand_stay_when_all_is_marked_again(marked, tmp_path):
+    shutil.copytree(marked, tmp_path / "marks")
+    with Gradebook(f"sqlite:///{tmp_path / 'marks' / 'gradebook.db'}", "tinyalex") as book:
+        grade = book.find_grade("what_groups_save", "assignment1", "assignment1", "whole")
+        grade.manual_score, grade.needs_manual_grade = 4, False
+        book.db.commit()
+    shutil.copytree(marked.parent / "hand-ins" / "whole", tmp_path / "hand-ins" / "whole")
+    done = grade_all(tmp_path / "hand-ins", tmp_path / "marks")
+    assert done.stdout.splitlines()[0] == "whole, assignment1: 94 of 100, to mark by hand: what_tests_find", done.stderr
 
 
 def test_the_quick_run_of_the_other_tests_agrees(marked, hand_ins):

@@ -139,6 +139,13 @@ def test_answers_are_known_by_what_they_define(hand_in):
     assert len(notebook.cells) == len(ORIGINAL.cells)  # each is known again, so there is nothing to remark
 
 
+def test_another_version_in_a_cell_of_ones_own_is_not_the_answer(hand_in):
+    hand_in.own_cell("col2im-overlap", "def col2im(*_):\n    return 'an idea'")
+    notebook, remarks = repair(hand_in)
+    assert by_name(notebook)["col2im"].source == by_name(ORIGINAL)["col2im"].source
+    assert remarks == ""
+
+
 def test_a_solution_that_became_text_is_code_again(hand_in):
     cell = hand_in.cell("im2col")
     hand_in.notebook.cells[hand_in.notebook.cells.index(cell)] = new_markdown_cell(

@@ -15,11 +15,11 @@ from traitlets import Integer
 import tinyalex
 from tinyalex.course.cells import is_tests
 
-# Whatever a student's cells have put in place of the checks, each test cell imports them anew.
+# Whatever a student's cells have put in place of the checks, each test cell imports them anew; no name is left behind.
 FRESH_CHECKS = """
-import sys
-for name in [name for name in sys.modules if name.startswith("tinyalex.course")]:
-    del sys.modules[name]
+(lambda loaded: [loaded.pop(name) for name in list(loaded) if name.startswith("tinyalex.course")])(
+    __import__("sys").modules
+);
 """
 
 

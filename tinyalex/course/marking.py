@@ -114,7 +114,7 @@ class Course:
                 exercise = cells.exercise_of(grade.name)
                 points, of = marks.exercises.get(exercise, (0.0, 0.0))
                 marks.exercises[exercise] = (points + grade.score, of + grade.max_score)
-                if grade.needs_manual_grade:
+                if grade.needs_manual_grade and grade.manual_score is None:
                     marks.by_hand.append(exercise)
         return marks
 

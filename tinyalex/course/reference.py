@@ -4,6 +4,7 @@ Where they stand in for a student's helper, or tell what an answer should be. St
 """
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -52,3 +53,72 @@ def conv_backward(dy: Array, x: Array, w: Array, stride: Pair, pad: Pair, groups
     """dy (N, OC, OH, OW) -> dx like x, dw like w, db (OC,)."""
     with use_kernels("reference"):
         return conv.conv_backward(dy, x, w, Window(w.shape[2:], stride, pad, False), groups)
+
+
+# ---------------------------------------------------------------- the net in two columns
+
+
+def whole_forward(
+    image: Array, layers: Sequence[Any], params: Mapping[str, tuple[Array, Array]]
+) -> list[tuple[Array, Array]]:
+    """The net on one device: for each layer what it read and what it made, x and y, the latter after the ReLU."""
+    kept, x = [], image
+    for layer in layers:
+        groups = 2 if layer.reads == "own" else 1
+        y = conv_forward(x, *params[layer.name], layer.stride, layer.pad, groups)
+        if layer != layers[-1]:
+            y = np.maximum(y, 0)
+        kept.append((x, y))
+        x = y
+    return kept
+
+
+def whole_backward(
+    dy: Array,
+    layers: Sequence[Any],
+    params: Mapping[str, tuple[Array, Array]],
+    kept: Sequence[tuple[Array, Array]],
+) -> dict[str, tuple[Array, Array]]:
+    """The net on one device: (dw, db) of each layer, for the gradient dy of what the last layer made."""
+    grads = {}
+    for layer, (x, y) in zip(reversed(layers), reversed(kept), strict=True):
+        if layer != layers[-1]:
+            dy = dy * (y > 0)
+        w, _ = params[layer.name]
+        groups = 2 if layer.reads == "own" else 1
+        dx, dw, db = conv_backward(dy, x, w, layer.stride, layer.pad, groups)
+        grads[layer.name] = (dw, db)
+        dy = dx
+    return grads
+
+
+def columns(params: Mapping[str, tuple[Array, Array]]) -> list[dict[str, tuple[Array, Array]]]:
+    """The (w, b) of every layer, by name, in two columns: half of the kernels and biases in each."""
+    halves = {name: [np.split(array, 2) for array in both] for name, both in params.items()}
+    return [{name: (w[column], b[column]) for name, (w, b) in halves.items()} for column in (0, 1)]
+
+
+def kept_in_columns(
+    layers: Sequence[Any], kept: Sequence[tuple[Array, Array]]
+) -> list[tuple[list[Array], list[Array]]]:
+    """What every layer read and made, (x, y), in two columns; a layer that reads "own" sees half of x in each."""
+    return [
+        (np.split(x, 2, axis=1) if layer.reads == "own" else [x, x.copy()], np.split(y, 2, axis=1))
+        for layer, (x, y) in zip(layers, kept, strict=True)
+    ]
+
+
+def all_gather(halves: Sequence[Array], link: Any) -> list[Array]:
+    """Twice (N, C/2, ...) -> twice (N, C, ...): all maps in both columns, for a test; the link only counts."""
+    for column in (0, 1):
+        link.send(halves[1 - column], column)
+    whole = np.concatenate(halves, axis=1)
+    return [whole, whole.copy()]
+
+
+def reduce_scatter(wholes: Sequence[Array], link: Any) -> list[Array]:
+    """Twice (N, C, ...) -> twice (N, C/2, ...): half of the sum in each column, for a test; the link only counts."""
+    parts = np.array_split(wholes[0] + wholes[1], 2, axis=1)
+    for column in (0, 1):
+        link.send(parts[column], column)
+    return parts

@@ -109,27 +109,25 @@ def _last_used(name: str, names: list[str], cells: list[Any], known: Any, given:
 def _names(handed_in: Notebook, known: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
     """The name in the assignment of each cell that was handed in, or "".
 
-    An answer or a test is known by its metadata or its id, an answer also by the function that it defines, all else by
-    its text: notes that a student wrote into a text are the student's own.
+    An answer or a test is known by its metadata or its id; an answer that has lost both by the function that it
+    defines. All else is known by its text: notes that a student wrote into a text are the student's own.
     """
+    names = [
+        next((told for told in (grade_id(cell), cell.get("id", "")) if told in known and grade_id(known[told])), "")
+        for cell in handed_in.cells
+    ]
     texts = {_text(one[name]): name for one in (given, known) for name in known if not is_students(known[name])}
+    texts.pop("", None)  # a test cell whose tests are all hidden
     defining = {
         function: name
         for name, source in known.items()
-        if is_students(source) and source.cell_type == "code"
+        if is_students(source) and name not in names
         for function in _defined(source)
     }
-
-    def name(cell: Any) -> str:
-        for told in (grade_id(cell), cell.get("id", "")):
-            if told in known and grade_id(known[told]):
-                return str(told)
-        for function in _defined(cell):
-            if function in defining:
-                return defining[function]
-        return texts.get(_text(cell), "") if _text(cell) else ""
-
-    return [name(cell) for cell in handed_in.cells]
+    for index, cell in enumerate(handed_in.cells):
+        defined = [defining[function] for function in _defined(cell) if function in defining]
+        names[index] = names[index] or (defined[0] if defined else texts.get(_text(cell), ""))
+    return names
 
 
 def _defined(cell: Any) -> set[str]:
