@@ -162,7 +162,7 @@ MISTAKES = [
         "loss that is not finite accepted",
         old="not np.isfinite(loss)",
         new="False",
-        symptom="a loss of nan was accepted",
+        symptom="expected FloatingPointError at once",
     ),
     Mistake(
         "error_rate",
@@ -201,10 +201,10 @@ MISTAKES = [
     ),
     Mistake(
         "trained_net",
-        "mean image of pixels in 0 to 1",
+        "colours of the mean image in front",
         old="return dict(arrays)",
-        new='return {**arrays, "mean": arrays["mean"] / 255}',
-        symptom="this step asks for",
+        new='return {**arrays, "mean": arrays["mean"].transpose(2, 0, 1)}',
+        symptom="mean has the shape (3, 24, 24), expected (24, 24, 3)",
     ),
     Mistake(
         "trained_net",
