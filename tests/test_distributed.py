@@ -230,6 +230,18 @@ def test_ranks_on_the_bench(tmp_path):
 
 
 @with_mpi
+def test_ranks_on_the_bench_by_layers(tmp_path):
+    """All of them run what is measured; the work of a layer is that of one rank's images: 4 of 8."""
+    words = "-m tinyalex bench --variant mini --batch 8 --steps 1 --layers --json"
+    run = mpiexec(2, words.split(), tmp_path)
+    assert run.returncode == 0, run.stderr
+    first = json.loads(run.stdout)["layers"][0]
+    assert (first["layer"], first["direction"]) == ("conv1", "forward")
+    assert first["operations"] == 4 * 2 * 2_457_600
+    assert (tmp_path / "bench" / "roofline-mini-train.png").exists()
+
+
+@with_mpi
 def test_resumed_with_another_number_of_ranks(place):
     for count, words in (
         (3, f"{TRAIN} --epochs 2"),

@@ -15,7 +15,7 @@ from tinyalex.bench import Bench, roofs, table
 from tinyalex.columns import column_names, crossing
 from tinyalex.count import count
 from tinyalex.devices import gpus
-from tinyalex.distributed import all_ranks
+from tinyalex.distributed import ranks_at_work
 from tinyalex.errors import UsageError
 from tinyalex.files import make_folder
 from tinyalex.memory import predicted
@@ -39,11 +39,13 @@ def bench(
 
     Under mpiexec the ranks share each batch.
     """
-    ranks = all_ranks()
-    if layers and ranks.writes:
-        make_folder(out)
-    at_work = Bench(variant, mode, batch, ranks.threads if threads is None else threads, ranks.devices(devices), ranks)
-    pace = at_work.pace(steps)
+    with ranks_at_work() as ranks:
+        if layers and ranks.writes:
+            make_folder(out)
+        at_work = Bench(variant, mode, batch, threads, ranks.devices(devices), ranks)
+        pace = at_work.pace(steps)
+        costs = at_work.costs(steps) if layers else []  # by all ranks, as they add up their gradients
+        peak = roofs(threads, at_work.net.device or "cpu") if layers else None
     if not ranks.writes:
         return
     record = {
@@ -55,8 +57,7 @@ def bench(
         "ranks": ranks.size,
         **asdict(pace),
     }
-    if layers:
-        costs, peak = at_work.costs(steps), roofs(threads, at_work.net.device or "cpu")
+    if peak is not None:
         picture = out / f"roofline-{variant}-{mode}.png"
         viz.save(viz.roofline(costs, peak), picture)
         record["layers"] = [asdict(cost) for cost in costs]

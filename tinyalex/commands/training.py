@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from tinyalex import report
-from tinyalex.backend import use_threads
 from tinyalex.checkpoint import read
 from tinyalex.commands.images import images_of
 from tinyalex.count import total_parameters
 from tinyalex.data import Dataset
-from tinyalex.distributed import Ranks, all_ranks
+from tinyalex.distributed import Ranks, ranks_at_work
 from tinyalex.errors import CheckpointError, UsageError
 from tinyalex.files import alone_in, make_folder
 from tinyalex.terminal import Bar, counting, together
@@ -33,13 +32,8 @@ def train(out: Path | None, resume: Path | bool | None, name: str | None = None,
 
     name: of a new run's folder in runs/, where `out` names none (None: the variant's and the data's).
     """
-    ranks = all_ranks()
-    try:
-        with use_threads(ranks.threads):
-            _train(out, resume, name, given, ranks)
-    except Exception as error:
-        ranks.fail(error)
-        raise
+    with ranks_at_work() as ranks:
+        _train(out, resume, name, given, ranks)
 
 
 def _train(out: Path | None, resume: Path | bool | None, name: str | None, given: dict[str, Any], ranks: Ranks) -> None:
