@@ -226,6 +226,16 @@ def test_a_file_that_cannot_be_imported(capsys, tmp_path, monkeypatch, text, par
     assert part in refused(capsys, "check mine.py:Layer")
 
 
+def test_a_layer_that_is_a_dataclass(capsys, tmp_path):
+    """Of a field whose type is a text, Python looks up the module of the class by its name."""
+    text = "from __future__ import annotations\nimport dataclasses\n" + LAYERS
+    text += "\n@dataclasses.dataclass\nclass Sized(Right):\n    size: int = 3\n"
+    text += "    def __post_init__(self):\n        super().__init__()\n"
+    (tmp_path / "mine.py").write_text(text)
+    code, _, err = carried_out(capsys, f"check {tmp_path}/mine.py:Sized --shape 2,5")
+    assert (code, err) == (0, "")
+
+
 @pytest.mark.parametrize("name", ["Right", "made"])
 def test_a_layer_that_is_right(capsys, tmp_path, name):
     (tmp_path / "mine.py").write_text(LAYERS)
