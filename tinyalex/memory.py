@@ -224,8 +224,6 @@ class _Rehearsal:
                 dx = scratch[0]
             case Flat():
                 dx = dy
-            case Pool():
-                dx = self._numbers(seen)
             case _:
                 dx = self._numbers(seen)
         del kept

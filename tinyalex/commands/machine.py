@@ -10,7 +10,7 @@ from tinyalex import plan as planning
 from tinyalex import report, viz
 from tinyalex import spec as nets
 from tinyalex.accounting import measured
-from tinyalex.backend import cpu_kernels, kernels_in_use
+from tinyalex.backend import cpu_kernels, kernels_in_use, thread_count
 from tinyalex.bench import Bench, roofs, table
 from tinyalex.columns import column_names, crossing
 from tinyalex.count import count
@@ -103,7 +103,7 @@ def info(devices: tuple[str, ...] | None, variant: str, batch: int, memory: bool
     asked = os.environ.get("TINYALEX_KERNELS")
     print(f"{'kernels':<12} {kernels_in_use()} ({'TINYALEX_KERNELS' if asked else reason})")
     if twins:
-        print(f"{'threads':<12} {twins.thread_count()} (TINYALEX_THREADS, else the cores of this process)")
+        print(f"{'threads':<12} {thread_count()} (TINYALEX_THREADS, else the cores of this process)")
     for line in gpus():
         print(f"{'GPU':<12} {line}")
     print(
@@ -120,7 +120,8 @@ def _print_memory(variant: str, batch: int, devices: tuple[str, ...] | None, mea
         print("".join([f"{kind:<12}", *(f"{getattr(one, kind):>16,}" for one in found)]))
     if measure:
         most = measured(variant, batch, devices)
-        print("".join([f"{'measured':<12}", *(f"{most[one.device]:>16,}" for one in found)]))
+        width = 16 * len(found) // len(most)  # of a device that holds both columns: that of both
+        print("".join([f"{'measured':<12}", *(f"{size:>{width},}" for size in most.values())]))
 
 
 def _print_crossing(spec: nets.Spec, devices: tuple[str, ...], batch: int) -> None:
