@@ -8,7 +8,7 @@ import tinyalex
 from runs import carried_out, refused
 from tinyalex import __main__, cli, commands
 from tinyalex.errors import ShapeError
-from tinyalex.train import settings_for
+from tinyalex.settings import settings_for
 
 COMMANDS = (
     *("demo", "train", "eval", "predict", "step", "prepare", "summary", "check", "bench", "warmup", "info", "plan"),

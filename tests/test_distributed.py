@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 
 import tinyalex
-from runs import images, write_folder
-from tinyalex import Dropout
+from runs import TINY, images, settings, write_folder
+from tinyalex import Dropout, spec
 from tinyalex.backend import thread_count
 from tinyalex.checkpoint import read
 from tinyalex.data import Augmenter, batches, pixel_statistics
 from tinyalex.distributed import MpiRanks, OwnRows, Ranks, all_ranks, share_masks
 from tinyalex.errors import UsageError
+from tinyalex.train import Training
 
 MPIEXEC = Path(sys.executable).parent / "mpiexec"
 with_mpi = pytest.mark.skipif(
@@ -262,6 +263,14 @@ def test_a_mistake_is_told_once(place):
     complaints = [line for line in run.stderr.splitlines() if line.startswith("tinyalex")]
     assert complaints == ["tinyalex: rank 0 of 2: 1 images for 2 ranks: use a larger batch, or fewer ranks"]
     assert "Traceback" not in run.stderr
+
+
+def test_too_few_images_for_all_ranks_are_told_before_anything_is_trained(tmp_path, monkeypatch):
+    monkeypatch.setitem(spec.VARIANTS, "tiny", TINY)
+    for train, val, told in ((2, 8, "2 images for 3 ranks"), (8, 2, "2 images for 3 ranks")):
+        with pytest.raises(UsageError, match=told):
+            Training.start(settings(), images(train), images(val), tmp_path, ranks=Rank(0, 3))
+    assert not list(tmp_path.iterdir())
 
 
 @with_mpi

@@ -15,8 +15,9 @@ from tinyalex.data import Dataset
 from tinyalex.distributed import Ranks, ranks_at_work
 from tinyalex.errors import CheckpointError, UsageError
 from tinyalex.files import alone_in, make_folder
+from tinyalex.settings import Settings, saved_settings, settings_for
 from tinyalex.terminal import Bar, counting, together
-from tinyalex.train import CHECKPOINT, Settings, Training, saved_settings, settings_for
+from tinyalex.train import CHECKPOINT, Training
 
 RUNS = Path("runs")
 DEMO_EPOCHS = 15  # half of what `mini` trains on CIFAR-10: generated images are easier, and a demo is short
