@@ -71,7 +71,7 @@ def get_array_module(*arrays: Array) -> Any:
 
 def kernels_in_use() -> KernelChoice:
     """The choice in force: that of the innermost `use_kernels`, else of TINYALEX_KERNELS, else "auto"."""
-    return _chosen.get() or _checked(os.environ.get("TINYALEX_KERNELS", "auto"))
+    return _chosen.get() or _checked(os.environ.get("TINYALEX_KERNELS") or "auto")
 
 
 @contextmanager
