@@ -77,7 +77,7 @@ def write(checkpoint: Checkpoint, path: str | Path, *, half: bool = False) -> No
         "training": checkpoint.training,
     }
     with replacing(Path(path)) as file:
-        np.savez(file, allow_pickle=False, about=np.array(json.dumps(about)), **arrays)
+        np.savez(file, about=np.array(json.dumps(about)), **arrays)
 
 
 def read(path: str | Path) -> Checkpoint:
