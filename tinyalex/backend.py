@@ -19,11 +19,13 @@ import numpy as np
 
 from tinyalex.devices import Array, beside, device_of, device_scope, is_cpu, is_of_cupy, to_device, to_numpy
 from tinyalex.errors import UsageError
+from tinyalex.kernels.memory import SMALLEST as SMALLEST_KEPT
 from tinyalex.kernels.memory import device_in_use
 from tinyalex.kernels.memory import release as forget_memory
 from tinyalex.kernels.threads import one_blas_thread, thread_count, use_threads
 
 __all__ = [
+    "SMALLEST_KEPT",
     "Array",
     "beside",
     "computing",
