@@ -47,8 +47,8 @@ __all__ = [
 ]
 
 KernelChoice = Literal["auto", "numba", "reference"]
-NUMBERS = ("float32", "float64")  # what twins compute with: the first array of each, and the dtype of its result
-TWIN_DTYPES = (*NUMBERS, "uint8", "int32", "bool")  # the last three of an argmax and a mask
+NUMBERS = {np.dtype("float32"), np.dtype("float64")}  # of what a twin computes with, its first array, and of results
+TWIN_DTYPES = NUMBERS | {np.dtype("uint8"), np.dtype("int32"), np.dtype("bool")}  # of an argmax and a mask besides
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -147,8 +147,7 @@ def _twin(name: str, args: tuple[Any, ...]) -> Callable[..., Any] | None:
     if kernels_in_use() == "reference":
         return None
     arrays = [arg for arg in args if hasattr(arg, "dtype")]
-    dtypes = [str(array.dtype) for array in arrays]
-    if not arrays or dtypes[0] not in NUMBERS or not all(dtype in TWIN_DTYPES for dtype in dtypes):
+    if not arrays or arrays[0].dtype not in NUMBERS or not all(array.dtype in TWIN_DTYPES for array in arrays):
         return None
     if all(isinstance(array, np.ndarray) for array in arrays):
         return getattr(cpu_kernels(), name, None)
