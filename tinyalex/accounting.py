@@ -147,8 +147,8 @@ def measured(
 ) -> dict[str, int]:
     """The most bytes that each device holds while a net trains on `batch` random images, but for those on the CPU.
 
-    devices, settings: as for AlexNet.   Returns bytes by device, "cpu" for the whole net on the CPU; of a GPU what
-    CuPy's pool holds in the end, as it gives nothing back.
+    devices, settings: as for AlexNet.   Returns bytes by device, "cpu" for the whole net on the CPU, of a device that
+    holds both columns those of both; of a GPU what CuPy's pool holds in the end, as it gives nothing back.
     """
     names = devices or ("cpu",)
     forget_memory()
