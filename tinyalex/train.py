@@ -26,7 +26,6 @@ from tinyalex.files import remove_leftovers, write_text
 from tinyalex.net import AlexNet
 from tinyalex.optim import SGD, plateau_rate, stepped_rate
 from tinyalex.settings import CHANGEABLE, Settings, saved_settings
-from tinyalex.settings import settings_for as settings_for
 
 CHECKPOINT, HISTORY = "checkpoint.npz", "history.jsonl"
 READ_EVERY = 50  # steps after which the losses are read back from a GPU, and checked: to read one is to wait for it
