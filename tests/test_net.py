@@ -279,6 +279,12 @@ def test_threads_are_those_asked_for(monkeypatch):
             small_net(threads=wrong)
 
 
+def test_the_environments_threads_are_refused_before_anything_is_computed(monkeypatch):
+    monkeypatch.setenv("TINYALEX_THREADS", "two")
+    with pytest.raises(UsageError, match="^TINYALEX_THREADS=two: expected a number of threads, 1 or more"):
+        AlexNet("mini")
+
+
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_the_same_threads_give_the_same_bits(threads):
     assert len({trained(threads) for _ in range(3)}) == 1
