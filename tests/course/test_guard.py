@@ -1,8 +1,12 @@
 """A call of a student's function: its own work, on copies, within its time."""
 
+import builtins
 import contextlib
 import functools
+import os
+import subprocess
 import sys
+import threading
 import types
 
 import numpy as np
@@ -10,7 +14,7 @@ import pytest
 
 import tinyalex
 from tinyalex import Conv2D
-from tinyalex.course import CheckError, LibraryError, TimeLimitError, call, reference
+from tinyalex.course import CheckError, LibraryError, TimeLimitError, call, checks, reference, same
 from tinyalex.layers import conv
 
 X = np.arange(6.0).reshape(2, 3)
@@ -110,6 +114,63 @@ class OwnLayer:
 def test_this_packages_layers_are_found(function):
     with pytest.raises(LibraryError, match=r"calls tinyalex.*your own code"):
         call(call(function).forward, X) if function is OwnLayer else call(function, X)
+
+
+def unwatched(x):
+    sys.setprofile(None)
+    return sys.modules["tinyalex.layers"].ReLU().forward(x)
+
+
+def in_a_thread(x):
+    found = []
+    thread = threading.Thread(target=lambda: found.append(2 * x))
+    thread.start()
+    thread.join()
+    return found[0]
+
+
+def in_a_process(x):
+    subprocess.run([sys.executable, "-c", ""], check=True)
+    return x
+
+
+@pytest.mark.parametrize(
+    ("function", "deed"),
+    [
+        (unwatched, "switches off the watch"),
+        (in_a_thread, "starts a thread"),
+        (in_a_process, "starts a process"),
+        (lambda x: os.system("true") + x, "starts a process"),
+    ],
+)
+def test_there_is_no_way_out_of_the_watch(function, deed):
+    with pytest.raises(LibraryError, match=deed):
+        call(function, X)
+    if deed != "switches off the watch":
+        assert call(function, X, allow=("tinyalex",)) is not None  # a net may train in threads
+
+
+def test_what_a_function_puts_in_place_of_the_checks_is_put_right():
+    """And of NumPy, of the built-in functions, and of the names that the test reads."""
+
+    def patches(x):
+        global same, X
+        X = same = checks.same = checks._difference = np.abs = builtins.hash = checks.hash = patches
+        return x
+
+    before = same, X, checks._difference, np.abs, hash
+    call(patches, 1)
+    assert all(one is other for one, other in zip(before, (same, X, checks._difference, np.abs, hash), strict=True))
+    assert "hash" not in vars(checks)
+
+
+def test_a_functions_own_global_names_stay():
+    def counts(x):
+        global counted
+        counted = x
+
+    call(counts, 3)
+    assert globals().pop("counted") == 3
 
 
 @pytest.mark.parametrize("function", [conv.im2col, reference.im2col, Conv2D, tinyalex.ReLU().forward])

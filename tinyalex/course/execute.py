@@ -22,6 +22,11 @@ FRESH_CHECKS = """
 );
 """
 
+# IPython's own exit() ends the kernel a cell or two later, and so would cost another exercise; this one ends its cell.
+PLAIN_EXIT = "get_ipython().ask_exit = __import__('sys').exit"
+
+LONGEST = 20_000  # characters of a cell's output that the feedback keeps
+
 
 class MarkingExecute(Execute):  # type: ignore[misc]
     """A cell that fails costs itself: after a kernel's death the cells before it, but for the tests, are run again."""
@@ -55,8 +60,8 @@ class MarkingExecute(Execute):  # type: ignore[misc]
     def preprocess_cell(self, cell: Any, resources: Any, index: int) -> Any:
         """Run one cell."""
         try:
-            if is_tests(cell):
-                self._run_aside(index, FRESH_CHECKS)
+            if cell.cell_type == "code":
+                self._run_aside(index, PLAIN_EXIT + (FRESH_CHECKS if is_tests(cell) else ""))
             cell, resources = super().preprocess_cell(cell, resources, index)
         except (DeadKernelError, CellTimeoutError) as error:
             self.fatal.add(index)
@@ -65,6 +70,9 @@ class MarkingExecute(Execute):  # type: ignore[misc]
             self._start_again(index)
         if any(output.get("ename") == "CellTimeoutError" for output in cell.get("outputs", [])):
             self.fatal.add(index)
+        for output in cell.get("outputs", []):
+            if len(output.get("text", "")) > LONGEST:
+                output["text"] = f"{output['text'][:LONGEST]}\n... cut off: {len(output['text']):,} characters\n"
         return cell, resources
 
     def _run_aside(self, index: int, source: str) -> None:
@@ -79,6 +87,7 @@ class MarkingExecute(Execute):  # type: ignore[misc]
         self.km = self.create_kernel_manager()
         self.start_new_kernel()
         self.start_new_kernel_client()
+        self._run_aside(index, PLAIN_EXIT)
         for before, cell in enumerate(self.nb.cells[:index]):
             if cell.cell_type != "code" or is_tests(cell) or before in self.fatal:
                 continue
