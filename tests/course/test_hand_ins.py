@@ -129,3 +129,13 @@ def test_data_beside_the_notebook_comes_along_and_code_does_not(tmp_path):
 def test_an_empty_folder_is_refused(tmp_path):
     with pytest.raises(UsageError, match="holds no notebooks"):
         collect(tmp_path, ORIGINALS)
+
+
+def test_a_folder_without_a_notebook_is_told(tmp_path):
+    put(tmp_path / "anna" / "assignment1.ipynb")
+    (tmp_path / "berta").mkdir()
+    (tmp_path / "berta" / "assignment1.pdf").write_bytes(b"%PDF")
+    (tmp_path / ".git").mkdir()
+    hand_ins, unknown = found(tmp_path)
+    assert list(hand_ins) == [("anna", "assignment1")]
+    assert unknown == [f"{tmp_path / 'berta'}: no notebook in it"]

@@ -1,5 +1,6 @@
 """How marking runs a notebook: nbgrader's way, and on where a cell never ends, eats the memory or kills the kernel."""
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -74,6 +75,15 @@ class MarkingExecute(Execute):  # type: ignore[misc]
             if len(output.get("text", "")) > LONGEST:
                 output["text"] = f"{output['text'][:LONGEST]}\n... cut off: {len(output['text']):,} characters\n"
         return cell, resources
+
+    async def async_execute_cell(self, *args: Any, **kwargs: Any) -> Any:
+        """Run one cell. Where Python lives but answers no more, as one that has closed stdout, it is given up."""
+        try:
+            return await asyncio.wait_for(super().async_execute_cell(*args, **kwargs), self.timeout + 10)
+        except TimeoutError:
+            raise CellTimeoutError("no answer") from None
+
+    execute_cell = run_sync(async_execute_cell)
 
     def _run_aside(self, index: int, source: str) -> None:
         """Run some code that leaves no trace in the notebook."""

@@ -99,9 +99,10 @@ def _arrays(function: Callable[..., Any], args: Any, kwargs: Any) -> dict[str, A
 
 @contextmanager
 def _as_before(test: types.FrameType | None) -> Iterator[None]:
-    """After the block the checks, NumPy, the built-in functions and all names that the test reads are as before."""
+    """After the block the checks, NumPy, built-in functions, stdout and all names that the test reads are as before."""
     course = [module for name, module in sys.modules.items() if name.startswith("tinyalex.course")]
     spaces = [(vars(one), {*vars(one), *vars(builtins)}) for one in (*course, np, builtins)]
+    spaces.append((vars(sys), {"stdout", "stderr"}))
     notebook = test.f_globals if test else None
     while test and test.f_globals is notebook:  # the test's own functions, and the cell that calls them
         spaces.append((test.f_globals, set(test.f_code.co_names)))

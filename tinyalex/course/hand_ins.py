@@ -1,7 +1,7 @@
 """What students handed in: which file is whose, and which assignment it is, whatever it is called."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import chain, count
 from pathlib import Path
@@ -27,7 +27,7 @@ class HandIn:
 
 
 def collect(folder: Path, originals: Mapping[str, cells.Notebook]) -> tuple[list[HandIn], list[str]]:
-    """The hand-ins in `folder`, sorted by student and assignment, and a line for each file that is none.
+    """The hand-ins in `folder`, sorted by student and assignment, and a line for each file or folder that is none.
 
     Layouts: STUDENT/anything.ipynb, at any depth, or STUDENT.ipynb, STUDENT_assignment1.ipynb. A notebook is recognised
     by its cells, not by its name. Of several for one assignment the one with its name counts, else the last by name.
@@ -47,6 +47,8 @@ def collect(folder: Path, originals: Mapping[str, cells.Notebook]) -> tuple[list
             found.setdefault((_student(path, folder, assignment), assignment), []).append((path, notebook))
         else:
             unknown.append(f"{path}: no notebook of an assignment")
+    with_notebook = {path.relative_to(folder).parts[0] for path in paths}
+    unknown += [f"{one}: no notebook in it" for one in sorted(folder.iterdir()) if _is_without(one, with_notebook)]
     hand_ins = []
     called = _names(student for student, _ in found)
     for (student, assignment), candidates in sorted(found.items()):
@@ -57,6 +59,11 @@ def collect(folder: Path, originals: Mapping[str, cells.Notebook]) -> tuple[list
         files = [] if path.parent == folder else [other for other in sorted(path.parent.iterdir()) if _is_data(other)]
         hand_ins.append(HandIn(called[student], assignment, notebook, files, remarks))
     return hand_ins, unknown
+
+
+def _is_without(one: Path, with_notebook: Collection[str]) -> bool:
+    """Is it a student's folder that holds no notebook, such as one with a PDF?"""
+    return one.is_dir() and not one.name.startswith(".") and one.name not in with_notebook
 
 
 def _read(path: Path) -> cells.Notebook | None:
