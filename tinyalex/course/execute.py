@@ -43,6 +43,8 @@ class MarkingExecute(Execute):  # type: ignore[misc]
         config=True
     )
 
+    text = Integer(100_000, help="the characters of a cell's printed output that are kept").tag(config=True)
+
     @default("extra_arguments")
     def _extra_arguments(self) -> list[str]:
         return [f"--IPKernelApp.exec_lines={EXIT_FAILS}"]
@@ -88,6 +90,16 @@ class MarkingExecute(Execute):  # type: ignore[misc]
         if any(output.get("ename") == "CellTimeoutError" for output in cell.get("outputs", [])):
             self.fatal.add(index)
         return cell, resources
+
+    def output(self, outs: list[Any], *args: Any) -> Any:
+        """Keep an output of a cell; of what it prints only the beginning."""
+        out = super().output(outs, *args)
+        if out and out.output_type == "stream":
+            printed = sum(len(one.text) for one in outs if one.output_type == "stream") - len(out.text)
+            out.text = out.text[: max(0, self.text - printed)]
+            if not out.text and out.name == "stdout":  # stderr stays, if empty: it fails a test
+                outs.pop()
+        return out
 
     def _run_aside(self, index: int, source: str) -> None:
         """Run some code that leaves no trace in the notebook."""
