@@ -80,10 +80,13 @@ def _write_names(axes: Axes, costs: list[Cost]) -> None:
     for cost in sorted(costs, key=lambda cost: -cost.operations / cost.seconds):
         mark = cost.operations / cost.bytes, cost.operations / cost.seconds / 1e9
         x, y = axes.transAxes.inverted().transform(axes.transData.transform(mark))
-        x += 0.02
+        x, beside = x + 0.02, y
         for other_x, other_y in sorted(taken, key=lambda name: -name[1]):
             if abs(x - other_x) < NAME_WIDTH and abs(y - other_y) < NAME_HEIGHT:
                 y = other_y - NAME_HEIGHT
         taken.append((x, y))
         name = cost.layer if cost.direction != "update" else "update"
-        axes.annotate(name, mark, (x, y), textcoords="axes fraction", va="center", fontsize=9, color=INK)
+        axes.annotate(
+            name, mark, (x, y), textcoords="axes fraction", va="center", fontsize=9, color=INK,
+            arrowprops={"arrowstyle": "-", "color": GREY, "linewidth": 0.6} if y < beside else None,
+        )  # fmt: skip
