@@ -77,7 +77,7 @@ def write(checkpoint: Checkpoint, path: str | Path, *, half: bool = False) -> No
         "training": checkpoint.training,
     }
     with replacing(Path(path)) as file:
-        np.savez(file, allow_pickle=False, about=np.array(json.dumps(about)), **arrays)
+        np.savez(file, about=np.array(json.dumps(about)), **arrays)
 
 
 def read(path: str | Path) -> Checkpoint:
@@ -117,6 +117,9 @@ def _restored(about: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Checkpo
     if not isinstance(about["training"], dict):
         raise TypeError("the state of the run is no object")
     velocity = {name.removeprefix("velocity/"): array for name, array in arrays.items() if name.startswith("velocity/")}
+    for name, array in velocity.items():  # compiled loops go by the shape of the parameter
+        if (array.shape, array.dtype) != (net.params[name].shape, net.params[name].dtype):
+            raise ValueError(f"the velocity of {name} has the shape {array.shape} and is {array.dtype}")
     return Checkpoint(net, classes, statistics, velocity, about["training"])
 
 

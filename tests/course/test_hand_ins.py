@@ -86,6 +86,28 @@ def test_what_cannot_be_read_is_a_hand_in_without_a_notebook(tmp_path):
     assert [line.partition(": ")[2] for line in unknown] == ["no notebook of an assignment"] * 2
 
 
+@pytest.mark.parametrize(
+    ("part", "wrong"),
+    [
+        ("source", None),
+        ("source", 3),
+        ("source", "x = '\ud83d'"),
+        ("cell_type", None),
+        ("metadata", {"nbgrader": None}),
+        ("metadata", {"nbgrader": [1]}),
+    ],
+)
+def test_a_cell_that_is_none_stops_no_batch(part, wrong, tmp_path):
+    put(tmp_path / "anna" / "assignment1.ipynb")
+    notebook = json.loads((tmp_path / "anna" / "assignment1.ipynb").read_text())
+    notebook["cells"][2][part] = wrong
+    (tmp_path / "anna" / "assignment1.ipynb").write_text(json.dumps(notebook))
+    put(tmp_path / "bert" / "assignment1.ipynb")
+    hand_ins, _ = found(tmp_path)
+    assert "no notebook that can be read" in hand_ins["anna", "assignment1"].remarks[0]
+    assert hand_ins["bert", "assignment1"].remarks == []
+
+
 def test_a_notebook_that_can_be_read_goes_before_one_that_cannot(tmp_path):
     put(tmp_path / "anna" / "final.ipynb")
     (tmp_path / "anna" / "assignment1.ipynb").write_text('{"cells": [')

@@ -146,6 +146,12 @@ def test_another_version_in_a_cell_of_ones_own_is_not_the_answer(hand_in):
     assert remarks == ""
 
 
+@pytest.mark.parametrize("text", ["return (y", "x = '\0'", "-" * 100_000 + "1", "x = '\ud83d'"])
+def test_a_text_that_is_no_program_defines_nothing(hand_in, text):
+    hand_in.own_cell("im2col", text)
+    assert text in [cell.source for cell in repair(hand_in)[0].cells]
+
+
 def test_a_solution_that_became_text_is_code_again(hand_in):
     cell = hand_in.cell("im2col")
     hand_in.notebook.cells[hand_in.notebook.cells.index(cell)] = new_markdown_cell(

@@ -11,7 +11,8 @@ def assignments(source: Path, out: Path) -> None:
     _needs_nbgrader()
     from tinyalex.course.marking import Course
 
-    course = Course(source, release=make_folder(out))
+    course = Course(source, release=out)
+    make_folder(out)
     for name in course.names:
         print(f"{name}: {course.build(name)}")
 
@@ -35,8 +36,9 @@ def grade(submissions: Path, source: Path, out: Path) -> None:
         for hand_in in hand_ins:
             try:
                 one = course.mark(hand_in)
-            except UsageError as error:  # the others are marked all the same
-                one = Marks(hand_in.student, hand_in.assignment, remarks=[f"{error}: mark it by hand."])
+            except Exception as error:  # whatever is wrong with this one, the others are marked all the same
+                cause = str(error) if isinstance(error, UsageError) else f"{type(error).__name__}: {error}"
+                one = Marks(hand_in.student, hand_in.assignment, remarks=[f"{cause}: mark it by hand."])
             marks.append(one)
             waiting = f", to mark by hand: {', '.join(one.by_hand)}" if one.by_hand else ""
             noted = f"; {' '.join(one.remarks)}" if one.remarks else ""

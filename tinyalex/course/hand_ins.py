@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import chain, count
 from pathlib import Path
+from typing import Any
 
 from tinyalex.course import cells
 from tinyalex.course.repair import recognised
@@ -59,10 +60,18 @@ def collect(folder: Path, originals: Mapping[str, cells.Notebook]) -> tuple[list
 
 
 def _read(path: Path) -> cells.Notebook | None:
+    """The notebook in a file; None where it is none, or holds a cell that is none."""
     try:
-        return cells.read(path)
+        notebook = cells.read(path)
+        return notebook if all(_is_cell(cell) for cell in notebook.cells) else None
     except Exception:  # not JSON, not a notebook, cut short: nbformat raises all kinds
         return None
+
+
+def _is_cell(cell: Any) -> bool:
+    """Has it a kind, a text that can be written to a file, and metadata? nbformat reads cells without them, too."""
+    cell.source.encode()  # raises for half a character, which JSON may hold
+    return isinstance(cell.cell_type, str) and isinstance(cell.metadata.get("nbgrader", {}), dict)
 
 
 def _assignment(path: Path, notebook: cells.Notebook | None, originals: Mapping[str, cells.Notebook]) -> str:

@@ -60,7 +60,8 @@ class Course:
         settings = source.parent / "nbgrader_config.py"
         if not self.names or not settings.is_file():
             raise UsageError(
-                f"{source} holds no assignments: expected NAME/NAME.ipynb in it, nbgrader_config.py above it"
+                f"{source} holds no assignments: expected NAME/NAME.ipynb in it, nbgrader_config.py above it; "
+                "work in the repository's folder, or name --source"
             )
         config: Config = PyFileConfigLoader(settings.name, path=str(settings.parent)).load_config()
         config.CourseDirectory.source_directory = str(source.resolve())

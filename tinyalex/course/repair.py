@@ -136,7 +136,7 @@ def _defined(cell: Any) -> set[str]:
         return set()
     try:
         body = ast.parse(cell.source).body
-    except SyntaxError:
+    except (SyntaxError, ValueError, MemoryError, RecursionError):  # the latter three of a text that is no program
         return set()
     return {node.name for node in body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
 

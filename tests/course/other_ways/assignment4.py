@@ -24,7 +24,7 @@ def random_views(images, size, rng):
 
 def statistics(images):
     covariance = np.cov(images.reshape(-1, 3).astype(float).T / 255, bias=True)
-    values, vectors = np.linalg.eig(covariance)
+    values, vectors = (array.real for array in np.linalg.eig(covariance))  # complex since NumPy 2.5
     order = np.argsort(-values)
     return images.astype(float).mean(0), values[order], -vectors[:, order]
 
