@@ -69,7 +69,7 @@ def _draw_roofs(axes: Axes, roofs: Roofs) -> None:
     axes.annotate(
         f"{roofs.bytes / 1e9:.0f} GB/s",
         (left, left * roofs.bytes / 1e9),
-        (4, 26),  # above the slope
+        (4, 31),  # above the slope
         textcoords="offset points",
         fontsize=9,
     )
