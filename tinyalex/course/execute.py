@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import nbformat
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbclient.util import run_sync
 from nbgrader.preprocessors import Execute
-from traitlets import Integer
+from traitlets import Integer, default
 
 import tinyalex
 from tinyalex.course.cells import is_tests
@@ -22,6 +23,14 @@ FRESH_CHECKS = """
 );
 """
 
+# A student's `!pip install`, right on Colab, would change the packages that all others are marked with.
+NO_INSTALLS = {"PIP_DRY_RUN": "1", "PIP_NO_INDEX": "1"}
+
+# In a notebook exit() ends Python behind its cell, and the next cell would be blamed; here it is an error of its own.
+EXIT_FAILS = """
+get_ipython().ask_exit = lambda: __import__("sys").exit("exit() and quit() end Python: leave them out")
+""".strip()
+
 
 class MarkingExecute(Execute):  # type: ignore[misc]
     """A cell that fails costs itself: after a kernel's death the cells before it, but for the tests, are run again."""
@@ -30,16 +39,25 @@ class MarkingExecute(Execute):  # type: ignore[misc]
         config=True
     )
 
+    total = Integer(600, help="the seconds that a notebook may take; cells that are left over then are not run").tag(
+        config=True
+    )
+
+    @default("extra_arguments")
+    def _extra_arguments(self) -> list[str]:
+        return [f"--IPKernelApp.exec_lines={EXIT_FAILS}"]
+
     def preprocess(self, notebook: Any, resources: Any = None, km: Any = None) -> Any:
         """Run all cells, in order."""
         self.kc: Any
+        self.end = time.monotonic() + self.total
         self.fatal: set[int] = set()  # the cells that must not run again
         return super().preprocess(notebook, resources, km)
 
     async def async_start_new_kernel(self, **kwargs: Any) -> None:
         """Start a kernel that may use so much memory, and imports this very package."""
         paths = [str(Path(tinyalex.__file__).parents[1]), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
-        kwargs["env"] = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in paths if path)}
+        kwargs["env"] = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in paths if path), **NO_INSTALLS}
         kwargs["stderr"] = subprocess.DEVNULL  # the kernel's own log; what cells write there is in the notebook
         if sys.platform == "linux" and self.memory:
             kwargs["preexec_fn"] = self._limit_memory
@@ -54,6 +72,10 @@ class MarkingExecute(Execute):  # type: ignore[misc]
 
     def preprocess_cell(self, cell: Any, resources: Any, index: int) -> Any:
         """Run one cell."""
+        if time.monotonic() > self.end:
+            if cell.cell_type == "code":
+                cell.outputs = [_error(f"not run: the notebook had taken more than {self.total} s")]
+            return cell, resources
         try:
             if is_tests(cell):
                 self._run_aside(index, FRESH_CHECKS)
@@ -82,6 +104,8 @@ class MarkingExecute(Execute):  # type: ignore[misc]
         for before, cell in enumerate(self.nb.cells[:index]):
             if cell.cell_type != "code" or is_tests(cell) or before in self.fatal:
                 continue
+            if time.monotonic() > self.end:
+                return
             try:
                 self._run_aside(before, cell.source)
             except (DeadKernelError, CellTimeoutError):
