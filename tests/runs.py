@@ -9,7 +9,8 @@ from PIL import Image
 
 from tinyalex import cli, report, spec
 from tinyalex.data import ArrayDataset
-from tinyalex.train import Training, settings_for
+from tinyalex.settings import settings_for
+from tinyalex.train import Training
 
 HE = spec.Initial(None)
 RELU = spec.Activation()

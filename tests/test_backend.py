@@ -97,7 +97,7 @@ def test_a_gpu_too_many():
 
 
 @kernel
-def im2col(*_):
+def im2col(*_, **__):
     """A definition of the name of one that has a twin: what it returns tells that it was called itself."""
     return "the definition"
 
@@ -105,7 +105,7 @@ def im2col(*_):
 @pytest.fixture
 def called(monkeypatch):
     """Who answers a call of `im2col` with these arrays."""
-    monkeypatch.setattr(backend, "cpu_kernels", lambda: types.SimpleNamespace(im2col=lambda *_: "the twin"))
+    monkeypatch.setattr(backend, "cpu_kernels", lambda: types.SimpleNamespace(im2col=lambda *_, **__: "the twin"))
     return lambda *arrays: im2col(*arrays, None)
 
 
@@ -116,12 +116,16 @@ def test_who_is_called(called):
             assert called(x) == expected
 
 
-@pytest.mark.parametrize("dtype", ["float16", "longdouble", "complex64", "int64", ">f4"])
+@pytest.mark.parametrize("dtype", ["float16", "longdouble", "complex64", "int64", "int32", "uint8", ">f4"])
 def test_twins_get_only_what_they_are_compiled_for(called, dtype):
     x = np.zeros(2, dtype)
     for choice in ("auto", "numba"):
         with use_kernels(choice):
             assert called(x) == "the definition"
+            assert im2col(None, x=x) == "the definition"
+            assert called(np.zeros(2, "float32"), x) == (
+                "the twin" if dtype in ("int32", "uint8") else "the definition"
+            )
 
 
 @pytest.mark.parametrize(
@@ -180,6 +184,8 @@ def test_the_environment_chooses_where_nobody_else_does(monkeypatch):
     assert kernels_in_use() == "reference"
     with use_kernels("auto"):
         assert kernels_in_use() == "auto"
+    monkeypatch.setenv("TINYALEX_KERNELS", "")  # as if it were not there, like TINYALEX_THREADS
+    assert kernels_in_use() == "auto"
     monkeypatch.setenv("TINYALEX_KERNELS", "fast")
     with pytest.raises(UsageError, match="kernels='fast': expected one of auto, numba, reference"):
         kernels_in_use()

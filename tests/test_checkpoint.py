@@ -233,6 +233,9 @@ def rewritten(path, change):
         lambda arrays: arrays.update({"params/fc7.b": np.zeros(17, "float32")}),
         lambda arrays: arrays.update({"params/fc7.b": np.array(["text"] * 16)}),
         lambda arrays: arrays.pop("eigenvalues"),
+        lambda arrays: arrays.update({"velocity/fc7.b": np.zeros(15, "float32")}),
+        lambda arrays: arrays.update({"velocity/fc7.b": np.zeros(16)}),
+        lambda arrays: arrays.update({"velocity/fc17.b": np.zeros(16, "float32")}),
     ],
 )
 def test_a_file_that_contradicts_itself(written, change):

@@ -8,7 +8,7 @@ import tinyalex
 from runs import carried_out, refused
 from tinyalex import __main__, cli, commands
 from tinyalex.errors import ShapeError
-from tinyalex.train import settings_for
+from tinyalex.settings import settings_for
 
 COMMANDS = (
     *("demo", "train", "eval", "predict", "step", "prepare", "summary", "check", "bench", "warmup", "info", "plan"),
@@ -224,6 +224,16 @@ def test_a_file_that_cannot_be_imported(capsys, tmp_path, monkeypatch, text, par
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine.py").write_text(text)
     assert part in refused(capsys, "check mine.py:Layer")
+
+
+def test_a_layer_that_is_a_dataclass(capsys, tmp_path):
+    """Of a field whose type is a text, Python looks up the module of the class by its name."""
+    text = "from __future__ import annotations\nimport dataclasses\n" + LAYERS
+    text += "\n@dataclasses.dataclass\nclass Sized(Right):\n    size: int = 3\n"
+    text += "    def __post_init__(self):\n        super().__init__()\n"
+    (tmp_path / "mine.py").write_text(text)
+    code, _, err = carried_out(capsys, f"check {tmp_path}/mine.py:Sized --shape 2,5")
+    assert (code, err) == (0, "")
 
 
 @pytest.mark.parametrize("name", ["Right", "made"])

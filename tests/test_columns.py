@@ -187,6 +187,8 @@ def test_parameters_are_read_whole_and_written_whole():
     assert not np.allclose(net.forward(x), before)
     with pytest.raises(ShapeError, match=r"conv1.w has the shape \(32, 3, 5, 5\), not \(31, 3, 5, 5\)"):
         net.params["conv1.w"] = net.params["conv1.w"][1:]
+    with pytest.raises(ShapeError, match=r"w has the shape \(32, 3, 5, 5\), not \(32, 1, 1, 1\)"):
+        net.layers["conv1"].params["w"] = np.zeros((32, 1, 1, 1), "float32")
     with pytest.raises(UsageError, match="cannot be removed"):
         del net.layers["conv1"].params["w"]
 

@@ -157,6 +157,13 @@ def test_settings_that_no_net_fits():
         count(variant("paper"), num_classes=0)
 
 
+@pytest.mark.parametrize("names", [(), ("first",), ("relu1", "conv1"), ("conv1", "second"), ("conv1", "conv2b")])
+def test_names_of_convolutions(names):
+    layers = {name: Activation() if name == "relu1" else Conv(8, 2) for name in names}
+    with pytest.raises(UsageError, match="own: expected conv1 as the first layer, and other convolutions as conv2"):
+        count(Spec("own", layers, input_size=5, columns=1), cross_columns=())
+
+
 def test_a_net_of_ones_own():
     """Worked by hand: 8 kernels of 3 x 2 x 2, a bias each; 5 x 5 images, strides of 2 past the edge."""
     spec = Spec(

@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 
 import tinyalex
-from runs import images, write_folder
-from tinyalex import Dropout
+from runs import TINY, images, settings, write_folder
+from tinyalex import Dropout, spec
 from tinyalex.backend import thread_count
 from tinyalex.checkpoint import read
 from tinyalex.data import Augmenter, batches, pixel_statistics
 from tinyalex.distributed import MpiRanks, OwnRows, Ranks, all_ranks, share_masks
 from tinyalex.errors import UsageError
+from tinyalex.train import Training
 
 MPIEXEC = Path(sys.executable).parent / "mpiexec"
 with_mpi = pytest.mark.skipif(
@@ -230,6 +231,18 @@ def test_ranks_on_the_bench(tmp_path):
 
 
 @with_mpi
+def test_ranks_on_the_bench_by_layers(tmp_path):
+    """All of them run what is measured; the work of a layer is that of one rank's images: 4 of 8."""
+    words = "-m tinyalex bench --variant mini --batch 8 --steps 1 --layers --json"
+    run = mpiexec(2, words.split(), tmp_path)
+    assert run.returncode == 0, run.stderr
+    first = json.loads(run.stdout)["layers"][0]
+    assert (first["layer"], first["direction"]) == ("conv1", "forward")
+    assert first["operations"] == 4 * 2 * 2_457_600
+    assert (tmp_path / "bench" / "roofline-mini-train.png").exists()
+
+
+@with_mpi
 def test_resumed_with_another_number_of_ranks(place):
     for count, words in (
         (3, f"{TRAIN} --epochs 2"),
@@ -250,6 +263,14 @@ def test_a_mistake_is_told_once(place):
     complaints = [line for line in run.stderr.splitlines() if line.startswith("tinyalex")]
     assert complaints == ["tinyalex: rank 0 of 2: 1 images for 2 ranks: use a larger batch, or fewer ranks"]
     assert "Traceback" not in run.stderr
+
+
+def test_too_few_images_for_all_ranks_are_told_before_anything_is_trained(tmp_path, monkeypatch):
+    monkeypatch.setitem(spec.VARIANTS, "tiny", TINY)
+    for train, val, told in ((2, 8, "2 images for 3 ranks"), (8, 2, "2 images for 3 ranks")):
+        with pytest.raises(UsageError, match=told):
+            Training.start(settings(), images(train), images(val), tmp_path, ranks=Rank(0, 3))
+    assert not list(tmp_path.iterdir())
 
 
 @with_mpi

@@ -38,6 +38,14 @@ def test_top_error_against_loops(data):
     assert top_error(np.array(p), np.array(labels), k) == pytest.approx(expected, abs=1e-12)
 
 
+@pytest.mark.parametrize("k", [1, 5])
+def test_what_is_no_number_is_wrong(k):
+    """A net that overflows gives NaN for every class."""
+    p = np.full((3, 6), np.nan)
+    p[2] = [0.5, 0.1, 0.1, 0.1, 0.1, 0.1]
+    assert top_error(p, np.array([0, 5, 0]), k) == pytest.approx(2 / 3)
+
+
 def test_errors_by_hand():
     """Six classes; the labels are 1st, 2nd, 5th and 6th of them."""
     p = np.array([[0.3, 0.25, 0.2, 0.15, 0.06, 0.04]] * 4)

@@ -7,7 +7,7 @@ from tinyalex import example
 from tinyalex.checkpoint import read, write
 from tinyalex.data.shapes import CLASSES, Shapes
 from tinyalex.evaluate import augmenter_for, probabilities, scores
-from tinyalex.train import saved_settings
+from tinyalex.settings import saved_settings
 
 
 def test_it_knows_images_that_it_never_saw():

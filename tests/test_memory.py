@@ -241,6 +241,16 @@ def test_the_command_measures(capsys, monkeypatch):
     assert out.splitlines()[-1].split() == ["measured", "1,234,567"]
 
 
+def test_what_is_measured_of_both_columns_on_one_device(capsys, monkeypatch):
+    """Is told once, and not as if each column took it."""
+    monkeypatch.setattr(commands.machine, "measured", lambda *_: {"cpu:0": 1234567})
+    code, out, _ = carried_out(capsys, "info --measure --variant mini --batch 7 --devices cpu:0,cpu:0")
+    assert code == 0
+    *_, total, last = out.splitlines()
+    assert last.split() == ["measured", "1,234,567"]
+    assert len(last) == len(total)
+
+
 def test_mistakes(capsys):
     assert refused(capsys, "info --memory --batch 0") == "tinyalex: batch=0: expected 1 image or more\n"
     for devices in ("tpu", "cpu:0,tpu"):

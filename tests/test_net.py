@@ -1,4 +1,4 @@
-"""The whole net: what it is built from, what goes forward and back, and the names that outside code relies on."""
+"""The whole net: what it is built from, and what goes forward and back."""
 
 import dataclasses
 import math
@@ -9,7 +9,7 @@ import pytest
 
 from cases import assert_close, small_net
 from tinyalex import SGD, AlexNet, LocalResponseNorm, MaxPool2D, SoftmaxCrossEntropy
-from tinyalex.backend import use_kernels
+from tinyalex.backend import thread_count, use_kernels
 from tinyalex.errors import DTypeError, LabelError, ShapeError, UsageError
 from tinyalex.kernels import cpu
 from tinyalex.layers import Dropout, SpatialResponseNorm, Tanh
@@ -161,6 +161,7 @@ def test_backward_goes_through_the_criterion_or_any_gradient():
     """backward(dlogits) is linear in dlogits, and without the images' gradient the others are the same."""
     net, x, labels = small_net(dropout=0.0)
     net.loss(x, labels, train=True)
+    assert isinstance(net.criterion, SoftmaxCrossEntropy)
     dlogits = net.criterion.backward()
     net.backward(dlogits)
     once = {name: array.copy() for name, array in net.grads.items()}
@@ -270,12 +271,18 @@ def trained(threads, seed=0):
 def test_threads_are_those_asked_for(monkeypatch):
     counts = set()
     twin = cpu.conv_forward
-    monkeypatch.setattr(cpu, "conv_forward", lambda *args: counts.add(cpu.thread_count()) or twin(*args))
+    monkeypatch.setattr(cpu, "conv_forward", lambda *args: counts.add(thread_count()) or twin(*args))
     trained(3)
     assert counts == {3}
     for wrong in (0, -2):
         with pytest.raises(UsageError, match=f"threads={wrong}: expected a number of threads, 1 or more"):
             small_net(threads=wrong)
+
+
+def test_the_environments_threads_are_refused_before_anything_is_computed(monkeypatch):
+    monkeypatch.setenv("TINYALEX_THREADS", "two")
+    with pytest.raises(UsageError, match=r"^TINYALEX_THREADS=two: expected a number of threads, 1 or more"):
+        AlexNet("mini")
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
@@ -289,64 +296,3 @@ def test_two_nets_train_in_two_threads():
         for _ in range(5):
             together = list(pool.map(trained, (2, 3), (0, 1)))
             assert together == [trained(2, 0), trained(3, 1)]
-
-
-# ---------------------------------------------------------------- parameters by name
-
-
-WEIGHTED = ["conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8"]
-
-
-def test_names_and_order():
-    net, _, _ = small_net()
-    names = [f"{layer}.{key}" for layer in WEIGHTED for key in "wb"]
-    assert list(net.params) == list(net.grads) == names
-    assert len(net.params) == 16
-    assert "conv1.w" in net.params
-    assert "relu1.w" not in net.params
-    assert dict(net.params).keys() == dict(net.params.items()).keys()
-    assert isinstance(net.criterion, SoftmaxCrossEntropy)
-    assert repr(net.params).startswith("{conv1.w: (32, 3, 5, 5), conv1.b: (32,), ")
-
-
-def test_reading_and_writing_by_name():
-    """params["conv1.w"] is the layer's own array; assigning to it writes into that array."""
-    net, x, _ = small_net()
-    array = net.params["conv1.w"]
-    assert array is net.layers["conv1"].params["w"]
-    before = net.forward(x)
-    net.params["conv1.w"] = 2 * array.copy()
-    assert net.params["conv1.w"] is array
-    assert not np.array_equal(net.forward(x), before)
-    net.params["conv1.w"] *= np.float32(0.5)
-    np.testing.assert_array_equal(net.forward(x), before)
-    for name in net.params:
-        net.params[name] = np.zeros(net.params[name].shape)
-        assert net.params[name].dtype == "float32"
-    np.testing.assert_array_equal(net.forward(x), np.zeros((2, 3)))
-
-
-def test_names_and_shapes_that_do_not_exist():
-    net, _, _ = small_net()
-    for name in ("conv9.w", "conv1.c", "conv1", "", "relu1.w"):
-        with pytest.raises(KeyError):
-            net.params[name]
-        with pytest.raises(KeyError):
-            net.params[name] = np.zeros(1)
-    with pytest.raises(ShapeError, match=r"conv1.b has the shape \(32,\), not \(1,\)"):
-        net.params["conv1.b"] = np.zeros(1)
-    with pytest.raises(UsageError, match=r"conv1\.b cannot be removed from the net"):
-        del net.params["conv1.b"]
-
-
-def test_gradients_are_those_of_the_last_backward():
-    net, x, labels = small_net()
-    grads = net.grads
-    assert all(not grad.any() for grad in grads.values())
-    net.loss(x, labels, train=True)
-    net.backward(net.criterion.backward())
-    for name, grad in grads.items():
-        assert grad.any()
-        assert grad.shape == net.params[name].shape
-        layer, key = name.split(".")
-        assert grad is net.layers[layer].grads[key]

@@ -73,7 +73,8 @@ ARROWS = {
     "spec": ["errors"],
     "count": ["spec", "window", "errors"],
     "columns": ["count", "layers", "backend", "devices", "errors"],
-    "net": ["spec", "count", "columns", "layers", "backend", "errors", "step"],  # the last for net.record alone
+    "parameters": ["columns", "layers", "backend", "errors"],
+    "net": ["spec", "count", "parameters", "columns", "layers", "backend", "errors", "step"],  # for net.record alone
     "step": ["net", "spec", "count", "columns", "layers", "backend", "window", "viz", "files", "errors"],
     "optim": ["backend", "errors"],
     "gradcheck": ["net", "errors"],

@@ -14,7 +14,8 @@ from runs import TIMES, TINY, images, outcome, started, write_folder
 from tinyalex import AlexNet, spec
 from tinyalex.checkpoint import Checkpoint, read
 from tinyalex.errors import CheckpointError
-from tinyalex.train import Progress, Training, saved_settings
+from tinyalex.settings import saved_settings
+from tinyalex.train import Progress, Training
 
 
 @pytest.fixture(autouse=True)

@@ -50,8 +50,8 @@ VALIDATED = {"val_loss": 1.3, "val_top1_error": 0.4, "val_top5_error": 0.0816}
     ],
 )
 def test_the_line_of_an_epoch(capsys, record, line):
-    settings = SimpleNamespace(epochs=90, batch=8)
-    training = SimpleNamespace(history=[{}, {}, record], settings=settings, train=range(20), steps_left=lambda: 5)
+    settings = SimpleNamespace(epochs=90)
+    training = SimpleNamespace(history=[{}, {}, record], settings=settings, batch=8, steps_left=lambda: 5)
     with Bar(training) as bar:
         bar.epoch(training)
     assert capsys.readouterr() == (line, "")

@@ -1,20 +1,20 @@
 """The training loop: its steps written out again, its schedules, what it refuses, and how it ends when it diverges."""
 
 import json
-from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import tinyalex
-from runs import TINY, images, outcome, settings, started
+from runs import TINY, images, outcome, started
 from tinyalex import AlexNet, spec
 from tinyalex import train as train_module
-from tinyalex.checkpoint import Checkpoint, read
+from tinyalex.checkpoint import read
 from tinyalex.data import Augmenter, batches, pixel_statistics
-from tinyalex.errors import CheckpointError, DivergenceError, UsageError
+from tinyalex.errors import DivergenceError, UsageError
 from tinyalex.evaluate import Scores
-from tinyalex.train import Progress, Training, saved_settings, settings_for
+from tinyalex.settings import saved_settings
+from tinyalex.train import Progress, Training
 
 
 @pytest.fixture(autouse=True)
@@ -136,39 +136,7 @@ def test_progress_is_told_of_every_step_and_epoch(tmp_path):
     assert told == [(0, 1, 16, 3), (0, 2, 16, 2), 1, (1, 1, 16, 1), (1, 2, 16, 0), 2]
 
 
-# ---------------------------------------------------------------- settings
-
-
-def test_settings_come_from_the_recipe():
-    paper = settings_for("paper")
-    assert (paper.epochs, paper.batch, paper.lr, paper.momentum, paper.weight_decay) == (90, 128, 0.01, 0.9, 0.0005)
-    assert (paper.drops, paper.input_size, paper.stored_size, paper.dropout) == ((24, 50, 78), 224, 256, 0.5)
-    assert settings_for("paper", epochs=10).drops == (3, 6, 9)
-    assert settings_for("paper", epochs=10, drops=(4,)).drops == (4,)
-    assert settings_for("paper", epochs=1).drops == (1, 1, 1)  # a short run begins at the full rate too
-    mini = settings_for("mini", lr=0.5)
-    assert (mini.lr, mini.input_size, mini.stored_size, mini.data) == (0.5, 32, 36, "shapes")
-
-
-@pytest.mark.parametrize(
-    "given",
-    [
-        *({key: 0} for key in ("epochs", "batch", "patience", "validate_every", "save_every", "input_size", "limit")),
-        {"epochs": -3},
-        {"seed": -1},
-        {"schedule": "cosine"},
-    ],
-    ids=str,
-)
-def test_settings_that_make_no_sense(given):
-    (name, value), *_ = given.items()
-    with pytest.raises(UsageError, match=f"{name}.*{value}.*expected"):
-        settings(**given)
-
-
-def test_unknown_variant():
-    with pytest.raises(UsageError, match="no variant is called 'vgg': expected one of paper, "):
-        settings_for("vgg")
+# ---------------------------------------------------------------- runs that cannot start
 
 
 @pytest.mark.parametrize(
@@ -223,8 +191,3 @@ def test_parameters_that_are_not_finite_are_not_saved(tmp_path):
     with pytest.raises(DivergenceError, match=r"fc7\.w is no longer finite"):
         training.save()
     assert (tmp_path / "checkpoint.npz").read_bytes() == before
-
-
-def test_a_net_alone_is_no_run():
-    with pytest.raises(CheckpointError, match="holds a net only, not a run"):
-        saved_settings(Checkpoint(AlexNet(replace(TINY), num_classes=4)))

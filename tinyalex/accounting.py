@@ -19,11 +19,11 @@ import numpy as np
 from tinyalex import spec as nets
 from tinyalex.backend import device_in_use, device_scope, forget_memory, is_cpu
 from tinyalex.devices import gpu_library
+from tinyalex.memory import STEPS
 from tinyalex.net import AlexNet
 from tinyalex.optim import SGD
 
 SET_HANDLER, GET_HANDLER = 304, 305  # the places of PyDataMem_SetHandler and its twin in NumPy's table of C functions
-STEPS = 3  # of training that are measured: then the allocator asks for nothing new
 
 _Size, _Pointer = ctypes.c_size_t, ctypes.c_void_p
 _Malloc = ctypes.PYFUNCTYPE(_Pointer, _Pointer, _Size)
@@ -147,8 +147,8 @@ def measured(
 ) -> dict[str, int]:
     """The most bytes that each device holds while a net trains on `batch` random images, but for those on the CPU.
 
-    devices, settings: as for AlexNet.   Returns bytes by device, "cpu" for the whole net on the CPU; of a GPU what
-    CuPy's pool holds in the end, as it gives nothing back.
+    devices, settings: as for AlexNet.   Returns bytes by device, "cpu" for the whole net on the CPU, of a device that
+    holds both columns those of both; of a GPU what CuPy's pool holds in the end, as it gives nothing back.
     """
     names = devices or ("cpu",)
     forget_memory()

@@ -17,13 +17,15 @@ from typing import Any, Literal, ParamSpec, TypeVar, cast, get_args
 
 import numpy as np
 
-from tinyalex.devices import Array, beside, device_of, device_scope, gpu_count, is_cpu, is_of_cupy, to_device, to_numpy
+from tinyalex.devices import Array, beside, device_of, device_scope, is_cpu, is_of_cupy, to_device, to_numpy
 from tinyalex.errors import UsageError
+from tinyalex.kernels.memory import SMALLEST as SMALLEST_KEPT
 from tinyalex.kernels.memory import device_in_use
 from tinyalex.kernels.memory import release as forget_memory
 from tinyalex.kernels.threads import one_blas_thread, thread_count, use_threads
 
 __all__ = [
+    "SMALLEST_KEPT",
     "Array",
     "beside",
     "computing",
@@ -33,7 +35,6 @@ __all__ = [
     "device_scope",
     "forget_memory",
     "get_array_module",
-    "gpu_count",
     "gpu_kernels",
     "is_cpu",
     "kernel",
@@ -46,7 +47,8 @@ __all__ = [
 ]
 
 KernelChoice = Literal["auto", "numba", "reference"]
-TWIN_DTYPES = ("float32", "float64", "uint8", "int32", "bool")  # of numbers, an argmax, a mask
+NUMBERS = {np.dtype("float32"), np.dtype("float64")}  # of what a twin computes with, its first array, and of results
+TWIN_DTYPES = NUMBERS | {np.dtype("uint8"), np.dtype("int32"), np.dtype("bool")}  # of an argmax and a mask besides
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -71,7 +73,7 @@ def get_array_module(*arrays: Array) -> Any:
 
 def kernels_in_use() -> KernelChoice:
     """The choice in force: that of the innermost `use_kernels`, else of TINYALEX_KERNELS, else "auto"."""
-    return _chosen.get() or _checked(os.environ.get("TINYALEX_KERNELS", "auto"))
+    return _chosen.get() or _checked(os.environ.get("TINYALEX_KERNELS") or "auto")
 
 
 @contextmanager
@@ -134,7 +136,7 @@ def kernel(definition: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(definition)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
-        twin = _twin(definition.__name__, args)
+        twin = _twin(definition.__name__, (*args, *kwargs.values()))
         return twin(*args, **kwargs) if twin else definition(*args, **kwargs)
 
     return call
@@ -145,7 +147,7 @@ def _twin(name: str, args: tuple[Any, ...]) -> Callable[..., Any] | None:
     if kernels_in_use() == "reference":
         return None
     arrays = [arg for arg in args if hasattr(arg, "dtype")]
-    if not all(str(array.dtype) in TWIN_DTYPES for array in arrays):
+    if not arrays or arrays[0].dtype not in NUMBERS or not all(array.dtype in TWIN_DTYPES for array in arrays):
         return None
     if all(isinstance(array, np.ndarray) for array in arrays):
         return getattr(cpu_kernels(), name, None)

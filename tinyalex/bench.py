@@ -85,7 +85,7 @@ class Bench:
         self.net = AlexNet(variant, num_classes=classes, threads=threads, devices=devices)
         self.mode, self.batch = mode, batch
         self._ranks = Ranks() if ranks is None else ranks
-        own = len(range(batch)[self._ranks.share(batch)])
+        own = self._own = len(range(batch)[self._ranks.share(batch)])
         rng = np.random.default_rng(0)
         images = rng.standard_normal((own, self.net.input_size, self.net.input_size, 3), dtype="float32")
         self._x = images.transpose(0, 3, 1, 2)  # as the loader hands them out: (N, 3, H, W), channels last in memory
@@ -121,9 +121,10 @@ class Bench:
         return Pace(self.batch / min(counted), self.batch / statistics.median(counted), peak_memory(), waiting)
 
     def costs(self, steps: int) -> list[Cost]:
-        """Each layer in each direction, in the order of a step; the loss is left out, as it takes no time.
+        """Each layer in each direction, in the order of a step, for the images of this rank.
 
-        Nor is the ReLU of a convolution on the way forward, as the convolution does its work.
+        The loss is left out, as it takes no time, and the ReLU of a convolution on the way forward, as the convolution
+        does its work.
         """
         watched: list[tuple[str, str, list[float], tuple[float, float]]] = []
 
@@ -134,9 +135,9 @@ class Bench:
 
         rows = [(row.name, row, self.net.layers[row.name]) for row in self.net.rows]
         for name, row, layer in rows:
-            watch(layer, "forward", name, "forward", forward_work(row, self.batch))
+            watch(layer, "forward", name, "forward", forward_work(row, self._own))
         for name, row, layer in reversed(rows):
-            watch(layer, "backward", name, "backward", backward_work(row, self.batch, input_gradient=name != "conv1"))
+            watch(layer, "backward", name, "backward", backward_work(row, self._own, input_gradient=name != "conv1"))
         if self._sgd is not None:
             watch(self._sgd, "step", "all", "update", update_work(self.net.rows))
         self.pace(steps)

@@ -117,6 +117,9 @@ def _restored(about: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Checkpo
     if not isinstance(about["training"], dict):
         raise TypeError("the state of the run is no object")
     velocity = {name.removeprefix("velocity/"): array for name, array in arrays.items() if name.startswith("velocity/")}
+    for name, array in velocity.items():  # compiled loops go by the shape of the parameter
+        if (array.shape, array.dtype) != (net.params[name].shape, net.params[name].dtype):
+            raise ValueError(f"the velocity of {name} has the shape {array.shape} and is {array.dtype}")
     return Checkpoint(net, classes, statistics, velocity, about["training"])
 
 

@@ -215,13 +215,15 @@ class Joined(MutableMapping[str, Array]):
         return whole
 
     def __setitem__(self, name: str, value: Array) -> None:
-        sizes = [len(half[name]) for half in self._halves()]
-        if len(value) != sum(sizes):
-            raise ShapeError(f"{name} has the shape {self[name].shape}, not {value.shape}")
-        parts, halves = (value[: sizes[0]], value[sizes[0] :]), self._halves()
+        halves = [half[name] for half in self._halves()]
+        first = len(halves[0])
+        shape = (first + len(halves[1]), *halves[0].shape[1:])
+        if value.shape != shape:
+            raise ShapeError(f"{name} has the shape {shape}, not {value.shape}")
+        parts = value[:first], value[first:]
 
         def write(column: int) -> None:
-            halves[column][name][...] = to_device(parts[column], self._devices.names[column])
+            halves[column][...] = to_device(parts[column], self._devices.names[column])
 
         self._devices.each(write)
 

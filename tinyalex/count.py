@@ -1,6 +1,7 @@
 """A net, counted: the shape, parameters and multiply-adds of every layer (section 3.5), from its spec alone."""
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -52,9 +53,12 @@ def count(
 
     cross_columns: the numbers of the convolutions that read the maps of all columns; the others, but for conv1,
     read those of their own column. Raises ShapeError where an image is too small for a kernel, UsageError for
-    numbers of convolutions that the net does not have.
+    numbers of convolutions that the net does not have, and for convolutions of other names than a Spec's.
     """
-    numbers = {int(name.removeprefix("conv")) for name, layer in spec.layers.items() if isinstance(layer, Conv)}
+    convolutions = [name for name, layer in spec.layers.items() if isinstance(layer, Conv)]
+    if [*spec.layers][:1] != ["conv1"] or not all(re.fullmatch(r"conv\d+", name) for name in convolutions):
+        raise UsageError(f"{spec.name}: expected conv1 as the first layer, and other convolutions as conv2, conv3, ...")
+    numbers = {int(name.removeprefix("conv")) for name in convolutions}
     if not set(cross_columns) <= numbers:
         raise UsageError(f"cross_columns={cross_columns}: {spec.name} has the convolutions {sorted(numbers)}")
     if num_classes < 1:

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from tinyalex.backend import Array, is_cpu, thread_count
+from tinyalex.backend import Array, is_cpu, thread_count, use_threads
 from tinyalex.columns import Pair
 from tinyalex.devices import gpu_count
 from tinyalex.errors import TinyAlexError, UsageError
@@ -177,6 +177,18 @@ def all_ranks() -> Ranks:
     """
     several = any(int(os.environ.get(name, "1")) > 1 for name in STARTED_BY_MPI)
     return MpiRanks() if several else Ranks()
+
+
+@contextmanager
+def ranks_at_work() -> Iterator[Ranks]:
+    """The block of what all ranks do together, each on its share of the cores; where one fails, it ends them all."""
+    ranks = all_ranks()
+    try:
+        with use_threads(ranks.threads):
+            yield ranks
+    except Exception as error:
+        ranks.fail(error)
+        raise
 
 
 class OwnRows:

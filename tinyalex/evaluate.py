@@ -87,7 +87,7 @@ def top_error(p: Probabilities, labels: NDArray[np.int64], k: int) -> float:
     classes the same probability is right k / K of the time, not always.
     """
     of_label = p[np.arange(len(labels)), labels][:, None]  # (N, 1)
-    better = (p > of_label).sum(axis=1)
+    better = (~(p <= of_label)).sum(axis=1)  # NaN too: a net that overflows is never right
     equal = (p == of_label).sum(axis=1)  # the label's own class among them
     share = (k - better) / np.maximum(equal, 1)
     return float(1 - np.clip(share, 0, 1).mean())

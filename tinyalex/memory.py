@@ -16,14 +16,21 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from tinyalex.backend import cpu_kernels, gpu_kernels, is_cpu, kernels_in_use, thread_count, use_threads
+from tinyalex.backend import (
+    SMALLEST_KEPT,
+    cpu_kernels,
+    gpu_kernels,
+    is_cpu,
+    kernels_in_use,
+    thread_count,
+    use_threads,
+)
 from tinyalex.columns import halved
 from tinyalex.count import Row, across_columns, conv_window
 from tinyalex.errors import UsageError
 from tinyalex.spec import Activation, Conv, Drop, Flat, Full, Norm, Pool, SpatialNorm
 
 STEPS = 3  # until the allocator asks for nothing new
-SMALLEST = 1 << 16  # bytes that the allocator keeps; smaller arrays come and go
 
 
 @dataclass(frozen=True)
@@ -140,7 +147,7 @@ class _Rehearsal:
     # ------------------------------------------------------------ arrays
 
     def _array(self, size: int, pooled: bool = True) -> _Bytes:
-        return _Bytes(size, self, self.on_gpu or (pooled and size >= SMALLEST))
+        return _Bytes(size, self, self.on_gpu or (pooled and size >= SMALLEST_KEPT))
 
     def _numbers(self, count: int, pooled: bool = True) -> _Bytes:
         return self._array(count * self.itemsize, pooled)
@@ -224,8 +231,6 @@ class _Rehearsal:
                 dx = scratch[0]
             case Flat():
                 dx = dy
-            case Pool():
-                dx = self._numbers(seen)
             case _:
                 dx = self._numbers(seen)
         del kept

@@ -3,17 +3,18 @@
 Axes: N images, 3 colours, H, W height and width, K classes.
 """
 
-from collections.abc import Callable, Iterator, MutableMapping, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, cast
 
 from numpy.random import Generator, default_rng
 
 from tinyalex import spec as nets
-from tinyalex.backend import Array, beside, computing, device_of, device_scope, to_device
-from tinyalex.columns import Devices, Joined, Pair, halved, in_one, in_two
+from tinyalex.backend import Array, computing, device_scope, to_device
+from tinyalex.columns import Devices, Pair, halved, in_one, in_two
 from tinyalex.count import Row, count, summary
-from tinyalex.errors import ShapeError, TinyAlexError, UsageError
+from tinyalex.errors import TinyAlexError, UsageError
+from tinyalex.kernels.threads import thread_count
 from tinyalex.layers import (
     Conv2D,
     Dropout,
@@ -28,6 +29,7 @@ from tinyalex.layers import (
     Tanh,
 )
 from tinyalex.layers.loss import softmax
+from tinyalex.parameters import Column, NamedArrays
 
 if TYPE_CHECKING:
     from tinyalex.step import Recording
@@ -73,6 +75,7 @@ class AlexNet:
         self.num_classes, self.dropout, self.dtype = num_classes, dropout, dtype
         self.cross_columns, self.kernels, self.threads = tuple(cross_columns), kernels, threads
         with computing(kernels, threads):  # so that what they do not know is refused here
+            thread_count()  # and a TINYALEX_THREADS that is no number
             self.rows = count(self.spec, num_classes, self.input_size, self.cross_columns)
         self.masks = default_rng([seed, 1])
         weights = default_rng(seed)
@@ -271,52 +274,6 @@ class AlexNet:
         return summary(self.rows)
 
 
-class Column:
-    """One of the two columns of a net: its halves of the layers, and their arrays by name."""
-
-    def __init__(self, layers: dict[str, Layer]) -> None:
-        self.params, self.grads = NamedArrays(layers, "params"), NamedArrays(layers, "grads")
-
-
 def _is(layer: Layer, kind: type[Layer]) -> bool:
     """Is the layer, or each half of it, of that kind?"""
     return isinstance(layer.whole if isinstance(layer, Pair) else layer, kind)
-
-
-class NamedArrays(MutableMapping[str, Array]):
-    """The arrays of all layers under names such as "conv1.w", in order; assigning to a name writes into the layer."""
-
-    def __init__(self, layers: dict[str, Layer], kind: str) -> None:
-        self._layers, self._kind = layers, kind
-
-    def _arrays(self, name: str) -> tuple[dict[str, Array], str]:
-        layer, _, key = name.partition(".")
-        if layer not in self._layers:
-            raise KeyError(name)
-        return getattr(self._layers[layer], self._kind), key
-
-    def __getitem__(self, name: str) -> Array:
-        arrays, key = self._arrays(name)
-        return arrays[key]
-
-    def __setitem__(self, name: str, value: Array) -> None:
-        arrays, key = self._arrays(name)
-        if arrays[key].shape != value.shape:
-            raise ShapeError(f"{name} has the shape {arrays[key].shape}, not {value.shape}")
-        if isinstance(arrays, Joined):
-            arrays[key] = value
-            return
-        with beside(arrays[key]):
-            arrays[key][...] = to_device(value, device_of(arrays[key]))
-
-    def __delitem__(self, name: str) -> None:
-        raise UsageError(f"{name} cannot be removed from the net")
-
-    def __iter__(self) -> Iterator[str]:
-        return (f"{name}.{key}" for name, layer in self._layers.items() for key in getattr(layer, self._kind))
-
-    def __len__(self) -> int:
-        return sum(len(getattr(layer, self._kind)) for layer in self._layers.values())
-
-    def __repr__(self) -> str:
-        return f"{{{', '.join(f'{name}: {self[name].shape}' for name in self)}}}"

@@ -49,7 +49,7 @@ class SGD:
         self._columns: list[Trainable] = getattr(net, "columns", [net])
         self._devices: Any = getattr(net, "devices", None)  # one for each column, or None
         self._device: str | None = getattr(net, "device", None)
-        self._velocities = self._each(lambda column: {name: _zeros_like(w) for name, w in column.params.items()})
+        self._velocities = self._each(self._zeros)
         self.velocity: MutableMapping[str, Array] = self._velocities[0]
         if self._devices:
             self.velocity = self._devices.joined(lambda: self._velocities)
@@ -67,15 +67,17 @@ class SGD:
         with computing(self._kernels, self._threads, self._device):
             self._each(self._update)
 
-    def _each(self, work: Callable[[Trainable], R]) -> list[R]:
-        """What `work` returns for each column, on its own device and at the same time."""
-        if not self._devices:
-            return [work(self._columns[0])]
-        return list(self._devices.each(lambda number: work(self._columns[number])))
+    def _each(self, work: Callable[[int], R]) -> list[R]:
+        """What `work` returns for the number of each column, on its own device and at the same time."""
+        return list(self._devices.each(work)) if self._devices else [work(0)]
 
-    def _update(self, column: Trainable) -> None:
-        grads, velocity = column.grads, self._velocities[self._columns.index(column)]
-        for name, w in column.params.items():
+    def _zeros(self, number: int) -> dict[str, Array]:
+        """Velocities for the parameters of a column."""
+        return {name: _zeros_like(w) for name, w in self._columns[number].params.items()}
+
+    def _update(self, number: int) -> None:
+        grads, velocity = self._columns[number].grads, self._velocities[number]
+        for name, w in self._columns[number].params.items():
             if grads[name].shape != w.shape:
                 raise ShapeError(f"the gradient of {name} has the shape {grads[name].shape}, {name} itself {w.shape}")
             is_bias = name.endswith("b")

@@ -113,6 +113,7 @@ class Recipe:
 class Spec:
     """A net: its layers by name, in order, and what they are fed.
 
+    layers:      conv1 first; the other convolutions are conv2, conv3, ..., the numbers that `cross_columns` means.
     input_size:  height and width of the crop that the net sees.
     columns:     the parts that the kernels of a convolution are divided into, two in the paper.
     pixel_scale: the pixels, 0 ... 255 less their mean, are divided by it; 1 in the paper.

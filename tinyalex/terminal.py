@@ -27,9 +27,8 @@ class Bar(Progress):
     """A bar over all that is left of a run, and a line for every epoch. Without a terminal there are the lines only."""
 
     def __init__(self, training: Training) -> None:
-        settings = training.settings
         self._bar: Any = tqdm(
-            total=training.steps_left() * min(settings.batch, len(training.train)),
+            total=training.steps_left() * training.batch,
             unit="img",
             disable=None,
             leave=False,

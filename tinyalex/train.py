@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 
-from tinyalex import spec as nets
 from tinyalex.backend import beside, device_of, to_device, to_numpy
 from tinyalex.checkpoint import Checkpoint, write
 from tinyalex.data import Dataset, Subset, batch_count, batches, pixel_statistics, subset
@@ -25,93 +24,11 @@ from tinyalex.errors import CheckpointError, DivergenceError, UsageError
 from tinyalex.evaluate import augmenter_for, probabilities, scores
 from tinyalex.files import remove_leftovers, write_text
 from tinyalex.net import AlexNet
-from tinyalex.optim import SGD, drop_epochs, plateau_rate, stepped_rate
+from tinyalex.optim import SGD, plateau_rate, stepped_rate
+from tinyalex.settings import CHANGEABLE, Settings, saved_settings
 
 CHECKPOINT, HISTORY = "checkpoint.npz", "history.jsonl"
 READ_EVERY = 50  # steps after which the losses are read back from a GPU, and checked: to read one is to wait for it
-
-# What a resumed run may be told anew: how long it lasts, what it saves, where it computes, and the learning rate, as
-# the authors did by hand. All else would make it another run.
-CHANGEABLE = ("epochs", "lr", "schedule", "drops", "patience", "validate_every", "save_every", "devices")
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What a run is asked to do; `settings_for` makes one from a variant's recipe.
-
-    data: as `tinyalex.data.open_data` takes it.   limit: train on so many images only, as many of each class.
-    input_size: height and width of what the net sees.   seed: of the initial weights and all else.
-    schedule: "steps", the rate divided by 10 after the epochs in `drops`; "plateau", divided whenever the validation
-        error has not improved for `patience` epochs, three times at most; "constant".
-    crops, reflections, colour: the augmentation, see `tinyalex.data.Augmenter`.
-    validate_every: epochs between validations; the last epoch is validated in any case.
-    save_every: steps between checkpoints within an epoch; there is one after each epoch in any case.
-    devices: one name, of the net's device, or two, a device for each column; None for the CPU.
-    """
-
-    data: str
-    variant: str
-    epochs: int
-    batch: int
-    lr: float
-    momentum: float
-    weight_decay: float
-    drops: tuple[int, ...]
-    input_size: int
-    schedule: str = "steps"
-    patience: int = 5
-    dropout: float = 0.5
-    cross_columns: tuple[int, ...] = (3,)
-    crops: bool = True
-    reflections: bool = True
-    colour: str = "paper"
-    seed: int = 0
-    limit: int | None = None
-    validate_every: int = 1
-    save_every: int = 1000
-    devices: tuple[str, ...] | None = None
-
-    def __post_init__(self) -> None:
-        for key in ("epochs", "batch", "patience", "validate_every", "save_every", "input_size", "limit"):
-            value = getattr(self, key)
-            if value is not None and value < 1:
-                raise UsageError(f"{key} is {value}: expected 1 or more")
-        if self.seed < 0:
-            raise UsageError(f"seed is {self.seed}: expected 0 or more")
-        if self.schedule not in ("steps", "plateau", "constant"):
-            raise UsageError(f"schedule {self.schedule!r}: expected steps, plateau or constant")
-
-    @property
-    def stored_size(self) -> int:
-        """The size of the images that crops are taken from."""
-        return nets.stored_size(self.input_size)
-
-
-def settings_for(variant: str = "mini", *, data: str = "shapes", **given: Any) -> Settings:
-    """Settings of a run: those `given`, and what is not given from the variant's recipe.
-
-    Raises UsageError for an unknown variant, or values that make no sense.
-    """
-    spec = nets.variant(variant)
-    recipe = asdict(spec.recipe)
-    shares = recipe.pop("drops")
-    chosen: dict[str, Any] = {"input_size": spec.input_size, **recipe, **given}
-    chosen.setdefault("drops", tuple(drop_epochs(chosen["epochs"], shares)))
-    return Settings(data, variant, **chosen)
-
-
-def saved_settings(checkpoint: Checkpoint) -> Settings:
-    """The settings of the run that wrote the checkpoint. Raises CheckpointError if no run did."""
-    saved = checkpoint.training.get("settings")
-    if saved is None:
-        raise CheckpointError("the checkpoint holds a net only, not a run: use one that a training run wrote")
-    try:
-        values: dict[str, Any] = {key: tuple(one) if isinstance(one, list) else one for key, one in saved.items()}
-        return Settings(**values)
-    except (AttributeError, TypeError) as error:
-        raise CheckpointError(
-            f"the run's settings are those of another version of tinyalex ({error}): use that"
-        ) from error
 
 
 @dataclass
@@ -139,6 +56,7 @@ class Training:
     """One training run: a net, its optimiser, the data, and how far it has come.
 
     `start` begins one, `resume` goes on with one from its folder, `run` trains to the end.
+    batch: images of a step, of all ranks together.
     history: a record for each epoch that is over; `history.jsonl` in the folder holds the same.
     """
 
@@ -152,14 +70,18 @@ class Training:
         ranks: Ranks | None = None,
     ) -> None:
         self.settings, self.train, self.val, self.folder = settings, train, val, folder
+        self.batch = min(settings.batch, len(train))
         self.ranks = Ranks() if ranks is None else ranks
+        self._own_val = Subset(val, np.arange(len(val))[self.ranks.share(len(val))])  # what this rank validates on
         self.net, self.statistics = checkpoint.net, checkpoint.statistics
         self.net.place(self.ranks.devices(settings.devices))
+        if self.ranks.size > 1:
+            share_masks(self.net, self.ranks.share(self.batch), self.batch)
         self.optimizer = SGD(self.net, lr=settings.lr, momentum=settings.momentum, weight_decay=settings.weight_decay)
         for name, velocity in checkpoint.velocity.items():
             self.optimizer.velocity[name] = to_device(velocity, self.net.device or "cpu")
         self.position = Position(**checkpoint.training.get("position", {}))
-        self._unread: list[tuple[int, int, Any, Any]] = []  # of steps: number, images, loss, how many were wrong
+        self._unread: list[tuple[int, Any, Any]] = []  # of steps: number, loss, how many were wrong
         self.history: list[dict[str, Any]] = checkpoint.training.get("history", [])
         self.augmenter = augmenter_for(
             checkpoint, crops=settings.crops, reflections=settings.reflections, colour=settings.colour
@@ -248,38 +170,35 @@ class Training:
             start=position.step,
             share=self.ranks.share,
         )
-        count = min(settings.batch, len(self.train))  # images of each batch, of all ranks together
-        if self.ranks.size > 1:
-            share_masks(self.net, self.ranks.share(count), count)
         self.ranks.waited = 0.0
         began = time.perf_counter()
         with closing(made):
             for x, labels in made:
-                self._step(x, labels, count)
+                self._step(x, labels)
                 position.step += 1
                 now = time.perf_counter()
                 position.seconds += now - began
                 began = now
                 if progress:
-                    progress.step(self, count)
+                    progress.step(self, self.batch)
                 if position.step % settings.save_every == 0:
                     self.save()
         self._read()
         position.seconds += time.perf_counter() - began
         self._end_epoch(progress)
 
-    def _step(self, x: Any, labels: Any, count: int) -> None:
-        """One step of SGD on a batch of `count`; its loss is noted, and on the CPU read and checked before the update.
+    def _step(self, x: Any, labels: Any) -> None:
+        """One step of SGD; its loss is noted, and on the CPU read and checked before the update.
 
-        x, labels: those of its images that this rank computes.
+        x, labels: the images of the batch that this rank computes.
         """
         logits = self.net.forward(x, train=True)
-        part = len(labels) / count
+        part = len(labels) / self.batch
         loss = self.net.criterion.forward(logits, labels)
         device = device_of(logits)
         with beside(logits):
             wrong = (logits.argmax(axis=1) != to_device(labels, device)).sum()
-            self._unread.append((self.position.step + 1, count, part * loss, wrong))
+            self._unread.append((self.position.step + 1, part * loss, wrong))
             if device == "cpu" or self.ranks.size > 1 or len(self._unread) == READ_EVERY:
                 self._read()
             dlogits = self.net.criterion.backward()
@@ -291,11 +210,11 @@ class Training:
 
     def _read(self) -> None:
         """Read what was noted of the steps so far; it waits for a GPU. Raises DivergenceError."""
-        for step, count, *noted in self._unread:
+        for step, *noted in self._unread:
             loss, wrong = self.ranks.sum([float(value) for value in noted])
             if not math.isfinite(loss):
                 self._diverged(f"the loss became {loss}", step)
-            self.position.add(count, loss, wrong)
+            self.position.add(self.batch, loss, wrong)
         self._unread.clear()
 
     def _end_epoch(self, progress: "Progress | None") -> None:
@@ -323,7 +242,7 @@ class Training:
     def _validated(self) -> dict[str, float]:
         """The scores on the validation images, central crops, as the history records them."""
         began = time.perf_counter()
-        val = Subset(self.val, np.arange(len(self.val))[self.ranks.share(len(self.val))])
+        val = self._own_val
         result = scores(probabilities(self.net, val, self.augmenter), val.labels)
         part = len(val) / len(self.val)
         loss, top1, top5 = self.ranks.sum(

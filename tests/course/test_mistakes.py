@@ -53,7 +53,8 @@ def matrix():
     lines = []
     for assignment in ASSIGNMENTS:
         exercises = list(cells.solution_cells(source(assignment)))
-        lines += ["", f"### {assignment.capitalize()}", "", "| mistake | " + " | ".join(exercises) + " |"]
+        lines += ["", f"### {assignment.replace('assignment', 'Assignment ')}", ""]
+        lines += ["| mistake | " + " | ".join(exercises) + " |"]
         lines += ["|---" * (len(exercises) + 1) + "|"]
         for mistake in mistakes(assignment):
             points = dict.fromkeys(exercises, 0.0)

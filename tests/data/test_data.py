@@ -85,7 +85,7 @@ def test_cifar10_from_a_folder(monkeypatch):
 def test_cifar10_from_the_cache(monkeypatch, tmp_path):
     calls = recorded(monkeypatch)
     monkeypatch.setenv("TINYALEX_CACHE", str(tmp_path))
-    with pytest.raises(DataError, match=r"cifar10:DIR, or download it .*\.download_cifar10\(\)"):
+    with pytest.raises(DataError, match=r"cifar10:DIR, or run tinyalex prepare cifar10"):
         open_data("cifar10", size=36)
     where = tmp_path / "cifar-10-batches-py"
     where.mkdir()

@@ -2,8 +2,8 @@
 
 from tinyalex import spec as nets
 from tinyalex.data import Dataset, open_data
+from tinyalex.settings import Settings
 from tinyalex.spec import stored_size
-from tinyalex.train import Settings
 
 
 def images_of(settings: Settings) -> tuple[Dataset, Dataset]:

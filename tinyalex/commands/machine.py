@@ -10,12 +10,12 @@ from tinyalex import plan as planning
 from tinyalex import report, viz
 from tinyalex import spec as nets
 from tinyalex.accounting import measured
-from tinyalex.backend import cpu_kernels, kernels_in_use
+from tinyalex.backend import cpu_kernels, kernels_in_use, thread_count
 from tinyalex.bench import Bench, roofs, table
 from tinyalex.columns import column_names, crossing
 from tinyalex.count import count
 from tinyalex.devices import gpus
-from tinyalex.distributed import all_ranks
+from tinyalex.distributed import ranks_at_work
 from tinyalex.errors import UsageError
 from tinyalex.files import make_folder
 from tinyalex.memory import predicted
@@ -39,11 +39,13 @@ def bench(
 
     Under mpiexec the ranks share each batch.
     """
-    ranks = all_ranks()
-    if layers and ranks.writes:
-        make_folder(out)
-    at_work = Bench(variant, mode, batch, ranks.threads if threads is None else threads, ranks.devices(devices), ranks)
-    pace = at_work.pace(steps)
+    with ranks_at_work() as ranks:
+        if layers and ranks.writes:
+            make_folder(out)
+        at_work = Bench(variant, mode, batch, threads, ranks.devices(devices), ranks)
+        pace = at_work.pace(steps)
+        costs = at_work.costs(steps) if layers else []  # by all ranks, as they add up their gradients
+        peak = roofs(threads, at_work.net.device or "cpu") if layers else None
     if not ranks.writes:
         return
     record = {
@@ -55,8 +57,7 @@ def bench(
         "ranks": ranks.size,
         **asdict(pace),
     }
-    if layers:
-        costs, peak = at_work.costs(steps), roofs(threads, at_work.net.device or "cpu")
+    if peak is not None:
         picture = out / f"roofline-{variant}-{mode}.png"
         viz.save(viz.roofline(costs, peak), picture)
         record["layers"] = [asdict(cost) for cost in costs]
@@ -102,7 +103,7 @@ def info(devices: tuple[str, ...] | None, variant: str, batch: int, memory: bool
     asked = os.environ.get("TINYALEX_KERNELS")
     print(f"{'kernels':<12} {kernels_in_use()} ({'TINYALEX_KERNELS' if asked else reason})")
     if twins:
-        print(f"{'threads':<12} {twins.thread_count()} (TINYALEX_THREADS, else the cores of this process)")
+        print(f"{'threads':<12} {thread_count()} (TINYALEX_THREADS, else the cores of this process)")
     for line in gpus():
         print(f"{'GPU':<12} {line}")
     print(
@@ -119,7 +120,8 @@ def _print_memory(variant: str, batch: int, devices: tuple[str, ...] | None, mea
         print("".join([f"{kind:<12}", *(f"{getattr(one, kind):>16,}" for one in found)]))
     if measure:
         most = measured(variant, batch, devices)
-        print("".join([f"{'measured':<12}", *(f"{most[one.device]:>16,}" for one in found)]))
+        width = 16 * len(found) // len(most)  # of a device that holds both columns: that of both
+        print("".join([f"{'measured':<12}", *(f"{size:>{width},}" for size in most.values())]))
 
 
 def _print_crossing(spec: nets.Spec, devices: tuple[str, ...], batch: int) -> None:

@@ -17,9 +17,10 @@ from tinyalex.errors import CheckpointError, UsageError
 from tinyalex.evaluate import augmenter_for, averaged, probabilities, scores
 from tinyalex.example import load_example
 from tinyalex.files import legible, make_folder
+from tinyalex.settings import saved_settings
 from tinyalex.spec import stored_size
 from tinyalex.terminal import counting
-from tinyalex.train import CHECKPOINT, saved_settings
+from tinyalex.train import CHECKPOINT
 
 
 def eval_(

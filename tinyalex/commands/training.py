@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from tinyalex import report
-from tinyalex.backend import use_threads
 from tinyalex.checkpoint import read
 from tinyalex.commands.images import images_of
 from tinyalex.count import total_parameters
 from tinyalex.data import Dataset
-from tinyalex.distributed import Ranks, all_ranks
+from tinyalex.distributed import Ranks, ranks_at_work
 from tinyalex.errors import CheckpointError, UsageError
 from tinyalex.files import alone_in, make_folder
+from tinyalex.settings import Settings, saved_settings, settings_for
 from tinyalex.terminal import Bar, counting, together
-from tinyalex.train import CHECKPOINT, Settings, Training, saved_settings, settings_for
+from tinyalex.train import CHECKPOINT, Training
 
 RUNS = Path("runs")
 DEMO_EPOCHS = 15  # half of what `mini` trains on CIFAR-10: generated images are easier, and a demo is short
@@ -33,13 +33,8 @@ def train(out: Path | None, resume: Path | bool | None, name: str | None = None,
 
     name: of a new run's folder in runs/, where `out` names none (None: the variant's and the data's).
     """
-    ranks = all_ranks()
-    try:
-        with use_threads(ranks.threads):
-            _train(out, resume, name, given, ranks)
-    except Exception as error:
-        ranks.fail(error)
-        raise
+    with ranks_at_work() as ranks:
+        _train(out, resume, name, given, ranks)
 
 
 def _train(out: Path | None, resume: Path | bool | None, name: str | None, given: dict[str, Any], ranks: Ranks) -> None:

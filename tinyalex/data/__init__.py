@@ -54,8 +54,8 @@ def open_data(
     if kind == "cifar10":
         if not colon and not cache_folder().is_dir():
             raise DataError(
-                f"CIFAR-10 is not in {cache_folder()}: name its folder as cifar10:DIR, or download it (170 MB) with "
-                'python -c "import tinyalex.data; tinyalex.data.download_cifar10()"'
+                f"CIFAR-10 is not in {cache_folder()}: name its folder as cifar10:DIR, or run tinyalex prepare "
+                "cifar10, which downloads it (170 MB)"
             )
         where = folder if colon else cache_folder()
         return load_cifar10(where, "train", size=size), load_cifar10(where, "val", size=size)

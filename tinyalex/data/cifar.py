@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from tinyalex.data.dataset import ArrayDataset, check_labels
 from tinyalex.errors import DataError, LabelError, UsageError
+from tinyalex.files import make_folder, replacing
 
 URL = "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz"
 MD5 = "c58f30108f718f92721af3b95e74349a"
@@ -82,8 +83,7 @@ def download_cifar10(folder: str | Path | None = None) -> Path:
         import pooch
     except ImportError as error:
         raise DataError("a download needs pooch: run pip install 'tinyalex[download]' first") from error
-    folder.mkdir(parents=True, exist_ok=True)
-    archive = folder / URL.rpartition("/")[2]
+    archive = make_folder(folder) / URL.rpartition("/")[2]
     try:
         pooch.retrieve(URL, f"md5:{MD5}", fname=archive.name, path=folder, progressbar=True)
     except (OSError, ValueError) as error:  # no network; another checksum
@@ -95,7 +95,7 @@ def download_cifar10(folder: str | Path | None = None) -> Path:
 
 
 def _extract(archive: Path, folder: Path) -> None:
-    """Write the archive's seven batches into `folder`; a file that is there is whole, since it is renamed last."""
+    """Write the archive's seven files into `folder`; one that is there is whole."""
     try:
         with tarfile.open(archive) as tar:
             members = {member.name: member for member in tar.getmembers() if member.isfile()}
@@ -105,9 +105,8 @@ def _extract(archive: Path, folder: Path) -> None:
             for name in FILES:
                 content = tar.extractfile(members[f"{FOLDER}/{name}"])
                 assert content is not None  # only links and folders have none
-                unfinished = folder / f"{name}.part"
-                unfinished.write_bytes(content.read())
-                unfinished.replace(folder / name)
+                with replacing(folder / name) as file:
+                    file.write(content.read())
     except (tarfile.TarError, EOFError, OSError) as error:
         raise DataError(f"cannot unpack {archive} ({error}); remove it and download it again") from error
 

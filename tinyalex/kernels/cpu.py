@@ -1,4 +1,4 @@
-"""All twins for NumPy arrays on the CPU, under the names of their definitions; how many threads and bytes they use."""
+"""All twins for NumPy arrays on the CPU, under the names of their definitions, and how many bytes they use."""
 
 from tinyalex.kernels import workspace
 from tinyalex.kernels.activations import relu_backward, relu_forward
@@ -11,7 +11,6 @@ from tinyalex.kernels.lrn import lrn_backward, lrn_forward
 from tinyalex.kernels.memory import pool_on_paper
 from tinyalex.kernels.optim import sgd_update
 from tinyalex.kernels.pool import max_pool_backward, max_pool_forward
-from tinyalex.kernels.threads import thread_count
 from tinyalex.kernels.warmup import warm_up
 
 __all__ = [
@@ -31,7 +30,6 @@ __all__ = [
     "relu_forward",
     "sgd_update",
     "softmax",
-    "thread_count",
     "warm_up",
     "workspace",
 ]

@@ -55,7 +55,7 @@ def architecture(rows: list[Row]) -> Figure:
         _lines(axes, before, here, crosses)
         _name(axes, STEP * number, 2 * middle, row.name, _window(row))
         before = here
-    for (one, two), number in zip(pairwise(weighted), range(1, len(weighted)), strict=True):
+    for number, (one, two) in enumerate(pairwise(weighted), start=1):
         between = rows[rows.index(one) + 1 : rows.index(two)]
         words = [kind.__name__.lower() for row in between for kind in (Norm, Pool) if isinstance(row.layer, kind)]
         axes.text(STEP * (number + 0.62), 2 * middle + 0.06, ", ".join(words), color=GREY, size=9, ha="center")

@@ -28,8 +28,8 @@ def scaling(steps: Sequence[Step]) -> Figure:
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
     devices = sorted({step.devices for step in steps})
-    slowest = min(steps, key=lambda step: (step.devices, -step.images_per_s))
-    one = slowest.images_per_s / slowest.devices
+    fewest = min(steps, key=lambda step: (step.devices, -step.images_per_s))
+    one = fewest.images_per_s / fewest.devices
     axes.plot(devices, [one * count for count in devices], "--", color=GREY, linewidth=1, label="nothing lost")
     for label, schemes in (
         ("data", ("data",)),
