@@ -281,7 +281,7 @@ def test_threads_are_those_asked_for(monkeypatch):
 
 def test_the_environments_threads_are_refused_before_anything_is_computed(monkeypatch):
     monkeypatch.setenv("TINYALEX_THREADS", "two")
-    with pytest.raises(UsageError, match="^TINYALEX_THREADS=two: expected a number of threads, 1 or more"):
+    with pytest.raises(UsageError, match=r"^TINYALEX_THREADS=two: expected a number of threads, 1 or more"):
         AlexNet("mini")
 
 

@@ -11,7 +11,7 @@ from tinyalex.evaluate import augmenter_for
 from tinyalex.spec import stored_size
 
 PAGE = "pass.html"
-PICTURE = 19  # of the generated pictures for validation
+PICTURE = 77  # of the generated pictures for validation: one that the net is not sure of, so that gradients come back
 
 
 def write(app: Sphinx, error: Exception | None) -> None:

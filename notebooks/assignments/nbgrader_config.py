@@ -26,3 +26,4 @@ c.Autograde.autograde_preprocessors = [
 ]
 c.MarkingExecute.timeout = 30  # seconds a cell
 c.MarkingExecute.memory = 4096  # MB of 2**20 bytes a notebook
+c.MarkingExecute.total = 600  # seconds a notebook

@@ -33,9 +33,8 @@ def broken(*deeds):
         one.replace_body("grouped_backward", "import os\nos._exit(3)")
         one.says("the cell ended Python")
     if "memory" in deeds:
-        one.replace_body("conv_backward", "print('much ' * 10**6)\nreturn [0] * 10**12")
+        one.replace_body("conv_backward", "return [0] * 10**12")
         one.says("MemoryError")
-        one.says("... cut off: 5,000,001 characters")
     if "library" in deeds:
         one.replace_body("conv_forward", "from tinyalex import Conv2D\nreturn Conv2D(3, 4, 3).forward(x)")
         one.own_cell("setup", "import tinyalex.course\ntinyalex.course.same = lambda *_, **__: None\nexit()")

@@ -279,7 +279,7 @@ def test_the_cell_that_wins_in_pooling(opened, path, small_pass):
         seen = x[channel, top : top + 3, left : left + 3]
         i, j = np.unravel_index(seen.argmax(), seen.shape)
         assert lit(page, "#input") == (top + i, left + j)
-        assert f"cell ({i},{j}) wins" in page.locator("#why .sum").inner_text()
+        assert f"cell ({i}, {j}) wins" in page.locator("#why .sum").inner_text()
 
 
 def test_pooling_sends_the_gradient_to_the_cell_that_won(opened, path, small_pass):

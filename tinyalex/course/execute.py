@@ -4,6 +4,7 @@ import asyncio
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import nbformat
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbclient.util import run_sync
 from nbgrader.preprocessors import Execute
-from traitlets import Integer
+from traitlets import Integer, default
 
 import tinyalex
 from tinyalex.course.cells import is_tests
@@ -23,10 +24,13 @@ FRESH_CHECKS = """
 );
 """
 
-# IPython's own exit() ends the kernel a cell or two later, and so would cost another exercise; this one ends its cell.
-PLAIN_EXIT = "get_ipython().ask_exit = __import__('sys').exit"
+# A student's `!pip install`, right on Colab, would change the packages that all others are marked with.
+NO_INSTALLS = {"PIP_DRY_RUN": "1", "PIP_NO_INDEX": "1"}
 
-LONGEST = 20_000  # characters of a cell's output that the feedback keeps
+# In a notebook exit() ends Python behind its cell, and the next cell would be blamed; here it is an error of its own.
+EXIT_FAILS = """
+get_ipython().ask_exit = lambda: __import__("sys").exit("exit() and quit() end Python: leave them out")
+""".strip()
 
 
 class MarkingExecute(Execute):  # type: ignore[misc]
@@ -36,16 +40,27 @@ class MarkingExecute(Execute):  # type: ignore[misc]
         config=True
     )
 
+    total = Integer(600, help="the seconds that a notebook may take; cells that are left over then are not run").tag(
+        config=True
+    )
+
+    text = Integer(100_000, help="the characters of a cell's printed output that are kept").tag(config=True)
+
+    @default("extra_arguments")
+    def _extra_arguments(self) -> list[str]:
+        return [f"--IPKernelApp.exec_lines={EXIT_FAILS}"]
+
     def preprocess(self, notebook: Any, resources: Any = None, km: Any = None) -> Any:
         """Run all cells, in order."""
         self.kc: Any
+        self.end = time.monotonic() + self.total
         self.fatal: set[int] = set()  # the cells that must not run again
         return super().preprocess(notebook, resources, km)
 
     async def async_start_new_kernel(self, **kwargs: Any) -> None:
         """Start a kernel that may use so much memory, and imports this very package."""
         paths = [str(Path(tinyalex.__file__).parents[1]), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
-        kwargs["env"] = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in paths if path)}
+        kwargs["env"] = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in paths if path), **NO_INSTALLS}
         kwargs["stderr"] = subprocess.DEVNULL  # the kernel's own log; what cells write there is in the notebook
         if sys.platform == "linux" and self.memory:
             kwargs["preexec_fn"] = self._limit_memory
@@ -60,9 +75,13 @@ class MarkingExecute(Execute):  # type: ignore[misc]
 
     def preprocess_cell(self, cell: Any, resources: Any, index: int) -> Any:
         """Run one cell."""
-        try:
+        if time.monotonic() > self.end:
             if cell.cell_type == "code":
-                self._run_aside(index, PLAIN_EXIT + (FRESH_CHECKS if is_tests(cell) else ""))
+                cell.outputs = [_error(f"not run: the notebook had taken more than {self.total} s")]
+            return cell, resources
+        try:
+            if is_tests(cell):
+                self._run_aside(index, FRESH_CHECKS)
             cell, resources = super().preprocess_cell(cell, resources, index)
         except (DeadKernelError, CellTimeoutError) as error:
             self.fatal.add(index)
@@ -71,10 +90,17 @@ class MarkingExecute(Execute):  # type: ignore[misc]
             self._start_again(index)
         if any(output.get("ename") == "CellTimeoutError" for output in cell.get("outputs", [])):
             self.fatal.add(index)
-        for output in cell.get("outputs", []):
-            if len(output.get("text", "")) > LONGEST:
-                output["text"] = f"{output['text'][:LONGEST]}\n... cut off: {len(output['text']):,} characters\n"
         return cell, resources
+
+    def output(self, outs: list[Any], *args: Any) -> Any:
+        """Keep an output of a cell; of what it prints only the beginning."""
+        out = super().output(outs, *args)
+        if out and out.output_type == "stream":
+            printed = sum(len(one.text) for one in outs if one.output_type == "stream") - len(out.text)
+            out.text = out.text[: max(0, self.text - printed)]
+            if not out.text and out.name == "stdout":  # stderr stays, if empty: it fails a test
+                outs.pop()
+        return out
 
     async def async_execute_cell(self, *args: Any, **kwargs: Any) -> Any:
         """Run one cell. Where Python lives but answers no more, as one that has closed stdout, it is given up."""
@@ -97,10 +123,11 @@ class MarkingExecute(Execute):  # type: ignore[misc]
         self.km = self.create_kernel_manager()
         self.start_new_kernel()
         self.start_new_kernel_client()
-        self._run_aside(index, PLAIN_EXIT)
         for before, cell in enumerate(self.nb.cells[:index]):
             if cell.cell_type != "code" or is_tests(cell) or before in self.fatal:
                 continue
+            if time.monotonic() > self.end:
+                return
             try:
                 self._run_aside(before, cell.source)
             except (DeadKernelError, CellTimeoutError):

@@ -57,16 +57,19 @@ class _ImageAndMatrix(Stepper):
 
     def _on_canvas(self, i: int) -> tuple[int, int, int]:
         """(c, row, column) of the cell that step i is about, counted from the corner of the padded image."""
-        row, column = self.entry(i)
-        (oh, ow), (cell, channel) = divmod(row, self.places[1]), divmod(column, self.shape[0])
-        di, dj = divmod(cell, self.window.kernel[1])
+        (oh, ow), (di, dj), channel = self._read_at(i)
         return channel, oh * self.window.stride[0] + di, ow * self.window.stride[1] + dj
+
+    def _read_at(self, i: int) -> tuple[Pair, Pair, int]:
+        """What step i's entry is read from: the window (oh, ow), its cell (i, j), and the channel."""
+        row, column = self.entry(i)
+        cell, channel = divmod(column, self.shape[0])
+        return divmod(row, self.places[1]), divmod(cell, self.window.kernel[1]), channel
 
     def _words(self, i: int) -> tuple[str, str, str]:
         """Step i in words: where the window is, its entry of the matrix, its pixel."""
         row, column = self.entry(i)
-        (oh, ow), (cell, channel) = divmod(row, self.places[1]), divmod(column, self.shape[0])
-        di, dj = divmod(cell, self.window.kernel[1])
+        (oh, ow), (di, dj), channel = self._read_at(i)
         of_channel = f", channel {channel}" if self.shape[0] > 1 else ""
         where = f"window (oh, ow) = ({oh}, {ow}), its cell (i, j) = ({di}, {dj}){of_channel}"
         return where, f"columns[{row}, {column}]", _name(self.pixel(i), self.shape[0])
@@ -79,7 +82,7 @@ class _ImageAndMatrix(Stepper):
         columns = max(W + 2 * PW, (self.places[1] - 1) * SW + KW)
         sheet = Sheet(TOP + 0.1 + max(C * (rows + 2) - 2, self.matrix_shape[0]), columns + self.matrix_shape[1] + 4)
         channel, row, column = self._on_canvas(i)
-        place = divmod(self.entry(i)[0], self.places[1])
+        place, _, _ = self._read_at(i)
         for c in range(C):
             canvas, outside = np.zeros((rows, columns)), np.ones((rows, columns), bool)
             canvas[PH : PH + H, PW : PW + W] = image[c]

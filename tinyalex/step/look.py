@@ -59,6 +59,16 @@ class Look:
         return self.dx if self.back else self.y
 
     @property
+    def in_maps(self) -> bool:
+        """Does the cell lie in maps, not among units?"""
+        return bool(self.focus.ndim == 3)
+
+    @property
+    def reads_image(self) -> bool:
+        """Is the input the image, in its three colours?"""
+        return self.step.name == self.recording.rows[0].name and len(self.x) == 3
+
+    @property
     def window(self) -> Window:
         """The window that the layer slides over its input; of a layer that looks at a cell at a time, that cell."""
         one_cell = Window((1, 1), (1, 1), (0, 0), False)
@@ -66,8 +76,7 @@ class Look:
 
     def name_of(self, channel: int) -> str:
         """What a map of the input is called: of the image, its colour."""
-        at_image = self.step.name == self.recording.rows[0].name and len(self.x) == 3
-        return COLOURS[channel] if at_image else f"map {channel}"
+        return COLOURS[channel] if self.reads_image else f"map {channel}"
 
     def parameter(self, key: str) -> Array:
         """The layer's "w" or "b"."""
@@ -78,6 +87,11 @@ class Look:
         w, layer = self.parameter("w"), self.step.layer
         return int(kernel // (len(w) // layer.groups) * w.shape[1])
 
+    def first_kernel(self, channel: int) -> int:
+        """The first of the kernels that read a channel of the convolution's input."""
+        w, layer = self.parameter("w"), self.step.layer
+        return int(channel // w.shape[1] * (len(w) // layer.groups))
+
     def receptive_field(self) -> Box:
         """The pixels of the image that the cell depends on; on the way back, the cell of the input."""
         names = [row.name for row in self.recording.rows]
@@ -86,7 +100,7 @@ class Look:
         number = names.index(self.step.name) - self.back
         if number < 0:  # the cell is a pixel of the image itself
             return Box(*self.cell, self.cell[0] + 1, self.cell[1] + 1)
-        return receptive_field(self.recording.rows, names[number], self.cell if self.focus.ndim == 3 else None)
+        return receptive_field(self.recording.rows, names[number], self.cell if self.in_maps else None)
 
 
 def look(
@@ -191,7 +205,7 @@ def joined_cells(at: Look) -> tuple[int, int, int, int] | None:
     (row, column), window = at.cell, at.window
     if at.kind == "flatten" and not at.back:
         _, row, column = (int(place) for place in np.unravel_index(at.right, at.x.shape))
-    elif at.focus.ndim == 1 or at.kind == "flatten":
+    elif not at.in_maps or at.kind == "flatten":
         return None
     elif at.back:
         rows, columns = over(window, at.cell, at.dy.shape[1:])
@@ -218,7 +232,7 @@ def conv_terms(at: Look) -> tuple[Array, Array]:
     if not at.back:
         first = at.first_channel(at.right)
         return under(at.window, at.x[first : first + w.shape[1]], at.cell), w[at.right]
-    first = first_kernel(at)
+    first = at.first_kernel(at.left)
     rows, columns = over(at.window, at.cell, at.dy.shape[1:])
     count = len(w) // at.step.layer.groups
     kernels = slice(first, first + count)
@@ -227,17 +241,11 @@ def conv_terms(at: Look) -> tuple[Array, Array]:
     return at.dy[kernels][:, places[0], places[1]], w[kernels, at.left % w.shape[1]][:, cells[0], cells[1]]
 
 
-def first_kernel(at: Look) -> int:
-    """The first of the kernels that read the map of the input side."""
-    w = at.parameter("w")
-    return int(at.left // w.shape[1] * (len(w) // at.step.layer.groups))
-
-
 def conv_shares(at: Look) -> tuple[int, Array]:
     """The number of the first map on the other side, and the share of each of them in the cell."""
     one, two = conv_terms(at)
     shares = np.nansum(one.astype("float64") * two, axis=(1, 2))
-    return (first_kernel(at) if at.back else at.first_channel(at.right)), shares
+    return (at.first_kernel(at.left) if at.back else at.first_channel(at.right)), shares
 
 
 def neighbours(at: Look, channel: int, first: int) -> list[int]:

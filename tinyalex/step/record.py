@@ -80,14 +80,14 @@ class _Pass:
             except TinyAlexError as error:
                 raise type(error)(f"{name}: {error}") from None
             row = self.rows[name]
-            kept, operations = _kept(layer) if train else {}, row.multiply_adds * len(x)
-            whole = layer.whole if isinstance(layer, Pair) else layer
+            whole, operations = _whole(layer), row.multiply_adds * len(x)
+            kept = _kept(layer) if train else {}
             step = Step(
                 name, "forward", whole, row, to_numpy(read), y, kept=kept, operations=operations, seconds=seconds
             )
             steps.append(step)
             read = y
-        return steps, self._whole(fed)
+        return steps, self._joined(fed)
 
     def _loss(self, logits: Array, labels: Array) -> tuple[Step, Array, float]:
         """The step in which the pass turns round, the gradient where it was computed, and the mean loss."""
@@ -107,21 +107,10 @@ class _Pass:
         for name, layer in reversed(self.layers.items()):
             fed, dx, seconds = self._timed(layer.backward, fed)
             row = self.rows[name]
-            whole, grads = layer.whole if isinstance(layer, Pair) else layer, self._grads(layer)
-            operations = 2 * row.multiply_adds * len(dlogits)
-            steps.append(
-                Step(
-                    name,
-                    "backward",
-                    whole,
-                    row,
-                    dy=to_numpy(came),
-                    dx=dx,
-                    grads=grads,
-                    operations=operations,
-                    seconds=seconds,
-                )
-            )
+            whole, operations = _whole(layer), 2 * row.multiply_adds * len(dlogits)
+            dy, grads = to_numpy(came), self._grads(layer)
+            step = Step(name, "backward", whole, row, dy=dy, dx=dx, grads=grads, operations=operations, seconds=seconds)
+            steps.append(step)
             came = dx
         return steps
 
@@ -129,9 +118,9 @@ class _Pass:
         """What a layer computed, the same as one array on the host, and how long it took."""
         began = time.perf_counter()
         result = compute(*given, **options)
-        return result, to_numpy(self._whole(result)), time.perf_counter() - began
+        return result, to_numpy(self._joined(result)), time.perf_counter() - began
 
-    def _whole(self, result: Any) -> Array:
+    def _joined(self, result: Any) -> Array:
         """One array of what may lie in two columns."""
         return self.net.devices.join(result) if isinstance(result, list) and self.net.devices else result
 
@@ -149,6 +138,11 @@ def _apart(layer: Layer) -> Layer:
     if isinstance(twin, Pair):
         twin.halves = [copy.copy(half) for half in twin.halves]
     return twin
+
+
+def _whole(layer: Layer) -> Layer:
+    """The layer as on one device."""
+    return layer.whole if isinstance(layer, Pair) else layer
 
 
 def _parts(layer: Layer) -> list[Layer]:

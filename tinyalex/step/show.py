@@ -9,7 +9,7 @@ import numpy as np
 from tinyalex.backend import Array
 from tinyalex.layers.conv import im2col
 from tinyalex.step.facts import number, times
-from tinyalex.step.look import COLOURS, Look, joined_cells, winner
+from tinyalex.step.look import Look, joined_cells, winner
 from tinyalex.step.paint import bare, draw_map, mark, mark_cell, on_grid
 from tinyalex.step.why import draw_why
 from tinyalex.viz.canvas import GREY, INK, new_figure
@@ -55,11 +55,10 @@ def _pictures(figure: SubFigure, at: Look) -> None:
     _image(axes[0], at)
     inputs, outputs = (at.dx, at.dy) if at.back else (at.x, at.y)
     shown, title = _map_of(inputs, at.left)
-    colour = at.name_of(at.left)
-    draw_map(axes[1], shown, f"{'dx' if at.back else 'x'}, {colour if colour in COLOURS else title}")
+    draw_map(axes[1], shown, f"{'dx' if at.back else 'x'}, {at.name_of(at.left) if at.reads_image else title}")
     if with_kernel:
         _kernel(axes[2], at)
-    shown, title = _map_of(at.y if outputs is None else outputs, at.right)
+    shown, title = _map_of(outputs, at.right)
     draw_map(axes[-1], shown, f"{'dy' if at.back else 'y'}, {title}")
     _marks(axes[1], axes[-1], at)
     for one in axes[1:]:
@@ -90,7 +89,7 @@ def _map_of(array: Array, channel: int) -> tuple[Array, str]:
 def _kernel(axes: Axes, at: Look) -> None:
     """The kernel: in colour where it reads the image, else its weights for the map of the input side."""
     w = at.parameter("w")[at.right]
-    if at.step.name == at.recording.rows[0].name and len(w) == 3:
+    if at.reads_image:
         axes.imshow(0.5 + 0.5 * w.transpose(1, 2, 0) / (np.abs(w).max() or 1), interpolation="nearest")
         bare(axes, f"kernel {at.right}", times(w.shape))
     else:
@@ -103,7 +102,7 @@ def _marks(left: Axes, right: Axes, at: Look) -> None:
     one, other = (at.left, at.right) if at.back else (at.right, at.left)
     inputs, outputs = (at.dx, at.dy) if at.back else (at.x, at.y)
     across = outputs if at.back else inputs
-    if at.focus.ndim == 3:
+    if at.in_maps:
         mark_cell(here, at.cell)
         note = f"row {at.cell[0]}, column {at.cell[1]}: {number(at.focus[(one, *at.cell)])}"
     else:
@@ -129,7 +128,7 @@ def _matrix_product(figure: SubFigure, at: Look) -> None:
     kernels = w.transpose(0, 2, 3, 1).reshape(OC, -1)  # (OC, KH*KW*C/G)
     OH, OW = at.y.shape[1:]
     place = at.cell[0] * OW + at.cell[1]
-    per_group = OC * channels // len(at.x)
+    per_group = OC // at.step.layer.groups
     group = at.right // per_group * per_group
     rows = _around(place, 0, OH * OW)
     beside = _around(at.right, group, group + per_group)

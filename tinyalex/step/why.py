@@ -32,16 +32,14 @@ def _sum(axes: Axes, text: str) -> None:
     axes.text(0, 0.5, text.replace("-", "−"), fontsize=10, color=INK, va="center", linespacing=1.7)
 
 
-def _strongest(names: list[str], values: Array, lit: int | None = None) -> dict[str, Any]:
-    """The names and values of the bars with the largest values in size, and which of them is lit."""
+def _strongest(values: Array, lit: int | None = None) -> tuple[Array, int | None]:
+    """The places of the values largest in size, `lit` among them, and which of these places is `lit`."""
     order = np.argsort(-np.abs(values), kind="stable")[:MOST_BARS]
-    if lit is not None and lit not in order:
+    if lit is None:
+        return order, None
+    if lit not in order:
         order[-1] = lit
-    return {
-        "names": [names[k] for k in order],
-        "values": np.asarray(values)[order],
-        "lit": None if lit is None else int(np.flatnonzero(order == lit)[0]),
-    }
+    return order, int(np.flatnonzero(order == lit)[0])
 
 
 def _conv(figure: SubFigure, at: Look) -> None:
@@ -59,9 +57,9 @@ def _conv(figure: SubFigure, at: Look) -> None:
     else:
         for unused in axes[:3]:
             unused.set_axis_off()
-    names = [f"kernel {first + k}" if at.back else at.name_of(first + k) for k in range(len(shares))]
-    bars = _strongest(names, shares, side - first)
-    draw_bars(axes[3], **bars, title=f"share of each of {len(shares)}")
+    order, lit = _strongest(shares, side - first)
+    names = [f"kernel {first + k}" if at.back else at.name_of(first + k) for k in order]
+    draw_bars(axes[3], names, shares[order], lit=lit, title=f"share of each of {len(shares)}")
     if at.back:
         _sum(axes[4], f"their sum\n= {number(at.dx[(at.left, *at.cell)])}")
     else:
@@ -162,8 +160,8 @@ def _linear(figure: SubFigure, at: Look) -> None:
     w = at.parameter("w")
     terms = w[:, at.left] * at.dy if at.back else w[at.right] * at.x
     what = "unit" if at.back else "feature"
-    bars = _strongest([f"{what} {k}" for k in range(len(terms))], terms)
-    draw_bars(axes, **bars, title=f"the largest of {len(terms):,} products")
+    order, _ = _strongest(terms)
+    draw_bars(axes, [f"{what} {k}" for k in order], terms[order], title=f"the largest of {len(terms):,} products")
     total = number(float(terms.sum(dtype="float64")))
     if at.back:
         _sum(text, f"sum {total}\ndx of feature {at.left} = {number(at.dx[at.left])}")
@@ -193,11 +191,8 @@ def _loss(figure: SubFigure, at: Look) -> None:
     """Logits, probabilities and the gradient of the likeliest classes, the right one amber."""
     axes = figure.subplots(1, 3)
     label = None if at.recording.labels is None else int(at.recording.labels[at.image])
-    order = np.argsort(-at.y, kind="stable")[:MOST_BARS]
-    if label is not None and label not in order:
-        order[-1] = label
+    order, lit = _strongest(at.y, label)
     names = [at.recording.classes[k][:18] for k in order]
-    lit = None if label is None else int(np.flatnonzero(order == label)[0])
     titles = ("logits x", "probabilities p", "gradient dx")
     for one, title, values in zip(axes, titles, (at.x, at.y, at.dx), strict=True):
         draw_bars(one, names, values[order], lit=lit, title=title)

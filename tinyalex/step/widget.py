@@ -81,11 +81,11 @@ class PassWidget(ipywidgets.VBox):  # type: ignore[misc]
 
     def _cell(self) -> tuple[int, int] | None:
         """The cell that is looked at, where the step has maps."""
-        return self.at.cell if self.at.focus.ndim == 3 else None
+        return self.at.cell if self.at.in_maps else None
 
     def _clicked(self) -> None:
         row, column = self.map.cell
-        if self.at.focus.ndim == 3:
+        if self.at.in_maps:
             self._look(channel=self.channel.value, cell=(row, column))
         else:
             self._look(channel=min(row * self.map.size[1] + column, len(self.at.focus) - 1))
@@ -107,10 +107,10 @@ class PassWidget(ipywidgets.VBox):  # type: ignore[misc]
         number, name = (at.left, "dx") if at.back else (at.right, "y")
         self.channel.max = len(at.focus) - 1
         self.channel.value = number
-        self.channel.description = "map" if at.focus.ndim == 3 else "unit"
-        shown = at.focus[number] if at.focus.ndim == 3 else on_grid(at.focus)
+        self.channel.description = "map" if at.in_maps else "unit"
+        shown = at.focus[number] if at.in_maps else on_grid(at.focus)
         self.map.picture, self.map.size = _painted(shown), list(shown.shape)
-        self.map.cell = list(at.cell if at.focus.ndim == 3 else divmod(number, shown.shape[1]))
+        self.map.cell = list(at.cell if at.in_maps else divmod(number, shown.shape[1]))
         self.map.label = f"{at.step.name}, {name}, {self.channel.description} {number}"
         self.name.value = f"<b>{at.step.name} {at.step.direction}</b><br>{at.step.meaning}<br>{name} of the layer:"
         self.figure.value = _png(at)

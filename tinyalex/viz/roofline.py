@@ -31,18 +31,18 @@ def roofline(costs: Sequence[Cost], roofs: Roofs) -> Figure:
     drawn = [cost for cost in costs if cost.seconds > SMALLEST * total]
     panels = [[cost for cost in drawn if (cost.direction == "forward") == forward] for forward in (True, False)]
     panels = [panel for panel in panels if panel]
-    figure = new_figure(7 * len(panels), 5, arranged=True)
+    figure = new_figure(7.5, 4.2 * len(panels), arranged=True)
     intensities = [cost.operations / cost.bytes for cost in drawn]
     speeds = [cost.operations / cost.seconds / 1e9 for cost in drawn]
     x_limits = min(intensities) / 2, max(*intensities, roofs.operations / roofs.bytes) * 6
     y_limits = min(speeds) / 2, max(*speeds, roofs.operations / 1e9) * 2
-    for axes, panel in zip(figure.subplots(1, len(panels), sharey=True, squeeze=False)[0], panels, strict=True):
+    stacked = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
+    for axes, panel in zip(stacked, panels, strict=True):
         axes.set_xscale("log")
         axes.set_yscale("log")
         axes.set_xlim(x_limits)
         axes.set_ylim(y_limits)
         tidy(axes)
-        axes.set_xlabel("operations for each byte that must be moved", fontsize=11, color=INK)
         axes.set_title(" and ".join(dict.fromkeys(cost.direction for cost in panel)), fontsize=12, color=INK)
         _draw_roofs(axes, roofs)
         for cost in panel:
@@ -55,7 +55,8 @@ def roofline(costs: Sequence[Cost], roofs: Roofs) -> Figure:
                 linewidths=0,
             )
         _write_names(axes, [cost for cost in panel if cost.seconds > NAMED * total])
-    figure.axes[0].set_ylabel("GFLOP/s, counted as the definition does", fontsize=11, color=INK)
+        axes.set_ylabel("GFLOP/s, counted as the definition does", fontsize=10, color=INK)
+    stacked[-1].set_xlabel("operations for each byte that must be moved", fontsize=10, color=INK)
     return figure
 
 
@@ -68,7 +69,7 @@ def _draw_roofs(axes: Axes, roofs: Roofs) -> None:
     axes.annotate(
         f"{roofs.bytes / 1e9:.0f} GB/s",
         (left, left * roofs.bytes / 1e9),
-        (14, 2),
+        (4, 31),  # above the slope
         textcoords="offset points",
         fontsize=9,
     )
@@ -80,10 +81,13 @@ def _write_names(axes: Axes, costs: list[Cost]) -> None:
     for cost in sorted(costs, key=lambda cost: -cost.operations / cost.seconds):
         mark = cost.operations / cost.bytes, cost.operations / cost.seconds / 1e9
         x, y = axes.transAxes.inverted().transform(axes.transData.transform(mark))
-        x += 0.02
+        x, beside = x + 0.02, y
         for other_x, other_y in sorted(taken, key=lambda name: -name[1]):
             if abs(x - other_x) < NAME_WIDTH and abs(y - other_y) < NAME_HEIGHT:
                 y = other_y - NAME_HEIGHT
         taken.append((x, y))
         name = cost.layer if cost.direction != "update" else "update"
-        axes.annotate(name, mark, (x, y), textcoords="axes fraction", va="center", fontsize=9, color=INK)
+        axes.annotate(
+            name, mark, (x, y), textcoords="axes fraction", va="center", fontsize=9, color=INK,
+            arrowprops={"arrowstyle": "-", "color": GREY, "linewidth": 0.6} if y < beside else None,
+        )  # fmt: skip

@@ -45,7 +45,8 @@ function share(layer, x, o, c, cell) {
 const forward = {
   conv(step, layer, { x, y }, look) {
     const { cell, right: o } = look;
-    const c = look.left - firstChannel(layer, o);
+    const first = firstChannel(layer, o);
+    const c = look.left - first;
     const box = windowBox(layer.window, cell);
     const [top, left] = box;
     const w = array(layer.w);
@@ -54,7 +55,6 @@ const forward = {
     const products = patch.map((line, i) => line.map((value, j) => (value === undefined ? undefined : value * weights[i][j])));
     const shares = Array.from({ length: w.shape[1] }, (_, k) => share(layer, x, o, k, cell));
     const total = shares.reduce((one, two) => one + two, 0);
-    const first = firstChannel(layer, o);
     return {
       window: box,
       middle: kernelCard(step, layer, o, c),
@@ -132,7 +132,7 @@ const forward = {
       why: [
         words("The window's numbers; the largest goes on. The pale windows beside it share cells with it."),
         grid("x, in the window", table(layer.window.kernel, (i, j) => at(x, c, box[0] + i, box[1] + j)), { lit }),
-        el("p", { class: "sum" }, `cell (${lit}) wins: y = `, el("span", { class: "figure lit" }, number(at(y, c, ...cell)))),
+        el("p", { class: "sum" }, `cell (${lit.join(", ")}) wins: y = `, el("span", { class: "figure lit" }, number(at(y, c, ...cell)))),
       ],
     };
   },

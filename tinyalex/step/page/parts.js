@@ -1,22 +1,22 @@
 // Pieces that several layers are shown with: grids of numbers, bars, sums in words, and what is known of a step.
 
 /** Numbers (undefined: outside the image) as a grid, a title above it; `lit` [i, j] is marked. Small and large numbers
- * are written in powers of ten, which the title names. */
+ * are written in powers of ten, which the title names, and all without the zero before the point. */
 function grid(title, values, { lit } = {}) {
   const most = Math.max(...values.flat().map((value) => Math.abs(value ?? 0)));
   const written = values[0].length <= 7;
   const power = most >= 0.1 && most < 1000 || most === 0 ? 0 : Math.floor(Math.log10(most));
   const short = (value) => {
     const size = value / 10 ** power;
-    return Math.abs(size) < 0.005 ? "0" : number(+size.toFixed(Math.abs(size) < 10 ? 2 : 0), 2);
+    if (Math.abs(size) < 0.005) return "0";
+    return number(+size.toFixed(Math.abs(size) < 10 ? 2 : 0), 2).replace("0.", ".");
   };
   const cells = values.flatMap((line, i) => line.map((value, j) => {
     const kind = lit && lit[0] === i && lit[1] === j ? "lit" : value === undefined ? "outside" : undefined;
-    const title = value === undefined ? "outside the input: 0" : number(value);
-    return el("span", { class: kind, style: shade(value, most), title }, written && value !== undefined ? short(value) : "");
+    const exact = value === undefined ? "outside the input: 0" : number(value);
+    return el("span", { class: kind, style: shade(value, most), title: exact }, written && value !== undefined ? short(value) : "");
   }));
-  const columns = `grid-template-columns:repeat(${values[0].length},1fr)`;
-  const made = el("div", { class: written ? "grid written" : "grid", style: columns, role: "img", "aria-label": title }, cells);
+  const made = el("div", { class: written ? "grid written" : "grid", style: `--columns:${values[0].length}`, role: "img", "aria-label": title }, cells);
   return el("div", { class: "gridbox" }, el("p", {}, title, power ? ` (in 10${raised(power)})` : ""), made);
 }
 

@@ -1,0 +1,51 @@
+"""How a notebook is run for marking: what would end it, or take too long, costs its own cells."""
+
+import sys
+import zipfile
+
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+from tinyalex.course.execute import MarkingExecute
+
+
+def marked(*sources, **settings):
+    """The outputs of each cell."""
+    notebook = new_notebook(cells=[new_markdown_cell("x"), *map(new_code_cell, sources), new_markdown_cell("y")])
+    MarkingExecute(**settings).preprocess(notebook, {})
+    return [cell.outputs for cell in notebook.cells[1:-1]]
+
+
+def run(*sources, **settings):
+    """What each cell raised, or ""."""
+    return ["".join(output.get("evalue", "") for output in outputs) for outputs in marked(*sources, **settings)]
+
+
+WORDS = "exit() and quit() end Python: leave them out"
+
+
+def test_exit_is_an_error_of_its_own_cell():
+    assert run("x = 1", "exit()", "quit()", "assert x == 1") == ["", WORDS, WORDS, ""]
+
+
+def test_pip_installs_nothing(tmp_path):
+    wheel = tmp_path / "other-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as file:
+        file.writestr("other.py", "")
+        file.writestr("other-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: other\nVersion: 1.0\n")
+        file.writestr("other-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        file.writestr("other-1.0.dist-info/RECORD", "")
+    install = f"said = get_ipython().getoutput('{sys.executable} -m pip install {wheel}')"
+    assert run(install, "assert 'Would install other-1.0' in said, said") == ["", ""]
+
+
+def test_a_notebook_that_takes_too_long_is_not_run_to_its_end():
+    words = "not run: the notebook had taken more than 0 s"
+    assert run("x = 1", "raise ValueError('no')", total=0) == [words, words]
+
+
+def test_of_what_a_cell_prints_the_beginning_is_kept():
+    loud = "for _ in range(5):\n    print('x' * 999, flush=True)\nimport sys\nprint('!', file=sys.stderr)"
+    outputs, others = marked(loud, "print('all')", text=1500)
+    assert "".join(output.text for output in outputs) == "x" * 999 + "\n" + "x" * 500
+    assert outputs[-1].name == "stderr"
+    assert [output.text for output in others] == ["all\n"]
