@@ -74,7 +74,7 @@ def call(
         try:
             result = function(*args, **kwargs)
         except Exception as error:
-            if hint and not isinstance(error, NotImplementedError | CheckError):
+            if hint and not isinstance(error, NotImplementedError | CheckError | MemoryError | RecursionError):
                 error.add_note(f"What usually causes this: {hint}")
             raise
     for argument, array in arrays.items():
@@ -99,7 +99,11 @@ def _arrays(function: Callable[..., Any], args: Any, kwargs: Any) -> dict[str, A
 
 @contextmanager
 def _as_before(test: types.FrameType | None) -> Iterator[None]:
-    """After the block the checks, NumPy, built-in functions, stdout and all names that the test reads are as before."""
+    """After the block the checks, NumPy, built-in functions, stdout and all names that the test reads are as before.
+
+    Else a function could put a `same` of its own in the place of the test's, while the test calls it.
+    test: the frame that makes the call.
+    """
     course = [module for name, module in sys.modules.items() if name.startswith("tinyalex.course")]
     spaces = [(vars(one), {*vars(one), *vars(builtins)}) for one in (*course, np, builtins)]
     spaces.append((vars(sys), {"stdout", "stderr"}))
@@ -112,7 +116,7 @@ def _as_before(test: types.FrameType | None) -> Iterator[None]:
         yield
     finally:
         for (space, names), values in zip(spaces, before, strict=True):
-            for name in names - values.keys():
+            for name in names - values.keys():  # one that hides a built-in function
                 space.pop(name, None)
             space.update(values)
 
