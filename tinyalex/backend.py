@@ -99,8 +99,7 @@ def computing(kernels: str = "auto", threads: int | None = None, device: str | N
     with ExitStack() as stack:
         if kernels != "auto":
             stack.enter_context(use_kernels(kernels))
-        if threads is not None:
-            stack.enter_context(use_threads(threads))
+        stack.enter_context(use_threads(threads))
         if device is not None and not is_cpu(device):
             stack.enter_context(device_scope(device))
         elif kernels_in_use() != "reference" and cpu_kernels():

@@ -14,7 +14,6 @@ from tinyalex.backend import Array, computing, device_scope, to_device
 from tinyalex.columns import Devices, Pair, halved, in_one, in_two
 from tinyalex.count import Row, count, summary
 from tinyalex.errors import TinyAlexError, UsageError
-from tinyalex.kernels.threads import thread_count
 from tinyalex.layers import (
     Conv2D,
     Dropout,
@@ -75,7 +74,6 @@ class AlexNet:
         self.num_classes, self.dropout, self.dtype = num_classes, dropout, dtype
         self.cross_columns, self.kernels, self.threads = tuple(cross_columns), kernels, threads
         with computing(kernels, threads):  # so that what they do not know is refused here
-            thread_count()  # and a TINYALEX_THREADS that is no number
             self.rows = count(self.spec, num_classes, self.input_size, self.cross_columns)
         self.masks = default_rng([seed, 1])
         weights = default_rng(seed)

@@ -37,11 +37,12 @@ def thread_count() -> int:
 
 @contextmanager
 def use_threads(count: int | None) -> Iterator[None]:
-    """Within the block the kernels share their work out to `count` threads; None changes nothing.
+    """Within the block the kernels share their work out to `count` threads; None: to those in force.
 
-    Raises UsageError for a number below 1.
+    Raises UsageError for a number below 1, or where None finds a TINYALEX_THREADS that is none.
     """
     if count is None:
+        thread_count()
         yield
         return
     token = _chosen.set(_checked(str(count), f"threads={count}"))
