@@ -6,6 +6,7 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
+from course.quick_run import run_cells
 from tinyalex.course import cells
 
 SOURCE = Path(__file__).parents[2] / "notebooks" / "assignments" / "source"
@@ -32,7 +33,7 @@ def make(notebook, mistake):
 def reference(assignment):
     """What every test cell gives for the reference solution, and the files that it leaves, such as a trained net."""
     with tempfile.TemporaryDirectory() as folder:
-        found = cells.run(source(assignment), Path(folder))
+        found = run_cells(source(assignment), Path(folder))
         return found, {path.name: path.read_bytes() for path in Path(folder).iterdir()}
 
 
@@ -45,7 +46,7 @@ def write_files(assignment, folder):
 def run(notebook, assignment, folder):
     """What every test cell of a hand-in gives, the reference's files beside it."""
     write_files(assignment, folder)
-    return cells.run(notebook, folder)
+    return run_cells(notebook, folder)
 
 
 @cache

@@ -6,6 +6,7 @@ import io
 import numpy as np
 import pytest
 
+from course.quick_run import run_cells
 from course.sources import reference, source
 from tinyalex.course import cells, kinds
 from tinyalex.data.shapes import Shapes
@@ -30,7 +31,7 @@ def right():
 
 
 def errors(folder):
-    return {name: outcome.error for name, outcome in cells.run(notebook(), folder).items() if outcome.error}
+    return {name: outcome.error for name, outcome in run_cells(notebook(), folder).items() if outcome.error}
 
 
 def without(name):
@@ -85,7 +86,7 @@ def test_a_missing_file_gets_a_clear_word(tmp_path):
     one = notebook()
     cells.solution_cells(one)["trained_net"].source = "def trained_net():\n    while True:\n        pass"
     one.cells = [cell for cell in one.cells if not cells.is_tests(cell) or cells.grade_id(cell) == "trained_net-file"]
-    assert "net.npz is missing: train on your machine" in cells.run(one, tmp_path)["trained_net-file"].error
+    assert "net.npz is missing: train on your machine" in run_cells(one, tmp_path)["trained_net-file"].error
 
 
 def test_points_come_in_steps(tmp_path):

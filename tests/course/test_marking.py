@@ -171,7 +171,7 @@ def test_marks_given_by_hand_stay_when_all_is_marked_again(marked, tmp_path):
 
 
 def test_the_quick_run_of_the_other_tests_agrees(marked, hand_ins):
-    """The points of `cells.run`, which the mistakes are marked with, are nbgrader's."""
+    """The points of `run_cells`, which the mistakes are marked with, are nbgrader's."""
     quick = {name: one.points for name, one in outcomes("assignment1", mistakes("assignment1")[0]).items()}
     copied = next(one for one in hand_ins if one.student == "copied")
     assert {name for name, points in quick.items() if not points} < copied.lost

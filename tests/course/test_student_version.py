@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from course.quick_run import run_cells
 from course.sources import ASSIGNMENTS, SOURCE, source
 from tinyalex.course import cells
 from tinyalex.course.marking import Course
@@ -50,7 +51,7 @@ def test_no_line_of_a_solution_or_a_hidden_test_is_left(course, assignment):
 @pytest.mark.parametrize("assignment", ASSIGNMENTS)
 def test_untouched_it_gets_nothing_and_every_failure_is_not_implemented(course, assignment, tmp_path):
     given = course.student_version(assignment)
-    outcomes = cells.run(repaired(given, source(assignment), given)[0], tmp_path)  # the hidden tests are back
+    outcomes = run_cells(repaired(given, source(assignment), given)[0], tmp_path)  # the hidden tests are back
     assert {name for name, one in outcomes.items() if one.points} == set()
     assert {one.error.strip().partition(":")[0] for one in outcomes.values()} == {"NotImplementedError"}
 

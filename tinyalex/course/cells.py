@@ -1,24 +1,11 @@
-"""The cells of an assignment, and a quick run of them in this process, marked as nbgrader marks them."""
+"""The cells of an assignment: which of them are tests, which are the student's, and what they are called."""
 
-import contextlib
-import io
-import traceback
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import nbformat
 
 Notebook = Any  # of nbformat, which has no types
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """The points that a test cell gave, of how many, and what the feedback says: the error, or nothing."""
-
-    points: float
-    of: float
-    error: str = ""
 
 
 def read(path: Path) -> Notebook:
@@ -55,29 +42,3 @@ def exercise_of(name: str) -> str:
 def solution_cells(notebook: Notebook) -> dict[str, Any]:
     """The code cells that students fill in, by exercise."""
     return {grade_id(cell): cell for cell in notebook.cells if cell.cell_type == "code" and is_students(cell)}
-
-
-def run(notebook: Notebook, folder: Path) -> dict[str, Outcome]:
-    """Run all code cells in `folder`, in order, whatever they raise; what each test cell gave, by grade_id."""
-    namespace: dict[str, Any] = {"__name__": "__main__"}
-    outcomes = {}
-    with contextlib.chdir(folder):
-        for cell in notebook.cells:
-            if cell.cell_type != "code":
-                continue
-            error = _run_cell(cell.source, f"<cell {grade_id(cell) or cell.get('id')}>", namespace)
-            if is_tests(cell):
-                of = float(cell.metadata.nbgrader.points)
-                outcomes[grade_id(cell)] = Outcome(0.0 if error else of, of, error)
-    return outcomes
-
-
-def _run_cell(source: str, filename: str, namespace: dict[str, Any]) -> str:
-    """What the cell raised, as text; "" if nothing, and nothing went to stderr."""
-    complaints = io.StringIO()
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(complaints):
-        try:
-            exec(compile(source, filename, "exec"), namespace)
-        except Exception as error:
-            return "".join(traceback.format_exception_only(error))
-    return complaints.getvalue()

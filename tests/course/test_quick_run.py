@@ -5,7 +5,7 @@ import sys
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from tinyalex.course import cells
+from course.quick_run import Outcome, run_cells
 
 
 def two_points(name, source):
@@ -28,7 +28,7 @@ def two_points(name, source):
 )
 def test_a_test_cell_gives_all_points_or_none(source, points, error, tmp_path):
     notebook = new_notebook(cells=[new_markdown_cell("x"), new_code_cell("x = 1"), two_points("x-one", source)])
-    outcome = cells.run(notebook, tmp_path)["x-one"]
+    outcome = run_cells(notebook, tmp_path)["x-one"]
     assert (outcome.points, outcome.of) == (points, 2)
     assert error in outcome.error
     assert bool(outcome.error) == (not points)
@@ -43,6 +43,6 @@ def test_a_cell_that_fails_stops_no_other(tmp_path, capsys):
             two_points("y-seven", "print(y)\nassert y == '7'\nassert __name__ == '__main__'"),
         ]
     )
-    assert cells.run(notebook, tmp_path) == {"y-seven": cells.Outcome(2, 2)}
+    assert run_cells(notebook, tmp_path) == {"y-seven": Outcome(2, 2)}
     assert capsys.readouterr() == ("", "")
     assert "y" not in sys.modules["__main__"].__dict__
