@@ -32,7 +32,7 @@ notebooks: $(STAMP) ## open the tutorials in JupyterLab
 example: $(STAMP) ## train the net of tinyalex.load_example() again (about 3 minutes)
 	rm -rf runs/example
 	$(BIN)/tinyalex train --data shapes --variant mini --out runs/example
-	$(BIN)/python -c "import tinyalex.example as example; example.keep_as_example('runs/example/checkpoint.npz')"
+	$(BIN)/python -c "import tinyalex.weights.example as example; example.keep_as_example('runs/example/checkpoint.npz')"
 
 .PHONY: assignments
 assignments: $(STAMP) ## make the student versions of the assignments, in build/assignments
@@ -56,7 +56,7 @@ test-course: $(STAMP) ## mark 30 generated hand-ins in one go (about 5 minutes)
 
 .PHONY: matrix
 matrix: $(STAMP) ## write the table of mistakes in docs/teaching.md again
-	$(BIN)/python -m pytest tests/course/test_mistakes.py --write-matrix
+	$(BIN)/python -m pytest tests/course/test_planted_mistakes.py --write-matrix
 
 .PHONY: test-gpu
 test-gpu: $(STAMP) ## run the tests that need a GPU; they need CuPy: pip install -e '.[gpu]'

@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from tinyalex import spec as nets
-from tinyalex.bench import Bench
+from tinyalex.backend.devices import gpus
+from tinyalex.cost.speed import Bench
 from tinyalex.count import Row, count
-from tinyalex.devices import gpus
 from tinyalex.errors import UsageError
 
 WARM_UP = 5

@@ -15,10 +15,10 @@ from unittest import mock
 import numpy as np
 
 from tinyalex import AlexNet
-from tinyalex.backend import use_kernels
-from tinyalex.bench import Bench
+from tinyalex.backend import cpu, memory, use_kernels
+from tinyalex.backend.cpu import winograd
+from tinyalex.cost.speed import Bench
 from tinyalex.count import count
-from tinyalex.kernels import cpu, memory, winograd
 from tinyalex.spec import variant
 
 SINGLE_PASSES = ("relu_forward", "relu_backward", "masked")

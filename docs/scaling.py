@@ -1,4 +1,4 @@
-"""The measurements of docs/scaling.md: one device, two columns and two ranks, against what tinyalex.plan predicts.
+"""The measurements of docs/scaling.md: one device, two columns and two ranks, against tinyalex.cost.scaling.
 
     python docs/scaling.py [--variant paper] [--batch 64] [--rounds 3]
 
@@ -13,9 +13,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tinyalex.bench import Bench
+from tinyalex.cost.scaling import Machine, steps
+from tinyalex.cost.speed import Bench
 from tinyalex.count import count
-from tinyalex.plan import Machine, steps
 from tinyalex.spec import variant
 
 MPIEXEC = str(Path(sys.executable).with_name("mpiexec"))

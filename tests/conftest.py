@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, settings
 
 import standin
 from tinyalex.backend import use_kernels
-from tinyalex.kernels import launch
+from tinyalex.backend.gpu import launch
 
 # The same few examples on every run; compiling a kernel at first use may take a second, so there is no deadline.
 settings.register_profile(

@@ -7,10 +7,11 @@ from dataclasses import replace
 import numpy as np
 from PIL import Image
 
-from tinyalex import cli, report, spec
+from tinyalex import cli, spec
 from tinyalex.data import ArrayDataset
-from tinyalex.settings import settings_for
-from tinyalex.train import Training
+from tinyalex.training import report
+from tinyalex.training.loop import Training
+from tinyalex.training.settings import settings_for
 
 HE = spec.Initial(None)
 RELU = spec.Activation()

@@ -48,7 +48,7 @@ def ten_steps(dropout, dtype):
 )
 def test_ten_steps_of_mini_give_the_stored_losses(monkeypatch, kind, dropout, algorithm, dtype, first, all_of_them):
     if algorithm == "direct":
-        monkeypatch.setattr("tinyalex.kernels.winograd.plan", lambda *_: None)
+        monkeypatch.setattr("tinyalex.backend.cpu.winograd.plan", lambda *_: None)
     stored = GOLDEN["mini"][kind]
     found, expected = ten_steps(dropout, dtype), [*stored["losses"], stored["tested"]]
     np.testing.assert_allclose(found[:3], expected[:3], rtol=first)

@@ -9,9 +9,8 @@ import pytest
 
 from cases import assert_close, small_net
 from tinyalex import SGD, AlexNet, LocalResponseNorm, MaxPool2D, SoftmaxCrossEntropy
-from tinyalex.backend import thread_count, use_kernels
+from tinyalex.backend import cpu, thread_count, use_kernels
 from tinyalex.errors import DTypeError, LabelError, ShapeError, UsageError
-from tinyalex.kernels import cpu
 from tinyalex.layers import Dropout, SpatialResponseNorm, Tanh
 from tinyalex.spec import VARIANTS, Activation, Conv, Full, variant
 

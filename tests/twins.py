@@ -3,8 +3,7 @@
 import numpy as np
 
 from tinyalex import optim
-from tinyalex.backend import use_kernels
-from tinyalex.kernels import cpu
+from tinyalex.backend import cpu, use_kernels
 from tinyalex.layers import activations, conv, dropout, linear, loss, lrn, pool
 from tinyalex.window import Window
 

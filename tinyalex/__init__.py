@@ -1,7 +1,5 @@
 """tinyalex: AlexNet (Krizhevsky, Sutskever & Hinton 2012), whole and by hand, in NumPy."""
 
-from tinyalex.checkpoint import load, save
-from tinyalex.example import load_example
 from tinyalex.gradcheck import check_function, check_layer, check_net
 from tinyalex.layers import (
     Conv2D,
@@ -16,6 +14,8 @@ from tinyalex.layers import (
 )
 from tinyalex.net import AlexNet
 from tinyalex.optim import SGD
+from tinyalex.weights.checkpoint import load, save
+from tinyalex.weights.example import load_example
 
 __all__ = [
     "SGD",

@@ -16,8 +16,8 @@ from contextvars import copy_context
 from typing import Any, Generic, TypeVar
 
 from tinyalex.backend import Array, device_scope, get_array_module, is_cpu, thread_count, to_device, use_threads
+from tinyalex.backend.devices import Mark, mark, new_stream, wait_for
 from tinyalex.count import Row
-from tinyalex.devices import Mark, mark, new_stream, wait_for
 from tinyalex.errors import ShapeError, UsageError
 from tinyalex.layers import Conv2D, Dropout, Layer, Linear, LocalResponseNorm
 

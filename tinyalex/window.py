@@ -1,13 +1,14 @@
 """The sliding window that convolution and pooling share: its size, stride and pad, and where its cells fall.
 
-Axes: N images, C channels, H, W height and width, KH, KW window size, OH, OW output size.
+Arithmetic only; `tinyalex.layers.canvas` has its arrays.
+
+Axes: H, W height and width, KH, KW window size, OH, OW output size.
 """
 
 from collections.abc import Iterator
 from numbers import Integral
 from typing import NamedTuple
 
-from tinyalex.backend import Array, get_array_module
 from tinyalex.errors import ShapeError
 
 Pair = tuple[int, int]
@@ -66,40 +67,3 @@ class Window(NamedTuple):
     def number_dtype(self) -> str:
         """The dtype that holds a cell's number i*KW + j: one byte is enough up to 16 x 16 cells."""
         return "uint8" if self.kernel[0] * self.kernel[1] <= 256 else "int32"
-
-    def view(self, canvas: Array, i: int, j: int) -> Array:
-        """What cell (i, j) sees as the window moves: canvas (N, C, ...) -> (N, C, OH, OW), not a copy."""
-        bottom = canvas.shape[2] - self.kernel[0] + i + 1
-        right = canvas.shape[3] - self.kernel[1] + j + 1
-        return canvas[:, :, i : bottom : self.stride[0], j : right : self.stride[1]]
-
-    def empty_canvas(self, x_shape: tuple[int, ...], like: Array, fill: float) -> Array:
-        """A canvas of just what the windows cover, (N, C, (OH-1)*SH + KH, (OW-1)*SW + KW), set to `fill`."""
-        N, C, H, W = x_shape
-        rows, cols = (
-            (count - 1) * stride + kernel
-            for count, stride, kernel in zip(self.output_size(H, W), self.stride, self.kernel, strict=True)
-        )
-        canvas = get_array_module(like).full((N, rows, cols, C), fill, like.dtype)
-        return canvas.transpose(0, 3, 1, 2)  # channels lie last in memory, as in every image here
-
-    def image_on(self, canvas: Array, height: int, width: int) -> tuple[Array, Pair]:
-        """The part of `canvas` that shows the image, not a copy, and how much of the image (rows, columns) it is."""
-        top, left = self.pad
-        part = canvas[:, :, top : top + height, left : left + width]
-        return part, part.shape[2:]
-
-    def on_canvas(self, x: Array, fill: float = 0.0) -> Array:
-        """x (N, C, H, W) on a canvas of just what the windows cover, `fill` where there is no image."""
-        canvas = self.empty_canvas(x.shape, x, fill)
-        part, (rows, cols) = self.image_on(canvas, *x.shape[2:])
-        part[:] = x[:, :, :rows, :cols]
-        return canvas
-
-    def off_canvas(self, canvas: Array, x_shape: tuple[int, ...]) -> Array:
-        """The image cut out of `canvas` again: (N, C, H, W), zero where no window reached."""
-        N, C, H, W = x_shape
-        x = get_array_module(canvas).zeros((N, H, W, C), canvas.dtype).transpose(0, 3, 1, 2)
-        part, (rows, cols) = self.image_on(canvas, H, W)
-        x[:, :, :rows, :cols] = part
-        return x

@@ -7,8 +7,8 @@ from sphinx.application import Sphinx
 
 from tinyalex import load_example
 from tinyalex.data import open_data
-from tinyalex.evaluate import augmenter_for
 from tinyalex.spec import stored_size
+from tinyalex.training.evaluate import augmenter_for
 
 PAGE = "pass.html"
 PICTURE = 77  # of the generated pictures for validation: one that the net is not sure of, so that gradients come back

@@ -20,8 +20,9 @@ from PIL import Image
 from cifar_files import NAMES, as_file, batch, rows_of
 from pages import PAGES, ROOT, blocks
 from runs import carried_out, pixels, slim
-from tinyalex import report, spec
+from tinyalex import spec
 from tinyalex.cli import build_parser
+from tinyalex.training import report
 
 CLASSES = ("cat", "dog", "bird")
 

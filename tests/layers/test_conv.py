@@ -63,7 +63,7 @@ def test_is_its_definition(case, groups, channels, filters, dtype, layouts, part
     x = laid_out(rng.standard_normal((case.N, groups * channels, case.H, case.W)).astype(dtype), layouts[0])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(conv, "COLUMNS_IN_CACHE", part)
-        patch.setattr("tinyalex.kernels.direct.TILE", part)
+        patch.setattr("tinyalex.backend.cpu.direct.TILE", part)
         y = layer.forward(x, train=True)
         dy = laid_out(rng.standard_normal(y.shape).astype(dtype), layouts[1])
         dx = layer.backward(dy)

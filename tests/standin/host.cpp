@@ -1,4 +1,4 @@
-// CUDA on the processor, as far as tinyalex/kernels/gpu.cu goes: the threads of a grid one after the other.
+// CUDA on the processor, as far as tinyalex/backend/gpu/kernels.cu goes: the threads of a grid one after the other.
 //
 // Threads that meet at __syncthreads() are fibers, each with a stack of its own: they run in turn from barrier to
 // barrier, in order in every second block and backwards in the others, so that a missing barrier shows.

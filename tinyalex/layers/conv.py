@@ -12,6 +12,7 @@ from numpy.random import Generator
 
 from tinyalex.backend import Array, get_array_module, kernel
 from tinyalex.errors import ShapeError
+from tinyalex.layers.canvas import empty_canvas, off_canvas, on_canvas, seen_by
 from tinyalex.layers.layer import Layer, initial_parameters
 from tinyalex.window import Pair, Window, pair
 
@@ -28,10 +29,10 @@ def im2col(x: Array, window: Window) -> Array:
     N, C, H, W = x.shape
     OH, OW = window.output_size(H, W)
     KH, KW = window.kernel
-    canvas = window.on_canvas(x)
+    canvas = on_canvas(x, window)
     columns = xp.empty((N, OH, OW, KH, KW, C), x.dtype)
     for i, j in window.cells():
-        columns[:, :, :, i, j] = window.view(canvas, i, j).transpose(0, 2, 3, 1)  # (N, OH, OW, C)
+        columns[:, :, :, i, j] = seen_by(canvas, window, i, j).transpose(0, 2, 3, 1)  # (N, OH, OW, C)
     return columns.reshape(N * OH * OW, KH * KW * C)
 
 
@@ -45,11 +46,11 @@ def col2im(columns: Array, x_shape: tuple[int, ...], window: Window) -> Array:
     OH, OW = window.output_size(H, W)
     KH, KW = window.kernel
     columns = columns.reshape(N, OH, OW, KH, KW, C)
-    canvas = window.empty_canvas(x_shape, columns, 0.0)
+    canvas = empty_canvas(x_shape, window, columns, 0.0)
     for i, j in window.cells():
-        pixels = window.view(canvas, i, j)
+        pixels = seen_by(canvas, window, i, j)
         pixels += columns[:, :, :, i, j].transpose(0, 3, 1, 2)  # (N, C, OH, OW)
-    return window.off_canvas(canvas, x_shape)
+    return off_canvas(canvas, x_shape, window)
 
 
 @kernel

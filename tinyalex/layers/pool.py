@@ -7,6 +7,7 @@ import math
 
 from tinyalex.backend import Array, get_array_module, kernel
 from tinyalex.errors import ShapeError
+from tinyalex.layers.canvas import empty_canvas, off_canvas, on_canvas, seen_by
 from tinyalex.layers.layer import Layer
 from tinyalex.window import Pair, Window, pair
 
@@ -21,12 +22,12 @@ def max_pool_forward(x: Array, window: Window) -> tuple[Array, Array]:
     xp = get_array_module(x)
     N, C, H, W = x.shape
     OH, OW = window.output_size(H, W)
-    canvas = window.on_canvas(x, fill=-math.inf)
+    canvas = on_canvas(x, window, fill=-math.inf)
     y = xp.full((N, OH, OW, C), -math.inf, x.dtype).transpose(0, 3, 1, 2)
     argmax = xp.empty((N, OH, OW, C), window.number_dtype).transpose(0, 3, 1, 2)
     argmax[:] = xp.asarray(window.first_numbers(OH, OW))  # what stays where a window sees nothing but -inf
     for number, (i, j) in enumerate(window.cells()):
-        cell = window.view(canvas, i, j)
+        cell = seen_by(canvas, window, i, j)
         wins = (cell > y) | (cell != cell)  # strictly greater: of equal cells the first stays; NaN always wins
         xp.copyto(y, cell, where=wins)
         argmax[wins] = number
@@ -40,11 +41,11 @@ def max_pool_backward(dy: Array, argmax: Array, x_shape: tuple[int, ...], window
     dy, argmax (N, C, OH, OW) -> dx (N, C, H, W).
     """
     xp = get_array_module(dy, argmax)
-    canvas = window.empty_canvas(x_shape, dy, 0.0)
+    canvas = empty_canvas(x_shape, window, dy, 0.0)
     for number, (i, j) in enumerate(window.cells()):
-        pixels = window.view(canvas, i, j)
+        pixels = seen_by(canvas, window, i, j)
         pixels += xp.where(argmax == number, dy, dy.dtype.type(0))
-    return window.off_canvas(canvas, x_shape)
+    return off_canvas(canvas, x_shape, window)
 
 
 class MaxPool2D(Layer):

@@ -1,0 +1,67 @@
+"""CuPy's memory pool on paper, and what convolutions take of it."""
+
+import numpy as np
+import pytest
+
+from tinyalex.backend.gpu import memory as gpu_memory
+from tinyalex.backend.gpu.memory import UNIT, PoolOnPaper
+from tinyalex.window import Window
+
+
+def test_units():
+    pool = PoolOnPaper()
+    held = [pool.memory(size) for size in (1, UNIT, UNIT + 1, 0)]
+    assert pool.held == (1 + 1 + 2 + 1) * UNIT
+    assert len(held) == 4
+
+
+def test_a_free_region_is_cut_to_size_and_joined_again():
+    pool = PoolOnPaper()
+    whole = pool.memory(10 * UNIT)
+    del whole
+    first, second, third = (pool.memory(size * UNIT) for size in (3, 3, 4))  # all of the ten
+    assert pool.held == 10 * UNIT
+    del first, third
+    more = pool.memory(5 * UNIT)  # neither the three nor the four is enough
+    assert pool.held == 15 * UNIT
+    del second
+    again = pool.memory(10 * UNIT)  # one again: with the one before and the one after it
+    assert pool.held == 15 * UNIT
+    del more, again
+
+
+def test_the_smallest_region_that_is_large_enough():
+    pool = PoolOnPaper()
+    large, small = pool.memory(8 * UNIT), pool.memory(4 * UNIT)
+    del large, small
+    one = pool.memory(3 * UNIT)
+    other = pool.memory(8 * UNIT)  # still there
+    assert pool.held == 12 * UNIT
+    del one, other
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_nothing_is_lost(seed):
+    """After any number of requests all that was ever held can be had again, piece by piece."""
+    rng, pool, taken = np.random.default_rng(seed), PoolOnPaper(), []
+    for _ in range(300):
+        if taken and rng.random() < 0.5:
+            del taken[rng.integers(len(taken))]
+        taken.append(pool.memory(int(rng.integers(1, 20)) * UNIT))
+    held = pool.held
+    taken.clear()
+    taken = [pool.memory(UNIT) for _ in range(held // UNIT)]
+    assert pool.held == held
+    taken.append(pool.memory(UNIT))
+    assert pool.held == held + UNIT
+
+
+def test_convolutions(monkeypatch):
+    """The paper's conv2, by hand: 27 x 27 places, 5 x 5 cells of 96 maps in two groups; images as there is room."""
+    x, w, window = (10, 27, 27, 96), (256, 48, 5, 5), Window((5, 5), (1, 1), (2, 2), False)
+    kernels, columns, products = 4 * 256 * 48 * 25, 4 * 27 * 27 * 25 * 96, 4 * 27 * 27 * 256
+    for room, images in ((1 << 28, 10), (3 * columns, 3), (1, 1)):
+        monkeypatch.setattr(gpu_memory, "WORKSPACE", room)
+        tile = [images * columns, images * products]
+        assert gpu_memory.conv_forward(x, w, window, 2, 4) == [kernels, *tile]
+        assert gpu_memory.conv_backward(x, w, window, 2, 4) == [kernels, kernels, kernels // 2, *tile]

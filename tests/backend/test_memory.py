@@ -1,0 +1,187 @@
+"""Memory used again: never while somebody holds an array in it, and not kept for ever."""
+
+import os
+import subprocess
+import sys
+import threading
+from collections import defaultdict
+
+import numpy as np
+import pytest
+
+from tinyalex.backend import memory
+
+LARGE = (300, 400)
+
+
+@pytest.fixture(autouse=True)
+def pool(monkeypatch):
+    """A pool of its own, with nothing in it."""
+    fresh = memory._new_pool()
+    monkeypatch.setattr(memory, "_pools", defaultdict(memory._new_pool, cpu=fresh))
+    return fresh
+
+
+def address(array):
+    return array.__array_interface__["data"][0]
+
+
+def test_an_array_of_that_shape_and_dtype():
+    for shape, dtype in [((), "float64"), ((0, 3), "float32"), ((2, 3), "uint8"), (LARGE, "float32"), (LARGE, bool)]:
+        array = memory.empty(shape, dtype)
+        assert (array.shape, array.dtype, array.flags.c_contiguous) == (shape, np.dtype(dtype), True)
+        assert array.flags.writeable
+
+
+def test_used_again_when_nobody_holds_it():
+    first = memory.empty(LARGE, "float32")
+    there = address(first)
+    assert there % memory.ALIGNED == 0
+    del first
+    again = memory.empty((400, 300), "float32")
+    assert address(again) == there
+    assert address(memory.empty(LARGE, "float32")) != there  # `again` is still held
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        lambda a: a[3:5],
+        lambda a: a.T[::2],
+        lambda a: a.reshape(-1).view("uint8")[-1:],
+        lambda a: memoryview(a),
+        lambda a: np.frombuffer(a, "float32"),
+        lambda a: iter(a),
+    ],
+    ids=["rows", "transposed", "bytes", "memoryview", "frombuffer", "iterator"],
+)
+def test_not_while_a_view_is_held(view):
+    array = memory.empty(LARGE, "float32")
+    array.fill(7)
+    there, held = address(array), view(array)
+    del array
+    other = memory.empty(LARGE, "float32")
+    assert address(other) != there
+    other.fill(0)
+    del held, other
+    assert there in {address(array) for array in [memory.empty(LARGE, "float32") for _ in range(2)]}
+
+
+def test_the_smallest_block_that_fits_and_is_not_far_too_large():
+    blocks = {size: memory.empty((size,), "uint8") for size in (100_000, 150_000, 400_000)}
+    there = {size: address(block) for size, block in blocks.items()}
+    blocks.clear()
+    assert address(memory.empty((120_000,), "uint8")) == there[150_000]
+    assert address(memory.empty((100_000,), "uint8")) == there[100_000]
+    assert address(memory.empty((190_000,), "uint8")) not in there.values()
+
+
+def test_small_arrays_are_numpys_own(pool):
+    memory.empty((100,), "float32")
+    assert not pool._blocks
+
+
+def test_a_block_is_taken_before_another_thread_can_ask(pool):
+    """What the pool hands out, within its lock, is no longer free: nothing has to be done to it first."""
+    held = [pool.memory(100_000) for _ in range(3)]
+    assert len({address(array) for array in held}) == 3
+
+
+def test_what_nobody_asked_for_lately_is_forgotten(pool, monkeypatch):
+    """What the net of before used is not kept for ever, whether or not the requests of now find what they need."""
+    monkeypatch.setattr(memory, "LONGEST_IDLE", 10)
+    memory.empty((900, 900), "uint8")
+    kept = [memory.empty(LARGE, "float32") for _ in range(100)]  # nor does the list grow with what a caller keeps
+    assert len(pool._blocks) <= 20
+    for _ in range(20):
+        memory.empty(LARGE, "uint8")
+    assert [block.size for block, _ in pool._blocks] == [120_000]
+    assert len({address(array) for array in kept}) == 100
+
+
+def test_release_forgets_all(pool):
+    held = memory.empty(LARGE, "float64")
+    memory.empty(LARGE, "uint8")
+    memory.release()
+    assert not pool._blocks
+    held.fill(3)
+    other = memory.empty(LARGE, "float64")
+    other.fill(0)
+    assert (held == 3).all()
+
+
+def test_threads_never_share_a_block():
+    wrong = []
+
+    def work(number):
+        for _ in range(300):
+            array = memory.empty(LARGE, "uint8")
+            array.fill(number)
+            if not (array == number).all():
+                wrong.append(number)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+def test_devices_share_no_block():
+    """Nor do threads that work for the same device take another's."""
+    with memory.memory_of("cpu:1"):
+        assert memory.device_in_use() == "cpu:1"
+        there = address(memory.empty(LARGE, "float32"))
+    assert memory.device_in_use() == "cpu"
+    elsewhere = memory.empty(LARGE, "float32")
+    assert address(elsewhere) != there
+    with memory.memory_of("cpu:0"):
+        assert address(memory.empty(LARGE, "float32")) != there
+    with memory.memory_of("cpu:1"):
+        assert address(memory.empty(LARGE, "float32")) == there
+        memory.release()
+    assert memory._pools["cpu:1"].held == 0
+
+
+def test_what_a_pool_holds(pool):
+    held = memory.empty((100_000,), "uint8")
+    memory.empty((150_000,), "uint8")
+    memory.empty((300_000,), "uint8")
+    assert pool.held == 550_000
+    assert held.nbytes == 100_000
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_on_paper_as_in_memory(pool, seed):
+    """The same requests, the same arrays dropped at the same times: the same bytes held; no memory is needed."""
+    rng = np.random.default_rng(seed)
+    paper = memory.pool_on_paper()
+    arrays = []
+    for _ in range(200):
+        if arrays and rng.random() < 0.5:
+            del arrays[rng.integers(len(arrays))]
+        size = int(rng.integers(70_000, 300_000))
+        arrays.append((pool.memory(size), paper.memory(size)))
+        assert paper.held == pool.held
+    assert paper.memory(10**15).size == 10**15
+
+
+FORK = """
+import os, signal
+from tinyalex.backend import memory
+with memory._pools["cpu"]._lock:
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)  # instead of waiting for ever
+        memory.empty((300, 400), "float32")
+        os._exit(0)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_child_born_while_the_lock_is_held():
+    """It would wait for a thread that it does not have."""
+    run = subprocess.run([sys.executable, "-c", FORK], capture_output=True, text=True, timeout=60)
+    assert (run.stdout.strip(), run.returncode) == ("0", 0), run.stderr

@@ -1,0 +1,205 @@
+"""The pool that shares work out, and BLAS held to one thread meanwhile."""
+
+import threading
+import time
+
+import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
+
+from tinyalex.backend import threads
+from tinyalex.backend.threads import in_shares, one_blas_thread, thread_count, use_threads
+from tinyalex.errors import UsageError
+
+
+def blas_threads():
+    return {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"}
+
+
+AT_FIRST = blas_threads()  # while the tests are collected, so before any kernel has run
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3, 7])
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 10])
+def test_shares_are_the_whole_once(monkeypatch, threads, count):
+    """Neighbouring shares, none twice, of sizes that differ by one at most; as many as threads, if there is work."""
+    monkeypatch.setenv("TINYALEX_THREADS", str(threads))
+    shares = []
+    in_shares(lambda first, last: shares.append((first, last)), count)
+    assert [n for first, last in sorted(shares) for n in range(first, last)] == list(range(count))
+    sizes = [last - first for first, last in shares]
+    assert max(sizes) - min(sizes) <= 1
+    assert len(shares) == max(1, min(threads, count))
+
+
+def test_shares_run_side_by_side(monkeypatch):
+    """Three shares that wait for each other; one of them in the thread that called."""
+    monkeypatch.setenv("TINYALEX_THREADS", "3")
+    meeting, names = threading.Barrier(3, timeout=20), set()
+
+    def work(_first, _last):
+        names.add(threading.current_thread())
+        meeting.wait()
+
+    in_shares(work, 3)
+    assert threading.current_thread() in names
+    assert len(names) == 3
+
+
+@pytest.mark.parametrize("failing", [0, 1, 2])
+def test_a_share_that_fails(monkeypatch, failing):
+    """The error arrives, after all shares have ended, and leaves nothing held."""
+    monkeypatch.setenv("TINYALEX_THREADS", "3")
+    done, failed = [], threading.Event()
+
+    def work(first, _last):
+        if first == failing:
+            failed.set()
+            raise ZeroDivisionError
+        assert failed.wait(20)
+        time.sleep(0.05)  # an error that did not wait would be there by now
+        done.append(first)
+
+    with pytest.raises(ZeroDivisionError):
+        in_shares(work, 3)
+    assert sorted(done) == sorted({0, 1, 2} - {failing})
+    assert blas_threads() == AT_FIRST
+
+
+def test_a_hold_that_fails_holds_nothing(monkeypatch):
+    """As when Ctrl-C comes in that moment: the next block limits BLAS as if nothing had been."""
+
+    def interrupted():
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threads, "_limit_blas", interrupted)
+        with pytest.raises(KeyboardInterrupt), one_blas_thread():
+            pytest.fail("the block was entered")
+    with one_blas_thread():
+        assert blas_threads() == {1}
+    assert blas_threads() == AT_FIRST
+
+
+def test_a_child_forked_within_a_block():
+    """It leaves its parent's block, and the blocks of its own hold BLAS as ever."""
+    with one_blas_thread():
+        threads._start_anew()  # what the child does first
+    assert threads._state._holding == 0
+    with one_blas_thread():
+        assert blas_threads() == {1}
+    assert blas_threads() == AT_FIRST
+
+
+def test_a_limit_of_the_users_own_after_a_block():
+    """Nothing of the block's stays: another library's limit takes effect."""
+    with one_blas_thread():
+        assert blas_threads() == {1}
+    (before,) = AT_FIRST
+    with threadpool_limits(before + 1, user_api="blas"):
+        assert blas_threads() == {before + 1}
+    assert blas_threads() == AT_FIRST
+
+
+def test_blas_keeps_to_one_thread_within(monkeypatch):
+    """Whichever thread calls, and until the last of the calls that overlap has ended; then all is as before."""
+    monkeypatch.setenv("TINYALEX_THREADS", "1")
+    seen, inside, leave = [], threading.Event(), threading.Event()
+
+    def look(_first, _last):
+        seen.append(blas_threads())
+
+    def slow(first, last):
+        inside.set()
+        assert leave.wait(20)
+        look(first, last)
+
+    in_shares(look, 1)
+    assert blas_threads() == AT_FIRST
+    other = threading.Thread(target=in_shares, args=(slow, 1))
+    other.start()
+    try:
+        assert inside.wait(20)
+        in_shares(look, 1)
+        seen.append(blas_threads())  # the other call still runs
+    finally:
+        leave.set()
+        other.join()
+    assert seen == [{1}] * 4
+    assert blas_threads() == AT_FIRST
+
+
+def test_thread_count(monkeypatch):
+    monkeypatch.setenv("TINYALEX_THREADS", "5")
+    assert thread_count() == 5
+    for nothing in ("", None):
+        if nothing is None:
+            monkeypatch.delenv("TINYALEX_THREADS")
+        else:
+            monkeypatch.setenv("TINYALEX_THREADS", nothing)
+        monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 3, 7}, raising=False)
+        assert thread_count() == 3
+    monkeypatch.delattr("os.sched_getaffinity")
+    monkeypatch.setattr("os.cpu_count", lambda: 6)
+    assert thread_count() == 6
+    monkeypatch.setattr("os.cpu_count", lambda: None)
+    assert thread_count() == 1
+
+
+@pytest.mark.parametrize("wanted", ["0", "-1", "two", "1.5"])
+def test_a_number_of_threads_that_is_none(monkeypatch, wanted):
+    monkeypatch.setenv("TINYALEX_THREADS", wanted)
+    with pytest.raises(UsageError, match=f"TINYALEX_THREADS={wanted}: expected a number of threads, 1 or more"):
+        in_shares(lambda *_: None, 3)
+
+
+def test_use_threads(monkeypatch):
+    """The innermost counts, before the environment; each Python thread has its own."""
+    monkeypatch.setenv("TINYALEX_THREADS", "5")
+    elsewhere = []
+    with use_threads(2):
+        with use_threads(None):
+            assert thread_count() == 2
+        with use_threads(7):
+            assert thread_count() == 7
+            other = threading.Thread(target=lambda: elsewhere.append(thread_count()))
+            other.start()
+            other.join()
+        assert thread_count() == 2
+    assert thread_count() == 5
+    assert elsewhere == [5]
+
+
+@pytest.mark.parametrize("wanted", [0, -1, 1.5, "two"])
+def test_use_threads_of_no_number(wanted):
+    with (
+        pytest.raises(UsageError, match=f"threads={wanted}: expected a number of threads, 1 or more"),
+        use_threads(wanted),
+    ):
+        pytest.fail("the block was entered")
+
+
+def test_small_shares_are_not_cut(monkeypatch):
+    monkeypatch.setenv("TINYALEX_THREADS", "4")
+    assert in_shares(lambda first, last: (first, last), 100, at_least=40) == [(0, 50), (50, 100)]
+    assert in_shares(lambda first, last: (first, last), 100, at_least=101) == [(0, 100)]
+
+
+def test_results_come_in_the_order_of_the_shares(monkeypatch):
+    monkeypatch.setenv("TINYALEX_THREADS", "3")
+    turns = [threading.Event() for _ in range(4)]
+    turns[3].set()
+
+    def work(first, last):
+        assert turns[last].wait(20)  # the last share ends first
+        turns[first].set()
+        return first
+
+    assert in_shares(work, 3) == [0, 1, 2]
+
+
+def test_blas_is_held_by_a_block():
+    with one_blas_thread():
+        assert blas_threads() == {1}
+        in_shares(lambda *_: None, 1)
+        assert blas_threads() == {1}
+    assert blas_threads() == AT_FIRST

@@ -1,0 +1,35 @@
+"""All twins for NumPy arrays on the CPU, under the names of their definitions, and how many bytes they use."""
+
+from tinyalex.backend.cpu import workspace
+from tinyalex.backend.cpu.activations import relu_backward, relu_forward
+from tinyalex.backend.cpu.conv import conv_backward, conv_forward
+from tinyalex.backend.cpu.direct import col2im, im2col
+from tinyalex.backend.cpu.dropout import masked
+from tinyalex.backend.cpu.linear import linear_backward, linear_forward
+from tinyalex.backend.cpu.loss import softmax
+from tinyalex.backend.cpu.lrn import lrn_backward, lrn_forward
+from tinyalex.backend.cpu.optim import sgd_update
+from tinyalex.backend.cpu.pool import max_pool_backward, max_pool_forward
+from tinyalex.backend.cpu.warmup import warm_up
+from tinyalex.backend.memory import pool_on_paper
+
+__all__ = [
+    "col2im",
+    "conv_backward",
+    "conv_forward",
+    "im2col",
+    "linear_backward",
+    "linear_forward",
+    "lrn_backward",
+    "lrn_forward",
+    "masked",
+    "max_pool_backward",
+    "max_pool_forward",
+    "pool_on_paper",
+    "relu_backward",
+    "relu_forward",
+    "sgd_update",
+    "softmax",
+    "warm_up",
+    "workspace",
+]

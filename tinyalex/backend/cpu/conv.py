@@ -1,0 +1,43 @@
+"""The twins of tinyalex.layers.conv: which algorithm computes a convolution, directly or with fewer multiplications."""
+
+from types import ModuleType
+
+from tinyalex.backend.cpu import direct, winograd
+from tinyalex.backend.cpu.compiled import Floats, channels_last, compiled
+from tinyalex.backend.memory import empty
+from tinyalex.window import Window
+
+
+def conv_forward(x: Floats, w: Floats, b: Floats, window: Window, groups: int, relu: bool = False) -> Floats:
+    """The twin of tinyalex.layers.conv.conv_forward; bias and ReLU are applied to what is still in cache."""
+    x = channels_last(x)
+    y = empty((len(x), *window.output_size(*x.shape[1:3]), len(w)), x.dtype)
+    algorithm = _algorithm(x, w, window, groups)
+    algorithm.forward(x, w, y, window, groups, lambda sums: _finish_compiled(sums, b, relu))
+    return y.transpose(0, 3, 1, 2)
+
+
+def conv_backward(
+    dy: Floats, x: Floats, w: Floats, window: Window, groups: int, input_gradient: bool = True
+) -> tuple[Floats | None, Floats, Floats]:
+    """The twin of tinyalex.layers.conv.conv_backward; without the input gradient it saves one of two products."""
+    dy, x = channels_last(dy), channels_last(x)
+    dx = empty(x.shape, x.dtype) if input_gradient else None
+    dw, db = _algorithm(x, w, window, groups).backward(dy, x, w, dx, window, groups)
+    return None if dx is None else dx.transpose(0, 3, 1, 2), dw, db
+
+
+def _algorithm(x: Floats, w: Floats, window: Window, groups: int) -> ModuleType:
+    return winograd if winograd.plan(x.shape, w.shape, window, groups) else direct
+
+
+def _finish(sums, b, relu):
+    """sums (rows, OC) in place: sums + b, and with `relu` the larger of that and 0 (NaN stays NaN)."""
+    zero = sums.dtype.type(0)
+    for row in sums:
+        for c in range(len(b)):
+            y = row[c] + b[c]
+            row[c] = zero if relu and y < 0 else y
+
+
+_finish_compiled = compiled(_finish)

@@ -1,0 +1,36 @@
+"""The compiled twin of tinyalex.layers.loss.softmax."""
+
+import numpy as np
+
+from tinyalex.backend.cpu.compiled import Floats, compiled
+from tinyalex.backend.memory import empty
+from tinyalex.backend.threads import WORTH_A_THREAD, in_shares
+
+
+def _softmax(logits, p):
+    """p (rows, K) from logits (rows, K), row by row: K exponentials, and each number is read and written in cache."""
+    K = logits.shape[1]
+    for n in range(len(logits)):
+        row, out = logits[n], p[n]
+        largest = row[0]
+        for k in range(K):
+            if row[k] > largest:  # NaN never is, and yet makes the whole row NaN: by the sum
+                largest = row[k]
+        total = logits.dtype.type(0)
+        for k in range(K):
+            out[k] = np.exp(row[k] - largest)
+            total += out[k]
+        for k in range(K):
+            out[k] /= total
+
+
+_softmax_compiled = compiled(_softmax)
+
+
+def softmax(logits: Floats) -> Floats:
+    """The twin of tinyalex.layers.loss.softmax, without its four temporary arrays."""
+    logits = np.ascontiguousarray(logits)
+    p = empty(logits.shape, logits.dtype)
+    rows = max(1, WORTH_A_THREAD // (10 * p.shape[1]))  # an exponential takes as long as ten sums
+    in_shares(lambda first, last: _softmax_compiled(logits[first:last], p[first:last]), len(p), rows)
+    return p

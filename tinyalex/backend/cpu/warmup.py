@@ -1,0 +1,35 @@
+"""Every kernel called once for each dtype, so that its compiled code lies on disk before it is needed."""
+
+import numpy as np
+
+from tinyalex.backend.cpu import activations, conv, direct, dropout, loss, lrn, optim, pool
+from tinyalex.window import Window
+
+IMAGES = 8  # enough for Winograd's convolution to pay
+
+
+def warm_up() -> None:
+    """Compile what is not compiled yet, for float32 and float64: some fifteen seconds, once."""
+    for dtype in ("float32", "float64"):
+        _call_each(dtype)
+
+
+def _call_each(dtype: str) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.random((IMAGES, 12, 12, 32)).astype(dtype).transpose(0, 3, 1, 2)
+    b = np.zeros(32, dtype)
+    for size, groups in ((3, 1), (2, 2)):  # by Winograd, and directly
+        window = Window((size, size), (1, 1), (1, 1), False)
+        w = np.ones((32, 32 // groups, size, size), dtype)
+        y = conv.conv_forward(x, w, b, window, groups, relu=True)
+        conv.conv_backward(y, x, w, window, groups)
+    window = Window((3, 3), (2, 2), (0, 0), False)
+    direct.col2im(direct.im2col(x, window), x.shape, window)
+    y, argmax = pool.max_pool_forward(x, window)
+    pool.max_pool_backward(y, argmax, x.shape, window)
+    y = lrn.lrn_forward(x, 5, 1e-4, 0.75, 2.0, 2)
+    lrn.lrn_backward(y, x, 5, 1e-4, 0.75, 2.0, 2)
+    activations.relu_backward(activations.relu_forward(x), x)
+    dropout.masked(x, x > 0.5, 1.0)
+    loss.softmax(x.reshape(IMAGES, -1))
+    optim.sgd_update(b, b.copy(), b.copy(), 0.1, 0.9, 0.0)

@@ -1,0 +1,57 @@
+"""What the twins of tinyalex.layers.conv need besides their results, in bytes: known from the shapes alone.
+
+Each list has an entry for each array; all of them are there at the same time, as the shares of all threads may be.
+Shapes are those of channels-last memory: x (N, H, W, C), w (OC, C/G, KH, KW).
+"""
+
+import math
+
+from tinyalex.backend.cpu import direct, winograd
+from tinyalex.backend.threads import shares
+from tinyalex.window import Window
+
+Shape = tuple[int, ...]
+
+
+def conv_forward(x: Shape, w: Shape, window: Window, groups: int, itemsize: int) -> list[int]:
+    """Bytes of each array that conv_forward makes and drops."""
+    cut = winograd.plan(x, w, window, groups)
+    if cut is None:
+        return _direct(x, w, window, groups, itemsize, x[0] * window.output_size(*x[1:3])[0])
+    maps_seen, points = x[3] * cut.stride**2, cut.n**2
+    return [itemsize * points * maps_seen // groups * w[0], *_rooms(x, w, cut, groups, itemsize)]
+
+
+def conv_backward(
+    x: Shape, w: Shape, window: Window, groups: int, itemsize: int, input_gradient: bool = True
+) -> list[int]:
+    """Bytes of each array that conv_backward makes and drops."""
+    cut = winograd.plan(x, w, window, groups)
+    if cut is None:
+        sums = [itemsize * math.prod(w)] * len(shares(x[0]))
+        apart = [itemsize * math.prod(x) // groups] * groups if groups > 1 and input_gradient else []
+        rows = x[0] * window.output_size(*x[1:3])[0]
+        return [*_direct(x, w, window, groups, itemsize, rows), *sums, *apart]
+    kernels = itemsize * cut.n**2 * x[3] * cut.stride**2 // groups * w[0]
+    of_each_share = [kernels] * len(shares(x[0]))
+    return of_each_share + [kernels] * input_gradient + _rooms(x, w, cut, groups, itemsize)
+
+
+def _rooms(x: Shape, w: Shape, cut: winograd.Plan, groups: int, itemsize: int) -> list[int]:
+    """The points of what is seen and of what is made, of each share."""
+    maps = x[3] * cut.stride**2, w[0]
+    at_once = winograd.at_once(cut, *maps, groups)
+    return [
+        itemsize * math.prod(winograd.room(cut, at_once, last - first, count))
+        for first, last in shares(x[0])
+        for count in maps
+    ]
+
+
+def _direct(x: Shape, w: Shape, window: Window, groups: int, itemsize: int, rows: int) -> list[int]:
+    """The kernels as a matrix, the maps of each group apart, and a tile of each share of the rows of outputs."""
+    width = window.output_size(*x[1:3])[1] * math.prod(w[1:])
+    at_once = max(1, direct.TILE // width)
+    apart = [itemsize * math.prod(x) // groups] * groups if groups > 1 else []
+    tiles = [itemsize * min(at_once, last - first) * width for first, last in shares(rows)]
+    return [itemsize * math.prod(w), *apart, *tiles]
