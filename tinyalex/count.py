@@ -4,9 +4,10 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import assert_never
 
 from tinyalex.errors import ShapeError, UsageError
-from tinyalex.spec import Conv, Flat, Full, LayerSpec, Norm, Pool, Spec
+from tinyalex.spec import Activation, Conv, Drop, Flat, Full, LayerSpec, Norm, Pool, SpatialNorm, Spec
 from tinyalex.window import Window, pair
 
 
@@ -16,6 +17,7 @@ class Row:
 
     in_shape, out_shape: (C, H, W) or (D,), of one image.   kernel: the shape of "w", None without parameters.
     groups: the parts that a convolution, or a normalisation across maps, is divided into.
+    reads_both: the layer reads the maps of both columns, so the columns meet before it (section 3.2).
     """
 
     name: str
@@ -24,6 +26,7 @@ class Row:
     out_shape: tuple[int, ...]
     kernel: tuple[int, ...] | None = None
     groups: int = 1
+    reads_both: bool = False
 
     @property
     def parameters(self) -> int:
@@ -86,10 +89,11 @@ def _row(
 ) -> Row:
     match layer:
         case Conv():
-            crosses = layer.reads_all or int(name.removeprefix("conv")) in cross_columns
-            groups = 1 if crosses else spec.columns
+            number = int(name.removeprefix("conv"))
+            groups = 1 if layer.reads_all or number in cross_columns else spec.columns
             out = (layer.kernels, *conv_window(layer).output_size(*shape[1:]))
-            return Row(name, layer, shape, out, (layer.kernels, shape[0] // groups, layer.size, layer.size), groups)
+            kernel = (layer.kernels, shape[0] // groups, layer.size, layer.size)
+            return Row(name, layer, shape, out, kernel, groups, reads_both=groups == 1 and number > 1)
         case Pool():
             return Row(name, layer, shape, (shape[0], *pool_window(layer).output_size(*shape[1:])))
         case Norm():
@@ -98,9 +102,11 @@ def _row(
             return Row(name, layer, shape, (math.prod(shape),))
         case Full():
             units = layer.units or num_classes
-            return Row(name, layer, shape, (units,), (units, shape[0]))
-        case _:
+            return Row(name, layer, shape, (units,), (units, shape[0]), reads_both=True)
+        case SpatialNorm() | Activation() | Drop():
             return Row(name, layer, shape, shape)
+        case _:
+            assert_never(layer)
 
 
 def summary(rows: list[Row]) -> str:
