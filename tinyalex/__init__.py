@@ -14,6 +14,7 @@ from tinyalex.layers import (
 )
 from tinyalex.net import AlexNet
 from tinyalex.optim import SGD
+from tinyalex.step import record
 from tinyalex.weights.checkpoint import load, save
 from tinyalex.weights.example import load_example
 
@@ -34,6 +35,7 @@ __all__ = [
     "check_net",
     "load",
     "load_example",
+    "record",
     "save",
 ]
 __version__ = "0.1.0"

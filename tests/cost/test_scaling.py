@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 
 from runs import carried_out, refused
-from tinyalex import viz
 from tinyalex.cost import scaling as plan
 from tinyalex.cost.scaling import Machine, Step
+from tinyalex.cost.scaling_picture import scaling
 from tinyalex.count import count
 from tinyalex.errors import DataError, UsageError
 from tinyalex.spec import Conv, Spec, variant
@@ -223,11 +223,11 @@ def test_mistakes(capsys, words, complaint):
 def test_the_picture():
     machine = Machine(rate=2000.0)
     steps = [step for devices in (1, 2, 4) for step in plan.steps(PAPER, machine, 128, devices)]
-    (axes,) = viz.scaling(steps).axes
+    (axes,) = scaling(steps).axes
     drawn = {line.get_label(): [tuple(point) for point in line.get_xydata()] for line in axes.lines}
     assert drawn["nothing lost"] == [(1, 2000), (2, 4000), (4, 8000)]
     assert [x for x, _ in drawn["data"]] == [1, 2, 4]
     expected = [step.images_per_s for step in steps if step.scheme.startswith("columns")]
     assert [y for _, y in drawn["columns, in pairs from 4 devices on"]] == expected
     with pytest.raises(DataError, match="nothing to draw"):
-        viz.scaling([])
+        scaling([])

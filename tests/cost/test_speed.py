@@ -5,8 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from tinyalex import cli, viz
+from tinyalex import cli
 from tinyalex.cost import speed as bench
+from tinyalex.cost.roofline import roofline
 from tinyalex.cost.speed import Bench, Cost, Roofs
 from tinyalex.count import count, total_parameters
 from tinyalex.errors import DataError, UsageError
@@ -97,7 +98,7 @@ def test_roofline():
         Cost("flatten", "forward", 1e-5, 1e3, 1e4),  # takes no time to speak of
         Cost("all", "update", 0.5, 3e8, 3e9),
     ]
-    figure = viz.roofline(costs, ROOFS)
+    figure = roofline(costs, ROOFS)
     forward, backward = figure.axes
     assert [tuple(mark.get_offsets()[0]) for mark in forward.collections] == [(10, 2), (10, 2)]
     assert [tuple(mark.get_offsets()[0]) for mark in backward.collections] == [(0.1, 0.6)]
@@ -105,11 +106,11 @@ def test_roofline():
     assert roof.get_xydata()[1].tolist() == [4.0, 4.0]  # the ridge: 4 operations a byte, 4 GFLOP/s
     names = {text.get_text(): text.xyann for text in forward.texts}
     assert {"conv1", "conv2"} <= set(names)
-    assert names["conv1"][1] - names["conv2"][1] == pytest.approx(viz.roofline.__globals__["NAME_HEIGHT"])
+    assert names["conv1"][1] - names["conv2"][1] == pytest.approx(roofline.__globals__["NAME_HEIGHT"])
     assert "update" in {text.get_text() for text in backward.texts}
-    assert len(viz.roofline(costs[:2], ROOFS).axes) == 1
+    assert len(roofline(costs[:2], ROOFS).axes) == 1
     with pytest.raises(DataError, match="no layers to draw"):
-        viz.roofline([], ROOFS)
+        roofline([], ROOFS)
 
 
 # ---------------------------------------------------------------- the command

@@ -5,6 +5,7 @@ import shutil
 import pytest
 
 from cases import small_net
+from tinyalex import record
 
 CLASSES = ("ring", "star", "heart")
 
@@ -13,7 +14,7 @@ CLASSES = ("ring", "star", "heart")
 def small_pass():
     """mini, 16 x 16, one image in float64 with a label: its numbers can be added up again to many digits."""
     net, x, labels = small_net(dtype="float64", seed=3)
-    return net.record(x[:1], labels[:1], classes=CLASSES)
+    return record(net, x[:1], labels[:1], classes=CLASSES)
 
 
 @pytest.fixture(scope="session")

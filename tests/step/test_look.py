@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from cases import geometries
 from runs import slim
-from tinyalex import AlexNet, spec
+from tinyalex import AlexNet, record, spec
 from tinyalex.errors import ShapeError, UsageError
 from tinyalex.step.look import conv_shares, conv_terms, look, over, under
 from tinyalex.window import Window
@@ -45,7 +45,7 @@ def test_windows_over_a_cell(case, data):
 def passes(small_pass):
     """The small pass, and one through two columns with strides and windows that reach past the edge."""
     net = AlexNet(slim(spec.CUDA_CONVNET), num_classes=3, input_size=67, dtype="float64", cross_columns=(4,))
-    other = net.record(np.random.default_rng(1).standard_normal((2, 3, 67, 67)), [2, 0])
+    other = record(net, np.random.default_rng(1).standard_normal((2, 3, 67, 67)), [2, 0])
     return {"mini": small_pass, "cuda-convnet": other}
 
 
@@ -130,4 +130,4 @@ def test_what_is_refused(small_pass, error, line, words):
 def test_a_pass_without_labels_has_no_way_back():
     net = AlexNet("mini", num_classes=3, input_size=16)
     with pytest.raises(UsageError, match="conv1 has no backward step: record with labels"):
-        look(net.record(np.zeros((1, 3, 16, 16), "float32")), "conv1", direction="backward")
+        look(record(net, np.zeros((1, 3, 16, 16), "float32")), "conv1", direction="backward")

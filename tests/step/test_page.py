@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from runs import slim
-from tinyalex import AlexNet, spec
+from tinyalex import AlexNet, record, spec
 from tinyalex.errors import UsageError
-from tinyalex.step import receptive_field
+from tinyalex.step import receptive_field, to_html
 
 
 @pytest.fixture(scope="module")
 def path(small_pass, tmp_path_factory):
-    return small_pass.to_html(tmp_path_factory.mktemp("page") / "step.html")
+    return to_html(small_pass, tmp_path_factory.mktemp("page") / "step.html")
 
 
 def heading(page):
@@ -71,29 +71,29 @@ def test_the_page_fetches_nothing_and_opens_without_a_complaint(opened, path):
 def test_the_full_size_net_stays_under_15_mb(tmp_path):
     """The largest of all: six convolutions, and noise, which compresses worst."""
     x = 60 * np.random.default_rng(0).standard_normal((1, 3, 224, 224), dtype="float32")
-    pass_ = AlexNet("six-conv").record(x, [7])
-    assert pass_.to_html(tmp_path / "step.html").stat().st_size < 15_000_000
+    pass_ = record(AlexNet("six-conv"), x, [7])
+    assert to_html(pass_, tmp_path / "step.html").stat().st_size < 15_000_000
 
 
 def test_names_are_text_and_never_markup(opened, tmp_path, small_pass):
     net = AlexNet("mini", num_classes=2, input_size=16)
     classes = ("</script><img src=x onerror=alert(1)>", "a & b")
-    pass_ = net.record(small_pass.x.astype("float32"), [0], classes=classes)
-    page = opened(pass_.to_html(tmp_path / "step.html"), "#loss-forward")
+    pass_ = record(net, small_pass.x.astype("float32"), [0], classes=classes)
+    page = opened(to_html(pass_, tmp_path / "step.html"), "#loss-forward")
     assert classes[0] in page.locator("#why .line.lit .label").first.inner_text()
     assert page.locator("img[src=x]").count() == 0
 
 
 def test_an_image_that_there_is_not(small_pass, tmp_path):
-    with pytest.raises(UsageError, match=r"image 1: the pass holds the images 0 \.\.\. 0"):
-        small_pass.to_html(tmp_path / "step.html", image=1)
+    with pytest.raises(UsageError, match=r"got image=1: expected one of the pass, 0 \.\.\. 0"):
+        to_html(small_pass, tmp_path / "step.html", image=1)
 
 
 def test_another_image_of_several(opened, tmp_path):
     net = AlexNet("mini", num_classes=3, input_size=16)
     x = np.random.default_rng(1).standard_normal((2, 3, 16, 16)).astype("float32")
-    pass_ = net.record(x, [0, 2])
-    page = opened(pass_.to_html(tmp_path / "step.html", image=1), "#conv1-forward")
+    pass_ = record(net, x, [0, 2])
+    page = opened(to_html(pass_, tmp_path / "step.html", image=1), "#conv1-forward")
     shown = page.evaluate("Array.from(maps(steps[0].arrays.y).data)")
     np.testing.assert_allclose(shown, pass_[0].y[1].ravel(), atol=1e-3)
     assert "label is “2”" in page.locator("#summary").inner_text()
@@ -121,8 +121,8 @@ def test_every_step_can_be_shown(opened, path, small_pass):
 def test_every_step_of_other_nets(opened, tmp_path, variant):
     size = 63 if variant == "torchvision" else 67
     net = AlexNet(slim(spec.VARIANTS[variant]), num_classes=3, input_size=size)
-    pass_ = net.record(np.random.default_rng(0).standard_normal((1, 3, size, size)).astype("float32"), [1])
-    page = opened(pass_.to_html(tmp_path / "step.html"))
+    pass_ = record(net, np.random.default_rng(0).standard_normal((1, 3, size, size)).astype("float32"), [1])
+    page = opened(to_html(pass_, tmp_path / "step.html"))
     for step in pass_:
         assert heading(page).startswith(step.name)
         assert not {"undefined", "NaN"} & set(page.locator("main").inner_text().split())
@@ -132,8 +132,8 @@ def test_every_step_of_other_nets(opened, tmp_path, variant):
 def test_a_pass_without_labels_has_forward_steps_only(opened, tmp_path):
     layers = {name: spec.Activation("tanh") if "relu" in name else layer for name, layer in spec.MINI.layers.items()}
     net = AlexNet(dataclasses.replace(spec.MINI, layers=layers), num_classes=3, input_size=16)
-    pass_ = net.record(np.random.default_rng(0).standard_normal((1, 3, 16, 16)).astype("float32"))
-    page = opened(pass_.to_html(tmp_path / "step.html"))
+    pass_ = record(net, np.random.default_rng(0).standard_normal((1, 3, 16, 16)).astype("float32"))
+    page = opened(to_html(pass_, tmp_path / "step.html"))
     for step in pass_:
         assert heading(page) == f"{step.name} → forward"
         page.keyboard.press("ArrowRight")

@@ -1,6 +1,7 @@
 """The widget, driven by its traits: what is pressed, dragged or clicked is what is drawn; and its map in a browser."""
 
 import base64
+import importlib
 import io
 import json
 import sys
@@ -9,16 +10,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tinyalex.errors import UsageError
+from tinyalex.step import receptive_field
 from tinyalex.step.look import look
 
 pytest.importorskip("anywidget", reason="anywidget is not installed")
-from tinyalex.step.widget import ClickableMap
+from tinyalex.step.widget import ClickableMap, PassWidget
 
 
 @pytest.fixture
 def widget(small_pass):
-    return small_pass.widget()
+    return PassWidget(small_pass)
 
 
 def test_it_opens_with_the_first_step(widget, small_pass):
@@ -51,7 +52,7 @@ def test_a_click_on_the_map(widget, small_pass):
     widget.map.cell = [3, 11]
     assert widget.at.cell == (3, 11)
     assert widget.channel.value == widget.at.right == channel
-    assert widget.at.receptive_field() == small_pass.field("conv1", (3, 11))
+    assert widget.at.receptive_field() == receptive_field(small_pass.rows, "conv1", (3, 11))
     assert widget.figure.value != before
 
 
@@ -91,13 +92,12 @@ def test_the_map_is_a_picture_of_the_numbers(widget, small_pass):
     np.testing.assert_array_equal(bluer[strong], (y > 0)[strong])
 
 
-def test_without_the_libraries_it_says_what_to_do(small_pass, monkeypatch):
+def test_without_the_libraries_it_says_what_to_do(monkeypatch):
     monkeypatch.setitem(sys.modules, "anywidget", None)
     monkeypatch.delitem(sys.modules, "tinyalex.step.widget")
-    with pytest.raises(
-        UsageError, match=r"the widget needs anywidget: pip install 'tinyalex\[notebooks\]'; `show` draws"
-    ):
-        small_pass.widget()
+    expected = r"the widget needs anywidget: pip install 'tinyalex\[notebooks\]'; or use tinyalex.step.show"
+    with pytest.raises(ImportError, match=expected):
+        importlib.import_module("tinyalex.step.widget")
 
 
 HOST = """<!DOCTYPE html><meta charset="utf-8"><link rel="icon" href="data:,"><body><script type="module">

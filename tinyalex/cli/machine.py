@@ -15,6 +15,8 @@ from tinyalex.columns import column_names, crossing
 from tinyalex.cost import scaling as planning
 from tinyalex.cost.accounting import measured
 from tinyalex.cost.memory import predicted
+from tinyalex.cost.roofline import roofline
+from tinyalex.cost.scaling_picture import scaling
 from tinyalex.cost.speed import Bench, roofs, table
 from tinyalex.count import count
 from tinyalex.errors import UsageError
@@ -60,7 +62,7 @@ def bench(
     }
     if peak is not None:
         picture = out / f"roofline-{variant}-{mode}.png"
-        viz.save(viz.roofline(costs, peak), picture)
+        viz.save(roofline(costs, peak), picture)
         record["layers"] = [asdict(cost) for cost in costs]
         if not json:
             print(f"{table(costs, peak)}\n\ndrawn: {picture}\n")
@@ -178,7 +180,7 @@ def plan(
         f"{variant}: a device computes {rate:,.1f} images a second ({source}) and updates all parameters in "
         f"{update or 0:.2f} ms, sends {bandwidth:g} GB/s, {latency:g} us a message\n\n{planning.table(steps)}\n"
     )
-    print(f"drawn: {viz.save(viz.scaling(steps), out / f'scaling-{variant}.png')}")
+    print(f"drawn: {viz.save(scaling(steps), out / f'scaling-{variant}.png')}")
 
 
 def _measured(variant: str, batch: int) -> tuple[float, float]:

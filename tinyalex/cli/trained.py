@@ -16,6 +16,7 @@ from tinyalex.data import prepare_image, read_image
 from tinyalex.errors import CheckpointError, UsageError
 from tinyalex.files import legible, make_folder
 from tinyalex.spec import stored_size
+from tinyalex.step import record, to_html
 from tinyalex.training import report
 from tinyalex.training.evaluate import augmenter_for, averaged, probabilities, scores
 from tinyalex.training.loop import CHECKPOINT
@@ -94,7 +95,7 @@ def step(image: Path, checkpoint: Path | None, label: str | None, out: Path) -> 
     truth = likeliest if label is None else _class(trained.classes, label)
     edge = (size - net.input_size) // 2
     crop = stored[edge : edge + net.input_size, edge : edge + net.input_size]
-    written = net.record(x, [truth], classes=trained.classes, pictures=[crop]).to_html(out)
+    written = to_html(record(net, x, [truth], classes=trained.classes, pictures=[crop]), out)
     print(f"{told}\n{image}: the net says {trained.classes[likeliest]!r}")
     if label is None:
         print("the loss takes that for the truth: --label names another class")

@@ -7,19 +7,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from tinyalex.backend import Array
 from tinyalex.errors import ShapeError, UsageError
 from tinyalex.step.field import Box, receptive_field, window_of
+from tinyalex.step.recording import Recording
+from tinyalex.step.steps import Direction, Step
 from tinyalex.window import Pair, Window
-
-if TYPE_CHECKING:
-    from tinyalex.step.recording import Recording
-    from tinyalex.step.steps import Direction, Step
-
 
 COLOURS = ("red", "green", "blue")
 
@@ -113,7 +110,7 @@ def look(
     direction: Direction = "forward",
     image: int = 0,
 ) -> Look:
-    """What `Recording.show` is asked to draw; what is not given is chosen: the strongest map and cell.
+    """The cell that `tinyalex.step.show` draws; without a cell or map, the one with the largest number.
 
     Raises UsageError for a layer, direction, image or map that the pass does not have, ShapeError for such a cell.
     """

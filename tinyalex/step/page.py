@@ -25,10 +25,14 @@ SCRIPTS = ("numbers.js", "maps.js", "parts.js", "forward.js", "backward.js", "lo
 MOST_WEIGHTS = 1 << 17  # of a fully connected layer: fc6 of the paper has 37 million, the page carries some units'
 
 
-def to_html(recording: Recording, path: str | Path, *, image: int = 0) -> Path:
-    """Write the pass of one of its images to `path`, and return the path. Raises UsageError for an image it lacks."""
+def to_html(recording: Recording, path: str | Path, image: int = 0) -> Path:
+    """Write the pass of one image as an HTML page to `path`, and return the path.
+
+    The page needs no network. image: the number of the image in the pass.
+    Raises UsageError for a number that the pass does not have.
+    """
     if not 0 <= image < len(recording.x):
-        raise UsageError(f"image {image}: the pass holds the images 0 ... {len(recording.x) - 1}")
+        raise UsageError(f"got image={image}: expected one of the pass, 0 ... {len(recording.x) - 1}")
     path = Path(path)
     write_text(path, page(recording, image))
     return path

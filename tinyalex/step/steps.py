@@ -8,15 +8,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from tinyalex.backend import Array
+from tinyalex.count import Row
 from tinyalex.step.explain import Explanation, Formula, explanation
-
-if TYPE_CHECKING:
-    from tinyalex.count import Row
 
 Direction = Literal["forward", "backward"]
 

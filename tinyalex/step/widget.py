@@ -1,6 +1,6 @@
 """A recorded pass in a notebook: back and forward, a map to click, and the figure of what was clicked.
 
-Everything the widget draws, `Recording.show` draws without it.
+The figure is the one that `tinyalex.step.show` draws.
 """
 
 from __future__ import annotations
@@ -9,18 +9,24 @@ import io
 from importlib import resources
 from typing import Any
 
-import anywidget
-import ipywidgets
 import numpy as np
-import traitlets
 
 from tinyalex.backend import Array
+from tinyalex.step.figure import draw
 from tinyalex.step.look import Look, look
 from tinyalex.step.paint import on_grid, scaled, signed_colours
 from tinyalex.step.picture import data_uri
 from tinyalex.step.recording import Recording
-from tinyalex.step.show import show
 from tinyalex.step.steps import Step
+
+try:
+    import anywidget
+    import ipywidgets
+    import traitlets
+except ImportError as error:
+    raise ImportError(
+        f"the widget needs {error.name}: pip install 'tinyalex[notebooks]'; or use tinyalex.step.show", name=error.name
+    ) from None
 
 DOTS = 85  # an inch: the figure is redrawn at every click
 
@@ -124,5 +130,5 @@ def _painted(numbers: Array) -> str:
 
 def _png(at: Look) -> bytes:
     file = io.BytesIO()
-    show(at).savefig(file, format="png", dpi=DOTS)
+    draw(at).savefig(file, format="png", dpi=DOTS)
     return file.getvalue()

@@ -4,8 +4,6 @@ Each function takes plain arrays and returns a `matplotlib.figure.Figure`, drawn
 or global state; `save` writes it as a PNG. matplotlib is imported when the first figure is made, not before.
 """
 
-from tinyalex.cost.roofline import roofline
-from tinyalex.cost.scaling_picture import scaling
 from tinyalex.viz.canvas import Picture, save
 from tinyalex.viz.charts import confusion, confusion_matrix, learning_curves
 from tinyalex.viz.figure2 import architecture
@@ -23,7 +21,5 @@ __all__ = [
     "nearest",
     "neighbours",
     "predictions",
-    "roofline",
     "save",
-    "scaling",
 ]

@@ -9,8 +9,10 @@ import numpy as np
 from tinyalex.backend import Array
 from tinyalex.layers.conv import im2col
 from tinyalex.step.facts import number, times
-from tinyalex.step.look import Look, joined_cells, winner
+from tinyalex.step.look import Look, joined_cells, look, winner
 from tinyalex.step.paint import bare, draw_map, mark, mark_cell, on_grid
+from tinyalex.step.recording import Recording
+from tinyalex.step.steps import Direction
 from tinyalex.step.why import draw_why
 from tinyalex.viz.canvas import GREY, INK, new_figure
 
@@ -21,8 +23,30 @@ if TYPE_CHECKING:
 ROWS = 17  # of a matrix, that are drawn around the lit one
 
 
-def show(at: Look) -> Figure:
-    """The figure: pictures on top, below them why the cell has its number, and of a convolution im2col."""
+def show(
+    recording: Recording,
+    layer: str,
+    cell: tuple[int, int] | None = None,
+    channel: int | None = None,
+    direction: Direction = "forward",
+    *,
+    other: int | None = None,
+    image: int = 0,
+) -> Figure:
+    """Draw one cell of a layer's step: its receptive field, the maps, the kernel, and how its number is computed.
+
+    layer: the name of a layer, or "loss".   cell: (row, column) in the output; for a backward step, in the gradient of
+    the input.   channel: the map that the cell lies in, or for a layer of units the unit.
+    other: for a convolution, the map on the other side: the input map, or for a backward step the kernel.
+    image: the number of the image in the pass.
+    Without a cell, channel or other map, the one with the largest number is drawn.
+    Raises UsageError for a layer, direction, image or map that the pass does not have, ShapeError for such a cell.
+    """
+    return draw(look(recording, layer, cell=cell, channel=channel, other=other, direction=direction, image=image))
+
+
+def draw(at: Look) -> Figure:
+    """The pictures on top; below them how the number is computed; for a convolution forward also the matrix product."""
     as_product = at.kind == "conv" and not at.back
     heights = [0.9, 3.1, 2.5, 2.5][: 4 if as_product else 3]
     figure = new_figure(11, sum(heights), arranged=True)

@@ -6,8 +6,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from runs import slim
-from tinyalex import AlexNet, spec
-from tinyalex.step import receptive_field
+from tinyalex import AlexNet, record, spec
+from tinyalex.step import receptive_field, show
 from tinyalex.step.facts import number
 from tinyalex.step.paint import scaled
 
@@ -37,20 +37,20 @@ def pictures(figure):
     [("conv2", (0, 6), (-2, 4, 3, 9)), ("pool1", (7, 2), (14, 4, 17, 7)), ("conv5", (3, 0), (2, -1, 5, 2))],
 )
 def test_the_receptive_field_the_window_and_the_cell(small_pass, name, cell, window):
-    image, x, *_, y = pictures(small_pass.show(name, cell=cell))
+    image, x, *_, y = pictures(show(small_pass, name, cell=cell))
     assert boxes(image) == [receptive_field(small_pass.rows, name, cell)]
     assert boxes(x)[0] == window
     assert boxes(y) == [(*cell, cell[0] + 1, cell[1] + 1)]
 
 
 def test_a_feature_and_the_cell_that_it_was(small_pass):
-    _, maps, features = pictures(small_pass.show("flatten", channel=255))  # of 64 maps of 2 x 2
+    _, maps, features = pictures(show(small_pass, "flatten", channel=255))  # of 64 maps of 2 x 2
     assert boxes(maps) == [(1, 1, 2, 2)]
     assert boxes(features) == [(15, 15, 16, 16)]
-    _, maps, features = pictures(small_pass.show("flatten", (1, 1), 63, "backward"))
+    _, maps, features = pictures(show(small_pass, "flatten", (1, 1), 63, "backward"))
     assert boxes(maps) == [(1, 1, 2, 2)]
     assert boxes(features) == [(15, 15, 16, 16)]
-    _, before, after = pictures(small_pass.show("dropout6", channel=24))  # 512 units, 23 in a row
+    _, before, after = pictures(show(small_pass, "dropout6", channel=24))  # 512 units, 23 in a row
     assert boxes(before) == boxes(after) == [(1, 1, 2, 2)]
 
 
@@ -60,7 +60,7 @@ def test_what_pooling_sends_back(small_pass):
     x, dx, dy = forward.x[0, 7], backward.dx[0, 7], backward.dy[0, 7]
     strongest = np.unravel_index(np.abs(dx).argmax(), dx.shape)
     for cell in (tuple(int(place) for place in strongest), (4, 6), (15, 15)):
-        grid, text = small_pass.show("pool1", cell, 7, "backward").subfigs[2].axes
+        grid, text = show(small_pass, "pool1", cell, 7, "backward").subfigs[2].axes
         over = [[u for u in range(8) if 2 * u <= place < 2 * u + 3] for place in cell]
         won = [[x[cell] == x[2 * u : 2 * u + 3, 2 * v : 2 * v + 3].max() for v in over[1]] for u in over[0]]
         sent = np.where(won, dy[np.ix_(*over)], 0)
@@ -70,16 +70,16 @@ def test_what_pooling_sends_back(small_pass):
 
 
 def test_the_way_back(small_pass):
-    image, dx, _, dy = pictures(small_pass.show("conv2", (7, 3), 20, "backward"))
+    image, dx, _, dy = pictures(show(small_pass, "conv2", (7, 3), 20, "backward"))
     assert boxes(image) == [receptive_field(small_pass.rows, "pool1", (7, 3))]
     assert boxes(dx) == [(7, 3, 8, 4)]
     assert boxes(dy) == [(5, 1, 8, 6)]  # five windows saw the cell, but two would lie below the map
-    assert pictures(small_pass.show("conv1", (2, 9), direction="backward"))[0].patches[0].get_xy() == (8.5, 1.5)
+    assert pictures(show(small_pass, "conv1", (2, 9), direction="backward"))[0].patches[0].get_xy() == (8.5, 1.5)
 
 
 def test_the_cell_that_wins_is_marked(small_pass):
     x = small_pass["pool1"].forward.x[0]
-    _, shown, _ = pictures(small_pass.show("pool1", cell=(2, 3), channel=7))
+    _, shown, _ = pictures(show(small_pass, "pool1", cell=(2, 3), channel=7))
     i, j = np.unravel_index(x[7, 4:7, 6:9].argmax(), (3, 3))
     assert boxes(shown)[1] == (4 + i, 6 + j, 5 + i, 7 + j)
 
@@ -87,7 +87,7 @@ def test_the_cell_that_wins_is_marked(small_pass):
 def test_every_kind_of_step_is_drawn_with_its_number(small_pass):
     names = ("conv1", "conv4", "relu1", "norm2", "pool5", "flatten", "fc6", "relu6", "dropout7", "fc8", "loss")
     for step in (step for step in small_pass if step.name in names):
-        figure = small_pass.show(step.name, direction=step.direction)
+        figure = show(small_pass, step.name, direction=step.direction)
         assert isinstance(figure, Figure)
         written = " ".join(texts(figure))
         assert step.name in written
@@ -102,10 +102,10 @@ def test_every_kind_of_step_is_drawn_with_its_number(small_pass):
 def test_other_nets(variant):
     size = 63 if variant == "torchvision" else 67
     net = AlexNet(slim(spec.VARIANTS[variant]), num_classes=3, input_size=size)
-    pass_ = net.record(np.random.default_rng(0).standard_normal((1, 3, size, size)).astype("float32"), [1])
+    pass_ = record(net, np.random.default_rng(0).standard_normal((1, 3, size, size)).astype("float32"), [1])
     for step in pass_:
         if step.explanation.kind in ("spatial-norm", "conv", "pool", "dropout"):
-            texts(pass_.show(step.name, direction=step.direction))
+            texts(show(pass_, step.name, direction=step.direction))
 
 
 def test_tanh():
@@ -117,18 +117,18 @@ def test_tanh():
     }
     one = spec.Spec("one", layers, input_size=3, columns=1)
     net = AlexNet(one, num_classes=2, cross_columns=(), dtype="float64")
-    pass_ = net.record(np.ones((1, 3, 3, 3)), [0])
+    pass_ = record(net, np.ones((1, 3, 3, 3)), [0])
     x, y = pass_["tanh1"].forward.x[0, 0, 1, 1], pass_["tanh1"].forward.y[0, 0, 1, 1]
-    assert f"x = {number(x)}\ny = tanh(x) = {number(y)}" in texts(pass_.show("tanh1", (1, 1), 0))
+    assert f"x = {number(x)}\ny = tanh(x) = {number(y)}" in texts(show(pass_, "tanh1", (1, 1), 0))
     slope = number(1 - y * y)
-    assert any(f"slope {slope} here" in text for text in texts(pass_.show("tanh1", (1, 1), 0, "backward")))
+    assert any(f"slope {slope} here" in text for text in texts(show(pass_, "tanh1", (1, 1), 0, "backward")))
 
 
 def test_the_sum_of_a_convolution_is_written_out(small_pass):
     y = small_pass["conv3"].forward.y[0]
     bias = small_pass.params["conv3.b"][11]
     line = f"sum of 576 products {number(y[11, 1, 2] - bias)}\n+ bias {number(bias)}\n= {number(y[11, 1, 2])}"
-    assert line in texts(small_pass.show("conv3", (1, 2), 11))
+    assert line in texts(show(small_pass, "conv3", (1, 2), 11))
 
 
 def test_normalisation_backward_is_written_out(small_pass):
@@ -144,11 +144,11 @@ def test_normalisation_backward_is_written_out(small_pass):
     cost = -2 * 0.1 * 0.75 * x[14] * taken
     assert own + cost == pytest.approx(dx[14])
     line = f"dy / sᵝ = {number(own)}\n−2αβ x · sum = {number(cost)}\ndx = {number(dx[14])}"
-    assert line in texts(small_pass.show("norm1", cell, 14, "backward"))
+    assert line in texts(show(small_pass, "norm1", cell, 14, "backward"))
 
 
 def test_the_matrix_product_has_the_lit_row_and_kernel(small_pass):
-    columns, kernels, lit, product = small_pass.show("conv2", (3, 6), 40).subfigs[3].axes
+    columns, kernels, lit, product = show(small_pass, "conv2", (3, 6), 40).subfigs[3].axes
     place, first = 3 * 8 + 6, 3 * 8 + 6 - 8
     assert boxes(columns) == [(8, 0, 9, 400)]
     assert f"rows {first} to {first + 16} of 64" in columns.get_title(loc="left")
@@ -161,7 +161,7 @@ def test_the_matrix_product_has_the_lit_row_and_kernel(small_pass):
 
 
 def test_classes_are_named_in_the_loss(small_pass):
-    written = texts(small_pass.show("loss"))
+    written = texts(show(small_pass, "loss"))
     assert {"ring", "star", "heart"} <= set(written)
     assert {"logits x", "probabilities p", "gradient dx"} <= set(written)
 
@@ -169,5 +169,5 @@ def test_classes_are_named_in_the_loss(small_pass):
 def test_an_image_among_several():
     net = AlexNet("mini", num_classes=3, input_size=16)
     x = np.random.default_rng(1).standard_normal((2, 3, 16, 16)).astype("float32")
-    pass_ = net.record(x)
-    assert number(pass_["conv1"].forward.y[1, 3, 4, 5]) in " ".join(texts(pass_.show("conv1", (4, 5), 3, image=1)))
+    pass_ = record(net, x)
+    assert number(pass_["conv1"].forward.y[1, 3, 4, 5]) in " ".join(texts(show(pass_, "conv1", (4, 5), 3, image=1)))
