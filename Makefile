@@ -77,6 +77,10 @@ docs: $(STAMP) ## build the site into build/docs, tutorials executed; it needs n
 	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet docs build/docs
 	@echo 'open build/docs/index.html'
 
+.PHONY: rooms
+rooms: $(STAMP) ## draw which part of the package imports which (docs/pictures/rooms.png), and count
+	cd docs && ../$(BIN)/python -m site_tools.rooms
+
 .PHONY: format
 format: $(STAMP) ## format the code
 	$(BIN)/ruff check --fix

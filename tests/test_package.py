@@ -1,20 +1,24 @@
-"""The package as a whole: its public names, what importing it costs, and which module knows which."""
+"""The package as a whole: its public names, what importing it costs, and which module may import which."""
 
-import ast
 import subprocess
 import sys
+from collections import Counter
 from importlib import metadata
 from pathlib import Path
 
 import pytest
 
 import tinyalex
+from site_tools import rooms
 
 PROMISED = """
     AlexNet Conv2D ReLU Tanh LocalResponseNorm MaxPool2D Linear Dropout Flatten SoftmaxCrossEntropy SGD
-    check_layer check_net load save
+    check_layer check_net load save record
 """
-ROOT = Path(tinyalex.__file__).parent
+PACKAGE = Path(tinyalex.__file__).parent
+ARROWS = rooms.imports(rooms.modules(PACKAGE))
+FLOORS = rooms.floors_on(rooms.PAGE)
+ROOMS = [room for floor in FLOORS for room in floor]
 
 
 def test_public_names():
@@ -32,86 +36,91 @@ def test_import_brings_in_nothing_slow():
     assert (run.stdout.strip(), run.stderr) == ("[]", "")
 
 
-def modules():
-    """Every module's dotted name below tinyalex ("" for the package itself), with its syntax tree."""
-    found = {}
-    for path in sorted(ROOT.rglob("*.py")):
-        parts = path.relative_to(ROOT).with_suffix("").parts
-        found[".".join(part for part in parts if part != "__init__")] = ast.parse(path.read_text())
-    return found
+# ---------------------------------------------------------------- the rooms of docs/design.md
 
 
-MODULES = modules()
+def test_every_module_has_a_room_and_every_room_has_modules():
+    assert Counter(ROOMS) == Counter({rooms.room_of(module) for module in ARROWS})
 
 
-def known_to(name):
-    """The modules of tinyalex that the module imports, anywhere in it; the package itself as ""."""
-    known = set()
-    for node in ast.walk(MODULES[name]):
-        if isinstance(node, ast.Import):
-            known |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{name}: a relative import"
-            for alias in node.names:
-                full = f"{node.module}.{alias.name}"
-                known.add(full if full.removeprefix("tinyalex.") in MODULES else node.module)
-    return {full.removeprefix("tinyalex").removeprefix(".") for full in known if full.split(".")[0] == "tinyalex"}
+def test_arrows_lead_to_lower_floors_only():
+    assert rooms.not_down(ARROWS, FLOORS) == []
 
 
-def within(name, *packages):
-    return any(name == package or name.startswith(package + ".") for package in packages)
+def test_no_circles():
+    assert rooms.circles(ARROWS) == []
 
 
-# What each part may know besides itself; the parts that read in a student's order come first.
-ARROWS = {
-    "errors": [],
-    "devices": ["errors", "kernels.memory"],  # whose memory: known without Numba
-    "backend": ["devices", "errors", "kernels.threads", "kernels.memory"],  # and how many threads
-    "window": ["backend", "errors"],
-    "layers": ["backend", "window", "errors"],
-    "kernels": ["window", "errors"],
-    "spec": ["errors"],
-    "count": ["spec", "window", "errors"],
-    "columns": ["count", "layers", "backend", "devices", "errors"],
-    "parameters": ["columns", "layers", "backend", "errors"],
-    "net": ["spec", "count", "parameters", "columns", "layers", "backend", "errors", "step"],  # for net.record alone
-    "step": ["net", "spec", "count", "columns", "layers", "backend", "window", "viz", "files", "errors"],
-    "optim": ["backend", "errors"],
-    "gradcheck": ["net", "errors"],
-    "inside": ["layers", "columns", "optim", "backend", "window", "viz.canvas", "errors"],
-}
-
-
-@pytest.mark.parametrize("part", list(ARROWS))
-def test_arrows_point_one_way(part):
-    members = [name for name in MODULES if within(name, part)]
-    assert members
-    for name in members:
-        unknown = {known for known in known_to(name) if not within(known, part, *ARROWS[part])}
-        assert not unknown, f"{name} imports {unknown}"
-
-
-def test_kernels_are_known_to_the_backend_only():
-    """By name: a layer calls its own definition, and the backend finds the twin."""
-    for name, tree in MODULES.items():
-        if name != "backend" and not within(name, "kernels"):
-            known = known_to(name) - ({"kernels.memory"} if name == "devices" else set())
-            assert not any(within(one, "kernels") for one in known), name
-            texts = [
-                node.value
-                for node in ast.walk(tree)
-                if isinstance(node, ast.Constant) and "kernels." in str(node.value)
-            ]
-            assert not any(text.startswith("tinyalex.kernels") for text in texts), name
+def test_twins_are_known_to_the_backend_only():
+    """A layer calls its own definition, and the backend finds the twin by name."""
+    twins = ("tinyalex.backend.cpu", "tinyalex.backend.gpu")
+    for module, known in ARROWS.items():
+        if rooms.room_of(module) != "backend":
+            assert not any(other.startswith(twins) for other in known), module
 
 
 def test_data_and_layers_do_not_know_each_other():
-    for name in MODULES:
-        if within(name, "data"):
-            assert not any(within(known, "layers", "net", "kernels", "train") for known in known_to(name)), name
+    (floor,) = (floor for floor in FLOORS if "data" in floor)
+    assert "layers" in floor  # rooms on one floor do not import each other
+    assert not rooms.room_arrows(ARROWS)["data"] & {"backend", "count"}
 
 
-def test_only_the_entry_point_knows_the_command_line():
-    for name in MODULES:
-        if name not in ("__main__", "cli"):
-            assert not any(within(known, "cli") for known in known_to(name)), name
+# ---------------------------------------------------------------- what finds the arrows
+
+
+def package(folder, **files):
+    """A package `house` with these modules; the name a__b is the file a/b.py."""
+    for name, text in {"__init__": "", **files}.items():
+        path = folder / "house" / (name.replace("__", "/") + ".py" if name != "__init__" else "__init__.py")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return rooms.imports(rooms.modules(folder / "house"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "import house.b",
+        "import os, house.b as b",
+        "from house import b",
+        "from house.b import x",
+        "def f():\n    from house.b import x",
+        "if TYPE_CHECKING:\n    import house.b",
+        "import_module('house.b')",
+        "class C:\n    def m(self):\n        importlib.import_module('house.b')",
+    ],
+)
+def test_no_import_is_missed(tmp_path, text):
+    assert package(tmp_path, a=text, b="")["house.a"] == {"house.b"}
+
+
+def test_the_package_of_a_module_counts(tmp_path):
+    arrows = package(tmp_path, room__a="from house.room import b, x\nfrom house import y", room__b="")
+    (tmp_path / "house" / "room" / "__init__.py").write_text("from house.room.a import x")
+    arrows = rooms.imports(rooms.modules(tmp_path / "house"))
+    assert arrows["house.room.a"] == {"house.room", "house.room.b", "house"}
+    assert rooms.circles(arrows) == [{"house.room", "house.room.a"}]
+
+
+@pytest.mark.parametrize("text", ["from . import b", "from .b import x", "import_module(f'house.{b}')"])
+def test_imports_that_cannot_be_followed_are_refused(tmp_path, text):
+    with pytest.raises(ValueError, match=r"house\.a, line 1: got"):
+        package(tmp_path, a=text, b="")
+
+
+def test_arrows_up_and_sideways_are_found(tmp_path):
+    arrows = package(tmp_path, low="import house.high", side="import house.low", high="")
+    floors = [["house"], ["low", "side"], ["high"]]
+    assert rooms.not_down(arrows, floors) == [("house.low", "house.high"), ("house.side", "house.low")]
+    assert rooms.floors_from(rooms.room_arrows(arrows)) == [["high", "house"], ["low"], ["side"]]
+
+
+def test_circles_of_three_are_found(tmp_path):
+    arrows = package(tmp_path, a="import house.b", b="import house.c", c="import house.a", d="import house.a")
+    assert rooms.circles(arrows) == [{"house.a", "house.b", "house.c"}]
+
+
+def test_the_floors_are_those_of_the_page(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("# House\n\n```text\nroof\nleft right\nground\n```\n\n```text\nother\n```\n")
+    assert rooms.floors_on(page) == [["ground"], ["left", "right"], ["roof"]]

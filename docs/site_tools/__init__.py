@@ -1,13 +1,19 @@
 """What the site needs beside Sphinx: links to lines of the source, pages that show it, docstrings that read well."""
 
-from sphinx.application import Sphinx
+from __future__ import annotations
 
-from site_tools import docstrings, recorded, sources
-from site_tools.commands import Commands
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Sphinx calls this once."""
+    # Imported here, so that site_tools.rooms can draw a package that does not import.
+    from site_tools import docstrings, recorded, sources
+    from site_tools.commands import Commands
+
     app.add_directive("commands", Commands)
     app.connect("source-read", sources.rewrite_links)
     app.connect("doctree-read", sources.link_signatures)
