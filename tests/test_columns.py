@@ -10,7 +10,7 @@ from cases import assert_close, small_net
 from runs import slim
 from tinyalex import SGD, AlexNet, Conv2D, LocalResponseNorm, MaxPool2D, check_net, load, save
 from tinyalex.backend import thread_count, use_kernels, use_threads
-from tinyalex.columns import Devices, crossing
+from tinyalex.columns import TwoDevices, crossing
 from tinyalex.count import count
 from tinyalex.errors import ShapeError, UsageError
 from tinyalex.spec import variant
@@ -140,7 +140,7 @@ def test_what_crosses_and_nothing_else():
 
 def test_both_columns_compute_at_the_same_time():
     """Each in a thread of its own, with half of the cores; a GPU leaves all of them to a CPU beside it."""
-    devices, meeting, seen = Devices(TWO), threading.Barrier(2, timeout=20), {}
+    devices, meeting, seen = TwoDevices(TWO), threading.Barrier(2, timeout=20), {}
 
     def work(column):
         meeting.wait()

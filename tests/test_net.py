@@ -99,15 +99,15 @@ def test_the_same_seed_gives_the_same_net_and_masks():
     logits = {key: net.forward(np.ones((4, 3, 16, 16), net.dtype), train=True) for key, net in nets.items()}
     np.testing.assert_array_equal(logits["a"], logits["b"])
     np.testing.assert_allclose(logits["a"], logits["c"], rtol=1e-4, atol=1e-5)
-    draws = {key: net.masks.random() for key, net in nets.items()}
+    draws = {key: net.mask_rng.random() for key, net in nets.items()}
     assert draws["a"] == draws["b"] == draws["c"] != draws["d"]
 
 
 def test_masks_are_drawn_apart_from_the_weights():
     """A net with more weights to draw gets the same masks."""
     wide, narrower = AlexNet("mini", num_classes=9), AlexNet("mini", num_classes=3)
-    assert wide.masks.random() == narrower.masks.random()
-    assert wide.layers["dropout6"].rng is wide.layers["dropout7"].rng is wide.masks
+    assert wide.mask_rng.random() == narrower.mask_rng.random()
+    assert wide.layers["dropout6"].rng is wide.layers["dropout7"].rng is wide.mask_rng
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ def test_upto_and_last_hidden():
     expected = 0.5 * hidden @ net.params["fc8.w"].T + net.params["fc8.b"]
     np.testing.assert_allclose(net.forward(x), expected, rtol=1e-4, atol=1e-5)
     assert AlexNet(narrow("six-conv")).last_hidden == "relu8"
-    with pytest.raises(UsageError, match="no layer is called 'conv9': expected one of conv1, relu1"):
+    with pytest.raises(UsageError, match="got the layer name 'conv9': expected one of conv1, relu1"):
         net.forward(x, upto="conv9")
 
 

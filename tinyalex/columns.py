@@ -2,8 +2,8 @@
 
 Half of the kernels of each layer, and half of the units, live on each device: a column. The columns compute side by
 side and do not see each other, but for a few meeting points: conv3 and the fully connected layers read both columns.
-There each column receives the other's half of the maps (all-gather); on the way back each has a gradient for all maps,
-and receives the other's part of the gradient of its own half, to be added (reduce-scatter). Nothing else crosses.
+There each column receives the other's half of the maps (all-gather). On the way back each column has a gradient for all
+maps; it receives the other's gradient for its own half and adds the two (reduce-scatter). Nothing else crosses.
 
 Axes: N images, C maps or units of the whole layer; a column holds the first or the second half of them.
 """
@@ -13,24 +13,24 @@ import math
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextvars import copy_context
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from tinyalex.backend import Array, device_scope, get_array_module, is_cpu, thread_count, to_device, use_threads
 from tinyalex.backend.devices import Mark, mark, new_stream, wait_for
 from tinyalex.count import Row
 from tinyalex.errors import ShapeError, UsageError
-from tinyalex.layers import Conv2D, Dropout, Layer, Linear, LocalResponseNorm
+from tinyalex.layers import Conv2D, Dropout, Layer, LocalResponseNorm
 
 R = TypeVar("R")
 L = TypeVar("L", bound=Layer)
 Halves = Sequence[Array]  # two arrays, each on its device: the first and the second half along axis 1
 
 
-class Devices:
-    """Two devices, each with a thread, and on a GPU a stream, that computes on it; what passes between them is counted.
+class TwoDevices:
+    """Two devices, one for each column: each has a thread that computes on it, and on a GPU a stream.
 
-    names: "cpu:0", "cuda:1", ...; the same twice puts both columns on one device, on a GPU side by side in two streams.
-    Two CPU devices have half of the cores each.   moved: bytes that went from one column to the other so far.
+    names: "cpu:0", "cuda:1", ...; the same name twice puts both columns on one device, on a GPU in two streams.
+    Two CPU devices have half of the cores each.   moved: the bytes that went from one column to the other so far.
     """
 
     def __init__(self, names: Sequence[str]) -> None:
@@ -43,10 +43,10 @@ class Devices:
     def each(self, work: Callable[[int], R]) -> list[R]:
         """[work(0), work(1)], each in the thread of its device, at the same time.
 
-        For a GPU that is the time when the work has been queued. To whoever calls, `each` is like any other operation
-        on the current streams: both columns' streams begin when those have come to this place, and those go on when
-        both columns' have come to the end. So what a column computed may be read by the other column in the next
-        `each`, and by the caller after this one; and memory given up meanwhile is not used again too soon.
+        On a GPU it returns when the work has been queued, not when it has been done. For the caller it is like any
+        other operation on the current streams: the columns' streams first wait for the current streams, and at the end
+        the current streams wait for the columns'. So the other column may read in the next `each`, and the caller after
+        this one, what a column has computed; and no buffer that was freed in between is reused too early.
         """
         share = max(1, thread_count() // max(1, sum(is_cpu(name) for name in self.names)))
         begun, ended = self._marks(), []
@@ -60,16 +60,16 @@ class Devices:
                     ended.extend(self._marks())
 
         calls = [self._threads[column].submit(copy_context().run, on_device, column) for column in (0, 1)]
-        wait(calls)  # also after an error: nobody may still be computing when this returns
+        wait(calls)  # also after an error: no thread may still be computing when this returns
         self._wait_for(ended)
         return [call.result() for call in calls]
 
     def _marks(self) -> list[Mark]:
-        """How far this thread's current streams are filled, of each GPU here."""
+        """An event in the current stream of each GPU here."""
         return [mark(name) for name in self._gpus]
 
     def _wait_for(self, marks: Sequence[Mark]) -> None:
-        """Let this thread's current streams, of each GPU here, wait for the marks."""
+        """Make the current stream of each GPU here wait for these events."""
         for name in self._gpus:
             wait_for(marks, name)
 
@@ -113,7 +113,7 @@ class Devices:
             return self._joined(halves, 0, axis)
 
     def joined(self, halves: "Callable[[], Sequence[MutableMapping[str, Array]]]") -> "Joined":
-        """Arrays by name that lie in the two halves of now, as one mapping."""
+        """Arrays by name, as one mapping, whose halves `halves()` gives; it is asked anew at each reading."""
         return Joined(halves, self)
 
     def add(self, arrays: Sequence[Array]) -> Array:
@@ -136,50 +136,55 @@ def _sum(one: Array, other: Array) -> Array:
     return one + other
 
 
-class Pair(Layer, Generic[L]):
-    """One layer in two columns: its halves on two devices, an array for each of them in and out.
+class SplitLayer(Layer, Generic[L]):
+    """One layer in two columns: a half on each of two devices. It takes two arrays, and returns two.
 
     reads_both: each half reads the maps of both columns, so the columns meet before it.
-    reads_image: it is the first, and each half reads the whole image.
-    whole: the layer that was cut, without its arrays.   params, grads: joined anew at each reading, first half first.
+    reads_image: it is the first layer, and each half reads the whole image.
+    whole: the layer that was split, without its arrays.
+    params, grads: each reading joins the halves, the first column's first.
     """
 
-    def __init__(self, whole: L, row: Row, devices: Devices, reads_image: bool) -> None:
+    def __init__(self, whole: L, row: Row, devices: TwoDevices, reads_image: bool) -> None:
         super().__init__()
-        self.devices, self.reads_image = devices, reads_image
-        self.reads_both = not reads_image and _reads_both(whole)
+        self.devices, self.reads_image, self.reads_both = devices, reads_image, row.reads_both
         self._seen, self._made = halved(row.in_shape[0]), halved(row.out_shape[0])
         self.halves: list[L] = devices.each(lambda column: self._half(whole, column))
-        self.whole = copy.copy(whole)
-        self.whole.params, self.whole.grads = {}, {}
+        self._whole = copy.copy(whole)
+        self._whole.params, self._whole.grads = {}, {}
         self.params = devices.joined(lambda: [half.params for half in self.halves])
         self.grads = devices.joined(lambda: [half.grads for half in self.halves])
 
+    @property
+    def whole(self) -> L:
+        """The layer as on one device, without its arrays."""
+        return self._whole
+
+    def parts(self) -> Sequence[L]:
+        """The half on the first device, and the half on the second."""
+        return self.halves
+
+    def apart(self) -> Self:
+        """A layer with caches and gradients of its own, which shares the parameters' arrays with this one."""
+        twin = super().apart()
+        twin.halves = [half.apart() for half in self.halves]
+        twin.grads = self.devices.joined(lambda: [half.grads for half in twin.halves])
+        return twin
+
     def _half(self, whole: L, column: int) -> L:
         """The half of `whole` that lives on the device of `column`."""
-        half = copy.copy(whole)
+        half = whole.for_column(self._made[column])
         first = column * self._made[0]
-        for kind in ("params", "grads"):
-            arrays = {
-                key: _copy(array[first : first + self._made[column]], self.devices.names[column])
-                for key, array in getattr(whole, kind).items()
-            }
-            setattr(half, kind, arrays)
-        if isinstance(half, Conv2D):
-            half.out_channels = self._made[column]
-            half.groups = 1
-            half.in_channels = half.params["w"].shape[1]
-        elif isinstance(half, Linear):
-            half.out_features = self._made[column]
-        elif isinstance(half, LocalResponseNorm):
-            half.groups //= 2
+        for mine, arrays in ((half.params, whole.params), (half.grads, whole.grads)):
+            for key, array in arrays.items():
+                mine[key] = _copy(array[first : first + self._made[column]], self.devices.names[column])
         return half
 
     def forward(self, x: Halves, *, train: bool = False, **given: Any) -> Halves:
-        """The halves of y for the halves of x, or for two copies of the image."""
+        """The halves of y, for the halves of x or for two copies of the image."""
         xs = self.devices.gather(x) if self.reads_both else x
-        if isinstance(self.whole, Dropout) and train:  # one mask for the whole layer, as on one device
-            mask = self.whole.draw((len(x[0]), sum(self._made)))
+        if isinstance(self._whole, Dropout) and train:  # one mask for the whole layer, as on one device
+            mask = self._whole.draw((len(x[0]), sum(self._made)))
             masks = self.devices.spread(mask, self._made)
             return self._each(lambda column, half: half.forward(xs[column], train=True, mask=masks[column]))
         return self._each(lambda column, half: half.forward(xs[column], train=train, **given))
@@ -189,7 +194,7 @@ class Pair(Layer, Generic[L]):
         return self._each(lambda column, half: half.keep(y[column], train=train))
 
     def backward(self, dy: Halves, **given: Any) -> Any:
-        """The halves of dx for the halves of dy; of the image, whose gradient both columns add to, the whole dx."""
+        """The halves of dx for the halves of dy; for the first layer dx as a whole, the sum over both columns."""
         dxs = self._each(lambda column, half: half.backward(dy[column], **given))
         if self.reads_image:
             return None if dxs[0] is None else self.devices.add(dxs)
@@ -200,12 +205,12 @@ class Pair(Layer, Generic[L]):
 
 
 class Joined(MutableMapping[str, Array]):
-    """Arrays that lie in two halves, by name: each reading joins the halves, writing goes into both.
+    """Arrays by name that lie in two halves: reading joins the halves, writing goes into both.
 
-    What is read is a copy, and cannot be written to: that would change nothing.
+    A reading returns a copy, which is read-only: to write into it would not change the halves.
     """
 
-    def __init__(self, halves: Callable[[], Sequence[MutableMapping[str, Array]]], devices: Devices) -> None:
+    def __init__(self, halves: Callable[[], Sequence[MutableMapping[str, Array]]], devices: TwoDevices) -> None:
         self._halves, self._devices = halves, devices
 
     def __getitem__(self, name: str) -> Array:
@@ -219,7 +224,7 @@ class Joined(MutableMapping[str, Array]):
         first = len(halves[0])
         shape = (first + len(halves[1]), *halves[0].shape[1:])
         if value.shape != shape:
-            raise ShapeError(f"{name} has the shape {shape}, not {value.shape}")
+            raise ShapeError(f"got an array of shape {value.shape} for {name}: expected {shape}")
         parts = value[:first], value[first:]
 
         def write(column: int) -> None:
@@ -228,7 +233,7 @@ class Joined(MutableMapping[str, Array]):
         self._devices.each(write)
 
     def __delitem__(self, name: str) -> None:
-        raise UsageError(f"{name} cannot be removed")
+        raise UsageError(f"got del of {name}: a net keeps its arrays; assign a new value to it")
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._halves()[0])
@@ -237,27 +242,27 @@ class Joined(MutableMapping[str, Array]):
         return len(self._halves()[0])
 
 
-def in_two(layers: dict[str, Layer], rows: Sequence[Row], devices: Devices) -> dict[str, Layer]:
-    """The layers of a net in two columns. Raises UsageError where a layer does not come apart."""
+def in_two(layers: dict[str, Layer], rows: Sequence[Row], devices: TwoDevices) -> dict[str, Layer]:
+    """The layers of a net, each split into two columns. Raises UsageError for a layer that cannot be split."""
     for row in rows:
         layer = layers[row.name]
         if isinstance(layer, LocalResponseNorm) and layer.groups % 2:
-            raise UsageError(f"{row.name} looks across the maps of both columns: this net does not run on two devices")
+            raise UsageError(f"{row.name} normalises across the maps of both columns: use one device for this net")
         if isinstance(layer, Conv2D) and layer.groups > 2:
-            raise UsageError(f"{row.name} has {layer.groups} groups: expected 1 or 2 of a net on two devices")
-    return {row.name: Pair(layers[row.name], row, devices, reads_image=row is rows[0]) for row in rows}
+            raise UsageError(f"{row.name}: got {layer.groups} groups: expected 1 or 2 for two devices; use one device")
+    return {row.name: SplitLayer(layers[row.name], row, devices, reads_image=row is rows[0]) for row in rows}
 
 
 def in_one(layers: dict[str, Layer]) -> dict[str, Layer]:
-    """The layers of a net that was in two columns, whole again on the first device, with their parameters."""
-    whole: dict[str, Layer] = {}
-    for name, pair in layers.items():
-        assert isinstance(pair, Pair)
-        layer = whole[name] = copy.copy(pair.whole)
-        with device_scope(pair.devices.names[0]):
-            layer.params = {key: array.copy() for key, array in pair.params.items()}
+    """The split layers of a net, joined again on the first device, with their parameters and zero gradients."""
+    joined: dict[str, Layer] = {}
+    for name, split in layers.items():
+        assert isinstance(split, SplitLayer)
+        layer = joined[name] = copy.copy(split.whole)
+        with device_scope(split.devices.names[0]):
+            layer.params = {key: array.copy() for key, array in split.params.items()}
             layer.grads = {key: get_array_module(array).zeros_like(array) for key, array in layer.params.items()}
-    return whole
+    return joined
 
 
 def _copy(array: Array, device: str) -> Array:
@@ -267,9 +272,9 @@ def _copy(array: Array, device: str) -> Array:
 
 
 def column_names(names: Sequence[str]) -> tuple[str, str]:
-    """The names of two devices. Raises UsageError for another number of them, or what is no name."""
+    """The names of two devices. Raises UsageError for another number of names, or for a name of no device."""
     if len(names) != 2:
-        raise UsageError(f"devices={tuple(names)}: expected two, one for each column, such as ('cuda:0', 'cuda:1')")
+        raise UsageError(f"got devices={tuple(names)}: expected two, one for each column, such as ('cuda:0', 'cuda:1')")
     for name in names:
         is_cpu(name)
     return names[0], names[1]
@@ -278,20 +283,12 @@ def column_names(names: Sequence[str]) -> tuple[str, str]:
 def crossing(rows: Sequence[Row], batch: int, itemsize: int = 4) -> dict[str, int]:
     """Bytes that go from column to column in one step, by the layer before which the columns meet.
 
-    Forward each column receives the other's half of what the layer reads, N*C/2 numbers a column and so N*C in all;
-    backward the gradients of the same come back.
+    Forward each column receives the other's half of what the layer reads: N*C/2 numbers a column, N*C in all. Backward
+    as many gradients come back.
     """
-    meets = {}
-    for row in rows[1:]:
-        if row.kernel and row.groups == 1:
-            meets[row.name] = 2 * batch * math.prod(row.in_shape) * itemsize
-    return meets
-
-
-def _reads_both(layer: Layer) -> bool:
-    return isinstance(layer, Linear) or (isinstance(layer, Conv2D) and layer.groups == 1)
+    return {row.name: 2 * batch * math.prod(row.in_shape) * itemsize for row in rows if row.reads_both}
 
 
 def halved(count: int) -> tuple[int, int]:
-    """How many of the maps or units each column has: a half, or of an odd number the first one less."""
+    """How many of the maps or units each column has: half of them; the second has one more of an odd number."""
     return count // 2, count - count // 2

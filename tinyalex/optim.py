@@ -1,24 +1,10 @@
 """Stochastic gradient descent with momentum and weight decay, and its schedules (section 5)."""
 
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
-from typing import Any, Protocol, TypeVar
+from collections.abc import Sequence
 
-from tinyalex.backend import Array, beside, computing, get_array_module, kernel
+from tinyalex.backend import Array, beside, get_array_module, kernel
 from tinyalex.errors import ShapeError, UsageError
-
-R = TypeVar("R")
-
-
-class Trainable(Protocol):
-    """What SGD trains: a net, or a single layer."""
-
-    @property
-    def params(self) -> Mapping[str, Array]:
-        """Parameters by name."""
-
-    @property
-    def grads(self) -> Mapping[str, Array]:
-        """Gradients by the same names, after a backward."""
+from tinyalex.layers.trainable import Arrays, Trainable
 
 
 @kernel
@@ -32,58 +18,59 @@ def sgd_update(w: Array, v: Array, g: Array, lr: float, momentum: float, decay: 
 class SGD:
     """The paper's rule:  v = momentum v - weight_decay lr w - lr dL/dw,   w = w + v.
 
-    net: a net or a layer.   lr: the learning rate; set it between steps as the schedule asks.
+    net: a net, a layer, or anything with `params` and `grads`.
+    lr: the learning rate; set it between steps as the schedule asks.
     velocity: v by parameter name, of the parameters' shapes and dtype; zeros at first.
     A net whose spec says so trains its biases at `bias_lr` times the rate, and without decay (the released code).
     Raises UsageError for a negative setting, or a momentum of 1 and more.
     """
 
-    def __init__(
-        self, net: Trainable, *, lr: float = 0.01, momentum: float = 0.9, weight_decay: float = 0.0005
-    ) -> None:
+    def __init__(self, net: Arrays, *, lr: float = 0.01, momentum: float = 0.9, weight_decay: float = 0.0005) -> None:
         if not (lr >= 0 and weight_decay >= 0 and 0 <= momentum < 1):  # NaN fails each of these
             raise UsageError(
-                f"SGD: lr={lr}, momentum={momentum}, weight_decay={weight_decay}: expected 0 or more, momentum below 1"
+                f"SGD: got lr={lr}, momentum={momentum}, weight_decay={weight_decay}: "
+                f"expected 0 or more, and a momentum below 1"
             )
         self.net, self.lr, self.momentum, self.weight_decay = net, lr, momentum, weight_decay
-        self._columns: list[Trainable] = getattr(net, "columns", [net])
-        self._devices: Any = getattr(net, "devices", None)  # one for each column, or None
-        self._device: str | None = getattr(net, "device", None)
-        self._velocities = self._each(self._zeros)
-        self.velocity: MutableMapping[str, Array] = self._velocities[0]
-        if self._devices:
-            self.velocity = self._devices.joined(lambda: self._velocities)
-        spec = getattr(net, "spec", None)
-        self._bias_lr: float = spec.bias_lr if spec else 1.0
-        self._bias_decay: bool = spec.bias_decay if spec else True
-        self._kernels: str = getattr(net, "kernels", "auto")
-        self._threads: int | None = getattr(net, "threads", None)
+        self._trained = net if isinstance(net, Trainable) else _Alone(net)
+        self._columns = self._trained.columns
+        self._velocities = self._trained.each(self._zeros)
+        self.velocity = self._trained.joined(self._velocities)
 
     def step(self) -> None:
         """Update every parameter, in place, from the gradients of the last backward.
 
         Raises ShapeError for a gradient of another shape than its parameter.
         """
-        with computing(self._kernels, self._threads, self._device):
-            self._each(self._update)
+        with self._trained.computing():
+            self._trained.each(self._update)
 
-    def _each(self, work: Callable[[int], R]) -> list[R]:
-        """What `work` returns for the number of each column, on its own device and at the same time."""
-        return list(self._devices.each(work)) if self._devices else [work(0)]
-
-    def _zeros(self, number: int) -> dict[str, Array]:
+    def _zeros(self, column: int) -> dict[str, Array]:
         """Velocities for the parameters of a column."""
-        return {name: _zeros_like(w) for name, w in self._columns[number].params.items()}
+        return {name: _zeros_like(w) for name, w in self._columns[column].params.items()}
 
-    def _update(self, number: int) -> None:
-        grads, velocity = self._columns[number].grads, self._velocities[number]
-        for name, w in self._columns[number].params.items():
+    def _update(self, column: int) -> None:
+        """Update the parameters of a column."""
+        grads, velocity = self._columns[column].grads, self._velocities[column]
+        for name, w in self._columns[column].params.items():
             if grads[name].shape != w.shape:
-                raise ShapeError(f"the gradient of {name} has the shape {grads[name].shape}, {name} itself {w.shape}")
+                raise ShapeError(f"got a gradient of {name} of shape {grads[name].shape}: expected {w.shape}")
             is_bias = name.endswith("b")
-            lr = self.lr * (self._bias_lr if is_bias else 1.0)
-            decay = self.weight_decay if self._bias_decay or not is_bias else 0.0
+            lr = self.lr * (self._trained.bias_lr if is_bias else 1.0)
+            decay = self.weight_decay if self._trained.bias_decay or not is_bias else 0.0
             sgd_update(w, velocity[name], grads[name], lr, self.momentum, decay)
+
+
+class _Alone(Trainable):
+    """Arrays that know nothing of optimisers, as a Trainable."""
+
+    def __init__(self, arrays: Arrays) -> None:
+        self._arrays = arrays
+
+    @property
+    def columns(self) -> Sequence[Arrays]:
+        """The arrays themselves."""
+        return [self._arrays]
 
 
 def _zeros_like(w: Array) -> Array:

@@ -27,7 +27,7 @@ class NamedArrays(MutableMapping[str, Array]):
     def __setitem__(self, name: str, value: Array) -> None:
         arrays, key = self._arrays(name)
         if arrays[key].shape != value.shape:
-            raise ShapeError(f"{name} has the shape {arrays[key].shape}, not {value.shape}")
+            raise ShapeError(f"got an array of shape {value.shape} for {name}: expected {arrays[key].shape}")
         if isinstance(arrays, Joined):
             arrays[key] = value
             return
@@ -35,7 +35,7 @@ class NamedArrays(MutableMapping[str, Array]):
             arrays[key][...] = to_device(value, device_of(arrays[key]))
 
     def __delitem__(self, name: str) -> None:
-        raise UsageError(f"{name} cannot be removed from the net")
+        raise UsageError(f"got del of {name}: a net keeps its arrays; assign a new value to it")
 
     def __iter__(self) -> Iterator[str]:
         return (f"{name}.{key}" for name, layer in self._layers.items() for key in getattr(layer, self._kind))

@@ -15,7 +15,7 @@ from cases import small_net
 from runs import TINY, images, settings, slim, started
 from tinyalex import SGD, AlexNet, load, save
 from tinyalex.backend import device_of, devices, to_device, to_numpy, use_kernels
-from tinyalex.columns import Devices
+from tinyalex.columns import TwoDevices
 from tinyalex.errors import DivergenceError, UsageError
 from tinyalex.layers import Dropout
 from tinyalex.spec import variant
@@ -192,7 +192,7 @@ def tiny(monkeypatch):
 @pytest.mark.parametrize("place", ["one of two", "two"], indirect=True)
 def test_a_run_and_its_resumption(tmp_path, place, monkeypatch):
     """Losses read back every third step only, and the same run as on the CPU; it goes on there, and back here."""
-    monkeypatch.setattr("tinyalex.training.loop.READ_EVERY", 3)
+    monkeypatch.setattr("tinyalex.training.losses.READ_EVERY", 3)
     place = (place,) if isinstance(place, str) else place
     there, here = trained(tmp_path, "there", devices=place, save_every=100), trained(tmp_path, "here", save_every=100)
     for mine, right in zip(there.history, here.history, strict=True):
@@ -220,7 +220,7 @@ def test_a_run_and_its_resumption(tmp_path, place, monkeypatch):
 @pytest.mark.usefixtures("tiny")
 def test_a_run_that_diverges_is_told_when_the_losses_are_read(tmp_path, gpu):
     training = started(tmp_path / "run", devices=(gpu.two[0],), lr=1e30, save_every=100)
-    with pytest.raises(DivergenceError, match=r"the loss became (nan|inf) in epoch 1, step 2: .* stays; use a lower"):
+    with pytest.raises(DivergenceError, match=r"got a loss of (nan|inf) in epoch 1, step 2: expected .*; use a lower"):
         training.run()
 
 
@@ -317,7 +317,7 @@ def test_each_column_has_a_stream_of_its_own(gpu):
     with devices.device_scope(gpu.two[0]):
         callers = gpu.cupy.cuda.get_current_stream()
     for names in (gpu.two, (gpu.two[0], gpu.two[0])):
-        one, other = Devices(names).each(lambda _: gpu.cupy.cuda.get_current_stream())
+        one, other = TwoDevices(names).each(lambda _: gpu.cupy.cuda.get_current_stream())
         assert one != other
         assert callers not in (one, other)
 
@@ -326,7 +326,7 @@ def test_each_is_like_one_operation_of_the_callers(gpu):
     """What was queued before is there in both columns, and what they queue is there afterwards, in any stream."""
     if not gpu.is_standin:
         pytest.skip("only the stand-in finds races")
-    here = Devices(gpu.two)
+    here = TwoDevices(gpu.two)
     with devices.new_stream(gpu.two[0]):
         x = to_device(np.ones(1000), gpu.two[0])
         doubled = here.each(lambda column: to_device(x, gpu.two[column]) * 2)
@@ -337,7 +337,7 @@ def test_each_is_like_one_operation_of_the_callers(gpu):
 
 def test_what_is_put_together_lies_on_the_first_device(gpu):
     """Whichever the current one is."""
-    here = Devices((gpu.two[1], gpu.two[0]))
+    here = TwoDevices((gpu.two[1], gpu.two[0]))
     ones = here.copies(np.ones((2, 3)))
     for found, right in ((here.add(ones), np.full((2, 3), 2)), (here.join(ones), np.ones((2, 6)))):
         assert device_of(found) == gpu.two[1]
@@ -345,7 +345,7 @@ def test_what_is_put_together_lies_on_the_first_device(gpu):
 
 
 def test_an_error_in_one_column_leaves_the_streams_in_order(gpu):
-    here = Devices(gpu.two)
+    here = TwoDevices(gpu.two)
 
     def work(column):
         if column == 0:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from course.sources import source
-from tinyalex.columns import Devices, crossing
+from tinyalex.columns import TwoDevices, crossing
 from tinyalex.count import count, total_parameters
 from tinyalex.course import reference
 from tinyalex.spec import variant
@@ -71,7 +71,7 @@ def test_each_column_has_its_half(rng, params):
 
 
 def test_the_exchanges_are_the_librarys(rng):
-    devices, link = Devices(("cpu:0", "cpu:0")), Link()
+    devices, link = TwoDevices(("cpu:0", "cpu:0")), Link()
     halves = list(rng.normal(size=(2, 2, 3, 4, 5)))
     wholes = list(rng.normal(size=(2, 2, 6, 4, 5)))
     assert np.array_equal(reference.all_gather(halves, link), devices.gather(halves))

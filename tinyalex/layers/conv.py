@@ -7,6 +7,7 @@ What the net's two columns keep to themselves is `groups=2`: each half of the ke
 """
 
 from collections.abc import Iterator
+from typing import Self
 
 from numpy.random import Generator
 
@@ -16,40 +17,40 @@ from tinyalex.layers.canvas import empty_canvas, off_canvas, on_canvas, seen_by
 from tinyalex.layers.layer import Layer, initial_parameters
 from tinyalex.window import Pair, Window, pair
 
-COLUMNS_IN_CACHE = 1 << 19  # entries of one im2col matrix: what stays in the processor's cache for the product
+PATCHES_IN_CACHE = 1 << 19  # entries of one im2col matrix: what stays in the processor's cache for the product
 
 
 @kernel
 def im2col(x: Array, window: Window) -> Array:
     """The receptive fields of x as rows: x (N, C, H, W) -> (N*OH*OW, KH*KW*C), zeros where a field leaves the image.
 
-    columns[n, oh, ow, i, j, c] = x[n, c, oh*SH + i - PH, ow*SW + j - PW]
+    patches[n, oh, ow, i, j, c] = x[n, c, oh*SH + i - PH, ow*SW + j - PW]
     """
     xp = get_array_module(x)
     N, C, H, W = x.shape
     OH, OW = window.output_size(H, W)
     KH, KW = window.kernel
     canvas = on_canvas(x, window)
-    columns = xp.empty((N, OH, OW, KH, KW, C), x.dtype)
+    patches = xp.empty((N, OH, OW, KH, KW, C), x.dtype)
     for i, j in window.cells():
-        columns[:, :, :, i, j] = seen_by(canvas, window, i, j).transpose(0, 2, 3, 1)  # (N, OH, OW, C)
-    return columns.reshape(N * OH * OW, KH * KW * C)
+        patches[:, :, :, i, j] = seen_by(canvas, window, i, j).transpose(0, 2, 3, 1)  # (N, OH, OW, C)
+    return patches.reshape(N * OH * OW, KH * KW * C)
 
 
 @kernel
-def col2im(columns: Array, x_shape: tuple[int, ...], window: Window) -> Array:
+def col2im(patches: Array, x_shape: tuple[int, ...], window: Window) -> Array:
     """The transpose of im2col: every entry is added to the pixel it was read from.
 
-    columns (N*OH*OW, KH*KW*C) -> (N, C, H, W). Where fields overlap, a pixel receives several entries.
+    patches (N*OH*OW, KH*KW*C) -> (N, C, H, W). Where fields overlap, a pixel receives several entries.
     """
     N, C, H, W = x_shape
     OH, OW = window.output_size(H, W)
     KH, KW = window.kernel
-    columns = columns.reshape(N, OH, OW, KH, KW, C)
-    canvas = empty_canvas(x_shape, window, columns, 0.0)
+    patches = patches.reshape(N, OH, OW, KH, KW, C)
+    canvas = empty_canvas(x_shape, window, patches, 0.0)
     for i, j in window.cells():
         pixels = seen_by(canvas, window, i, j)
-        pixels += columns[:, :, :, i, j].transpose(0, 3, 1, 2)  # (N, C, OH, OW)
+        pixels += patches[:, :, :, i, j].transpose(0, 3, 1, 2)  # (N, C, OH, OW)
     return off_canvas(canvas, x_shape, window)
 
 
@@ -64,8 +65,8 @@ def conv_forward(x: Array, w: Array, b: Array, window: Window, groups: int, relu
     OH, OW = window.output_size(*x.shape[2:])
     y = xp.empty((N, OH, OW, OC), x.dtype)
     for images, maps_in, maps_out in _parts(x, w, groups, OH * OW):
-        columns = im2col(x[images, maps_in], window)  # (n*OH*OW, KH*KW*C/G)
-        product = columns @ _as_matrix(w[maps_out]).T  # (n*OH*OW, OC/G)
+        patches = im2col(x[images, maps_in], window)  # (n*OH*OW, KH*KW*C/G)
+        product = patches @ _as_matrix(w[maps_out]).T  # (n*OH*OW, OC/G)
         y[images, :, :, maps_out] = product.reshape(-1, OH, OW, OC // groups)
     y += b
     if relu:
@@ -79,8 +80,8 @@ def conv_backward(
 ) -> tuple[Array | None, Array, Array]:
     """The gradients of conv_forward: dy (N, OC, OH, OW) -> dx like x (None if not asked for), dw like w, db (OC,).
 
-    With Y = columns @ W.T:   dW = dY.T @ columns,   dcolumns = dY @ W,   db = the sum of dy over N, OH, OW.
-    The columns are laid out again rather than kept: for the paper's net they are 17.6 MB an image.
+    With Y = patches @ W.T:   dW = dY.T @ patches,   dpatches = dY @ W,   db = the sum of dy over N, OH, OW.
+    The patches are laid out again rather than kept: for the paper's net they are 17.6 MB an image.
     """
     xp = get_array_module(dy, x, w)
     OC, CG, KH, KW = w.shape
@@ -104,10 +105,10 @@ def _as_matrix(w: Array) -> Array:
 
 
 def _parts(x: Array, w: Array, groups: int, places: int) -> Iterator[tuple[slice, slice, slice]]:
-    """(images, channels, kernels) of one product each: a few images, so that the columns stay small, and one group."""
+    """(images, channels, kernels) of one product each: a few images, so that the patches stay few, and one group."""
     N, C = x.shape[:2]
     OC = w.shape[0]
-    at_once = max(1, COLUMNS_IN_CACHE // (places * w[0].size))
+    at_once = max(1, PATCHES_IN_CACHE // (places * w[0].size))
     for first in range(0, N, at_once):
         for g in range(groups):
             yield (
@@ -155,6 +156,12 @@ class Conv2D(Layer):
         )
         shape = (out_channels, in_channels // groups, *self.window.kernel)
         self.params, self.grads = initial_parameters(shape, init_std, init_bias, rng, dtype)
+
+    def for_column(self, units: int) -> Self:
+        """A column's kernels: one group, and the channels of that group."""
+        column = super().for_column(units)
+        column.in_channels, column.out_channels, column.groups = self.in_channels // self.groups, units, 1
+        return column
 
     def forward(self, x: Array, *, train: bool = False, relu: bool = False) -> Array:
         """x (N, C, H, W) -> y (N, OC, OH, OW); with `relu` max(0, y), what a ReLU after it would make of y."""

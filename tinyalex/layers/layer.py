@@ -1,16 +1,18 @@
 """What all layers share: parameters, gradients, and the cache between a forward and its backward."""
 
+import copy
 from abc import ABC, abstractmethod
-from collections.abc import MutableMapping
-from typing import Any
+from collections.abc import MutableMapping, Sequence
+from typing import Any, Self
 
 import numpy
 
 from tinyalex.backend import Array, get_array_module, to_device
 from tinyalex.errors import DTypeError, ShapeError
+from tinyalex.layers.trainable import Trainable
 
 
-class Layer(ABC):
+class Layer(Trainable, ABC):
     """A function of one array, with its derivative.
 
     params, grads: dicts keyed "w" and "b", empty for a layer without parameters. `backward` fills `grads`.
@@ -30,8 +32,27 @@ class Layer(ABC):
     def backward(self, dy: Array) -> Array:
         """dL/dx for dy = dL/dy, and dL/dparams in `grads`; once for each `forward(..., train=True)`."""
 
+    @property
+    def whole(self) -> "Layer":
+        """The layer as on one device: itself, or what was split into two columns."""
+        return self
+
+    def parts(self) -> "Sequence[Layer]":
+        """The layers that hold the arrays: itself, or its half on each of two devices."""
+        return [self]
+
+    def apart(self) -> Self:
+        """A layer with a cache and gradients of its own, which shares the parameters' arrays with this one."""
+        return copy.copy(self)
+
+    def for_column(self, units: int) -> Self:  # noqa: ARG002, for the layers that have units
+        """The layer with the settings of one column, which has `units` of its maps or units; without arrays."""
+        column = copy.copy(self)
+        column.params, column.grads = {}, {}
+        return column
+
     def move_to(self, device: str) -> None:
-        """Move the parameters to `device`; gradients that are elsewhere go along. What a forward kept stays behind."""
+        """Move the parameters and gradients to `device`; what a forward pass kept for its backward does not move."""
         for arrays in (self.params, self.grads):
             arrays.update({key: to_device(array, device) for key, array in arrays.items()})
 

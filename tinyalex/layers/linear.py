@@ -3,6 +3,8 @@
 Axes: N images, D features in, U units out.
 """
 
+from typing import Self
+
 from numpy.random import Generator
 
 from tinyalex.backend import Array, kernel
@@ -46,6 +48,12 @@ class Linear(Layer):
             raise ShapeError(f"Linear: {in_features} features in, {out_features} units: expected 1 or more of each")
         self.in_features, self.out_features = in_features, out_features
         self.params, self.grads = initial_parameters((out_features, in_features), init_std, init_bias, rng, dtype)
+
+    def for_column(self, units: int) -> Self:
+        """A column's units, each of which reads all features."""
+        column = super().for_column(units)
+        column.out_features = units
+        return column
 
     def forward(self, x: Array, *, train: bool = False) -> Array:
         """x (N, D) -> y (N, U)."""

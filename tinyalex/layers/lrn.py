@@ -3,6 +3,8 @@
 Axes: N images, C channels (kernel maps), H, W height and width, G groups (the net's columns).
 """
 
+from typing import Self
+
 from tinyalex.backend import Array, get_array_module, kernel
 from tinyalex.errors import ShapeError
 from tinyalex.layers.layer import Layer
@@ -72,6 +74,12 @@ class LocalResponseNorm(Layer):
             raise ShapeError(f"LocalResponseNorm: size={size} and groups={groups} must be 1 or more")
         self.size, self.beta, self.k, self.groups = size, float(beta), float(k), groups
         self.alpha = float(alpha / size if alpha_over_size else alpha)
+
+    def for_column(self, units: int) -> Self:
+        """A column has half of the groups."""
+        column = super().for_column(units)
+        column.groups //= 2
+        return column
 
     def forward(self, x: Array, *, train: bool = False) -> Array:
         """x (N, C, H, W) -> y, same shape."""
