@@ -102,16 +102,16 @@ def prepared(here):
         (f"{TRAIN} --variant paper --input-size 9", ["paper, conv1: an image of 9 x 9 is smaller than the window"]),
         (f"{TRAIN} --out file", ["file is a file: expected the folder of a run"]),
         (f"{TRAIN} --out file/run", ["file/run: a file is in the way: expected a folder, or a new one"]),
-        (f"{TRAIN} --out run", ["run already holds a run: go on with it by --resume, or choose another --out"]),
+        (f"{TRAIN} --out run", ["got run, which holds a run: expected a new folder; use --resume, or another --out"]),
         ("train --resume empty", ["empty holds no checkpoint.npz"]),
-        ("train --resume run --epochs 2 --momentum 0.5", ["run was started with momentum = 0.9, not 0.5"]),
-        ("train --resume run --epochs 2 --variant mini", ["run was started with variant = tiny, not mini"]),
-        ("train --resume run --epochs 2 --data other", ["run was started with data = images, not other"]),
-        ("train --out run --resume --epochs 2 --seed 3", ["run was started with seed = 0, not 3"]),
+        ("train --resume run --epochs 2 --momentum 0.5", ["got momentum = 0.5: expected 0.9, as run began with"]),
+        ("train --resume run --epochs 2 --variant mini", ["got variant = mini: expected tiny, as run began with"]),
+        ("train --resume run --epochs 2 --data other", ["got data = other: expected images, as run began with"]),
+        ("train --out run --resume --epochs 2 --seed 3", ["got seed = 3: expected 0, as run began with"]),
         ("eval empty", ["no checkpoint empty/checkpoint.npz"]),
         ("eval cut.npz", ["cut.npz is cut short"]),
         ("eval pickle.npz", ["pickle.npz is cut short, or no checkpoint of tinyalex"]),
-        ("eval net.npz", ["holds a net only"]),
+        ("eval net.npz", ["got a checkpoint of a net alone"]),
         ("eval run --data other", ["run knows the classes class0, class1, class2, ... (4), other has class0"]),
         ("eval run other-run", ["other-run knows the classes class0, class1, class2, images has"]),
         ("eval run --data empty", ["empty has no class folders"]),
@@ -119,7 +119,7 @@ def prepared(here):
         ("eval run --batch 0", ["batch_size is 0; expected 1 or more"]),
         ("eval run --out file", ["file: a file is in the way: expected a folder, or a new one"]),
         ("eval nan.npz", ["nan.npz: fc8.b is not finite, so the net can tell nothing: use another checkpoint"]),
-        ("eval newer.npz", ["the run's settings are those of another version of tinyalex", "colours"]),
+        ("eval newer.npz", ["got settings of another version of tinyalex", "colours"]),
         ("eval renamed.npz", ["renamed.npz does not fit the net", "4 classes apart, and has the names of 2"]),
         ("eval dark.npz", ["dark.npz does not fit the net", "mean of the training images: expected finite numbers"]),
         ("eval run --data latin1", ["latin1/classes.tsv is not UTF-8"]),
@@ -129,7 +129,7 @@ def prepared(here):
         ("predict letter.jpg --checkpoint run", ["letter.jpg is not an image"]),
         ("predict nothing.jpg --checkpoint run", ["there is no image nothing.jpg"]),
         ("predict narrow.png --checkpoint run", ["narrow.png is 2 x 9 pixels; expected at least 3 x 3"]),
-        ("predict images/val/class0/0.png --checkpoint net.npz", ["holds a net only"]),
+        ("predict images/val/class0/0.png --checkpoint net.npz", ["got a checkpoint without a mean image"]),
         ("predict images/val/class0/0.png --checkpoint cut.npz", ["cut.npz is cut short"]),
         (
             "predict images/val/class0/0.png --checkpoint run --out file",
@@ -137,7 +137,7 @@ def prepared(here):
         ),
         ("step nothing.jpg --checkpoint run", ["there is no image nothing.jpg"]),
         ("step narrow.png --checkpoint run", ["narrow.png is 2 x 9 pixels; expected at least 3 x 3"]),
-        ("step images/val/class0/0.png --checkpoint net.npz", ["holds a net only"]),
+        ("step images/val/class0/0.png --checkpoint net.npz", ["got a checkpoint without a mean image"]),
         (
             "step images/val/class0/0.png --checkpoint run --label cat",
             ["no class is called 'cat': expected one of class0, class1, class2, ... (4)"],
@@ -163,7 +163,7 @@ def test_divergence_keeps_the_checkpoint(capsys, here):
     """Of a run that goes on to ten epochs at a rate that is too high from there on."""
     diverging = f"{TRAIN} --epochs 9 --lr 1e20 --out wild"
     line = refused(capsys, diverging)
-    assert "the loss became nan in epoch 1, step 2: wild/checkpoint.npz stays; use a lower learning rate (--lr)" in line
+    assert "got a loss of nan in epoch 1, step 2: expected finite numbers; use a lower learning rate (--lr)" in line
     params = tinyalex.load(here / "wild" / "checkpoint.npz").params
     assert all(np.isfinite(w).all() for w in params.values())
     assert sorted(path.name for path in (here / "wild").iterdir()) == ["checkpoint.npz", "history.jsonl"]

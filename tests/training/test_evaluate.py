@@ -124,7 +124,7 @@ def test_nets_are_averaged():
     first, second, third = np.array([[0.6, 0.4]]), np.array([[0.1, 0.9]]), np.array([[0.2, 0.8]])
     np.testing.assert_allclose(averaged([first, second, third]), [[0.3, 0.7]])
     assert averaged([first]).tolist() == first.tolist()
-    with pytest.raises(UsageError, match=r"nets with \[2, 3\] classes cannot be averaged"):
+    with pytest.raises(UsageError, match=r"got nets with \[2, 3\] classes: expected the same number"):
         averaged([first, np.ones((1, 3)) / 3])
 
 
@@ -140,5 +140,7 @@ def test_the_augmenter_is_that_of_the_net():
 
 
 def test_a_net_without_its_mean_image():
-    with pytest.raises(CheckpointError, match="not its mean image: use one that a training run wrote"):
+    with pytest.raises(
+        CheckpointError, match="got a checkpoint without a mean image: expected one that a training run"
+    ):
         augmenter_for(Checkpoint(AlexNet(TINY, num_classes=4)))

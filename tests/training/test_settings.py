@@ -52,5 +52,5 @@ def test_unknown_variant():
 
 
 def test_a_net_alone_is_no_run():
-    with pytest.raises(CheckpointError, match="holds a net only, not a run"):
+    with pytest.raises(CheckpointError, match="got a checkpoint of a net alone: expected one of a training run"):
         saved_settings(Checkpoint(AlexNet(replace(TINY), num_classes=4)))

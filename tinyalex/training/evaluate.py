@@ -1,4 +1,4 @@
-"""How good a net is: top-1 and top-5 error, on the centre or ten crops, of one net or several (sections 4.1 and 6).
+"""The errors of a net: top-1 and top-5, on the central crop or ten crops, of one net or several (sections 4.1 and 6).
 
 Axes: N images, V views (crops) of each, K classes.
 """
@@ -21,7 +21,7 @@ Probabilities = NDArray[np.floating[Any]]
 
 @dataclass(frozen=True)
 class Scores:
-    """loss: the mean of -log p[label], in nats.   top1_error, top5_error: fractions of the images."""
+    """loss: the mean of -log p[label], in nats.   top1_error, top5_error: fractions of the images, 0 ... 1."""
 
     loss: float
     top1_error: float
@@ -29,12 +29,12 @@ class Scores:
 
 
 def augmenter_for(checkpoint: Checkpoint, **settings: Any) -> Augmenter:
-    """The augmenter that prepares images for the net of `checkpoint`; `settings` are those of an Augmenter.
+    """The augmenter that prepares images for the net of `checkpoint`.   settings: keyword arguments of an Augmenter.
 
-    Raises CheckpointError for a net that was saved without the statistics of its training images.
+    Raises CheckpointError if the net was saved without the statistics of its training images.
     """
     if checkpoint.statistics is None:
-        raise CheckpointError("the checkpoint holds a net only, not its mean image: use one that a training run wrote")
+        raise CheckpointError("got a checkpoint without a mean image: expected one that a training run wrote")
     net = checkpoint.net
     return Augmenter(checkpoint.statistics, net.input_size, pixel_scale=net.spec.pixel_scale, **settings)
 
@@ -48,9 +48,11 @@ def probabilities(
     batch: int = 128,
     progress: Callable[[int], object] | None = None,
 ) -> Probabilities:
-    """The net's class probabilities for every image, (N, K), averaged over its views: "centre" or "ten".
+    """The net's class probabilities for every image, averaged over its views -> (N, K), in the net's dtype.
 
-    progress: called with the number of images done, after each batch.
+    views: "centre", the central crop, or "ten", the ten crops of section 4.1.   batch: images of a forward pass.
+    progress: called after each batch, with its number of images.
+    Raises UsageError for other views.
     """
     rows = []
     for images, labels in evaluation_batches(dataset, augmenter, batch, views):
@@ -65,29 +67,33 @@ def probabilities(
 
 
 def averaged(several: Sequence[Probabilities]) -> Probabilities:
-    """The mean of the probabilities that several nets give (table 2: five nets, seven nets)."""
+    """The mean over several nets of their probabilities (N, K) -> (N, K); table 2 averages five nets, and seven.
+
+    Raises UsageError if the nets do not have the same number of classes.
+    """
     if len({p.shape for p in several}) != 1:
         raise UsageError(
-            f"nets with {sorted({p.shape[1] for p in several})} classes cannot be averaged: expected equals"
+            f"got nets with {sorted({p.shape[1] for p in several})} classes: expected the same number in each"
         )
     return np.asarray(np.mean(several, axis=0))
 
 
 def scores(p: Probabilities, labels: NDArray[np.int64]) -> Scores:
-    """The scores of probabilities p (N, K) for labels (N,)."""
+    """The loss and the errors of probabilities p (N, K) for labels (N,)."""
     of_label = p[np.arange(len(labels)), labels]
     loss = -np.log(np.maximum(of_label, np.finfo(p.dtype).tiny)).mean()
     return Scores(float(loss), top_error(p, labels, 1), top_error(p, labels, 5))
 
 
 def top_error(p: Probabilities, labels: NDArray[np.int64], k: int) -> float:
-    """The fraction of images whose label is not among the k most probable classes.
+    """The fraction of images whose label is not among the k most probable classes; p (N, K), labels (N,).
 
-    Classes that tie with the label share what is left of the k places, as in the released code: a net that gives all
-    classes the same probability is right k / K of the time, not always.
+    Ties, as in the released code: if m classes have the label's probability and n of the k places are left for them,
+    the image counts as right by n / m. So a net that gives all K classes the same probability is right k / K of the
+    time.
     """
     of_label = p[np.arange(len(labels)), labels][:, None]  # (N, 1)
-    better = (~(p <= of_label)).sum(axis=1)  # NaN too: a net that overflows is never right
+    better = (~(p <= of_label)).sum(axis=1)  # counts NaN as better: a net that overflows is never right
     equal = (p == of_label).sum(axis=1)  # the label's own class among them
     share = (k - better) / np.maximum(equal, 1)
     return float(1 - np.clip(share, 0, 1).mean())

@@ -1,4 +1,4 @@
-"""What a run leaves to be read: report.json, and the pictures of section 6 (figures 3 and 4, curves, confusions)."""
+"""The report of a run: report.json, and the pictures of section 6 (figures 3 and 4, curves, confusions)."""
 
 import json
 import platform
@@ -17,13 +17,13 @@ from tinyalex.files import write_text
 from tinyalex.training.evaluate import augmenter_for, probabilities
 from tinyalex.weights.checkpoint import Checkpoint
 
-SEARCHED = 2000  # training images among which nearest neighbours are looked for
+SEARCHED = 2000  # training images that the nearest neighbours are searched among
 QUERIES = 5  # rows of figure 4, right
 SHOWN = 8  # images of figure 4, left
 
 
 def versions() -> dict[str, str]:
-    """The versions of Python, tinyalex and what it computes with, as far as that is installed."""
+    """The versions of Python, tinyalex and the libraries it uses, those that are installed, by name."""
     found = {"python": platform.python_version()}
     for package in ("tinyalex", "numpy", "numba", "cupy-cuda12x", "cupy-cuda13x", "pillow", "matplotlib"):
         with suppress(PackageNotFoundError):
@@ -32,7 +32,7 @@ def versions() -> dict[str, str]:
 
 
 def write_report(folder: Path, values: dict[str, Any]) -> Path:
-    """Write `values` and the versions to report.json in `folder`; returns its path."""
+    """Write `values` and the versions to report.json in `folder` -> its path."""
     path = folder / "report.json"
     write_text(path, json.dumps(values | {"versions": versions()}, indent=2) + "\n")
     return path
@@ -41,7 +41,10 @@ def write_report(folder: Path, values: dict[str, Any]) -> Path:
 def draw_pictures(
     folder: Path, checkpoint: Checkpoint, train: Dataset, val: Dataset, history: list[dict[str, Any]], seed: int = 0
 ) -> list[Path]:
-    """Write the five pictures of a trained net into `folder`; returns their paths."""
+    """Write five pictures of a trained net into `folder` -> their paths.
+
+    history: the records of the run's epochs.   seed: of the choice of images to show.
+    """
     rng = np.random.default_rng(seed)
     net, augmenter = checkpoint.net, augmenter_for(checkpoint)
     p = probabilities(net, val, augmenter)
@@ -62,7 +65,7 @@ def draw_pictures(
 def _neighbours(
     checkpoint: Checkpoint, augmenter: Augmenter, train: Dataset, val: Dataset, rng: np.random.Generator
 ) -> Any:
-    """Figure 4, right: validation images of different classes and the training images whose features are nearest."""
+    """Figure 4, right: validation images of different classes, each with the training images of nearest features."""
     classes = rng.permutation(np.unique(val.labels))[:QUERIES]
     queries = np.array([rng.choice(np.flatnonzero(val.labels == label)) for label in classes])
     searched = rng.choice(len(train), min(SEARCHED, len(train)), replace=False)
@@ -82,7 +85,7 @@ def _neighbours(
 def features(
     checkpoint: Checkpoint, augmenter: Augmenter, dataset: Dataset, indices: NDArray[np.int64], batch: int = 128
 ) -> NDArray[Any]:
-    """The output of the last hidden layer for the central crops of some images: (n, D)."""
+    """The output of the last hidden layer for the central crops of the images `indices` (n,) -> (n, D)."""
     net = checkpoint.net
     return np.concatenate(
         [

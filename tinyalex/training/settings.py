@@ -1,6 +1,7 @@
-"""What a training run is asked to do: its settings, from a variant's recipe, the command line or a checkpoint."""
+"""The settings of a training run: from a variant's recipe, the command line or a checkpoint."""
 
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from tinyalex import spec as nets
@@ -8,23 +9,27 @@ from tinyalex.errors import CheckpointError, UsageError
 from tinyalex.optim import drop_epochs
 from tinyalex.weights.checkpoint import Checkpoint
 
-# What a resumed run may be told anew: how long it lasts, what it saves, where it computes, and the learning rate, as
-# the authors did by hand. All else would make it another run.
+# What may change when a run is resumed: its length, when it validates and saves, where it computes, and the learning
+# rate, which the paper's authors lowered by hand. Any other change would make it another run.
 CHANGEABLE = ("epochs", "lr", "schedule", "drops", "patience", "validate_every", "save_every", "devices")
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What a run is asked to do; `settings_for` makes one from a variant's recipe.
+    """The settings of a run; `settings_for` fills them in from a variant's recipe.
 
-    data: as `tinyalex.data.open_data` takes it.   limit: train on so many images only, as many of each class.
-    input_size: height and width of what the net sees.   seed: of the initial weights and all else.
-    schedule: "steps", the rate divided by 10 after the epochs in `drops`; "plateau", divided whenever the validation
-        error has not improved for `patience` epochs, three times at most; "constant".
+    data: the source of the images, as for `tinyalex.data.open_data`.
+    limit: the number of images to train on, evenly spread over the classes; None for all.
+    input_size: height and width of the net's input, in pixels.
+    seed: of the initial weights, the dropout masks, the order of the images and their augmentation.
+    lr, momentum, weight_decay: of `tinyalex.SGD`.   dropout: the probability that a unit is dropped.
+    schedule: "steps": the rate is divided by 10 after each number of epochs in `drops`; "plateau": it is divided by 10
+        whenever the validation error has not improved for `patience` epochs, three times at most; "constant".
     crops, reflections, colour: the augmentation, see `tinyalex.data.Augmenter`.
-    validate_every: epochs between validations; the last epoch is validated in any case.
-    save_every: steps between checkpoints within an epoch; there is one after each epoch in any case.
-    devices: one name, of the net's device, or two, a device for each column; None for the CPU.
+    validate_every: epochs between validations; the last epoch is always validated.
+    save_every: steps between checkpoints; there is always one at the end of an epoch.
+    devices: the name of one device, or of two, one for each column; None for the CPU.
+    Raises UsageError for values out of range.
     """
 
     data: str
@@ -53,24 +58,26 @@ class Settings:
         for key in ("epochs", "batch", "patience", "validate_every", "save_every", "input_size", "limit"):
             value = getattr(self, key)
             if value is not None and value < 1:
-                raise UsageError(f"{key} is {value}: expected 1 or more")
+                raise UsageError(f"got {key} = {value}: expected 1 or more")
         if min(self.drops, default=1) < 1:
-            raise UsageError(f"drops is {self.drops}: expected epochs from 1 on, after which the rate is divided by 10")
+            raise UsageError(
+                f"got drops = {self.drops}: expected epochs, 1 or more, after which the rate is divided by 10"
+            )
         if self.seed < 0:
-            raise UsageError(f"seed is {self.seed}: expected 0 or more")
+            raise UsageError(f"got seed = {self.seed}: expected 0 or more")
         if self.schedule not in ("steps", "plateau", "constant"):
-            raise UsageError(f"schedule {self.schedule!r}: expected steps, plateau or constant")
+            raise UsageError(f"got schedule {self.schedule!r}: expected steps, plateau or constant")
 
     @property
     def stored_size(self) -> int:
-        """The size of the images that crops are taken from."""
+        """Height and width of the stored images, which crops are taken from; in pixels."""
         return nets.stored_size(self.input_size)
 
 
 def settings_for(variant: str = "mini", *, data: str = "shapes", **given: Any) -> Settings:
-    """Settings of a run: those `given`, and what is not given from the variant's recipe.
+    """The settings of a run: those `given`, the others from the variant's recipe.
 
-    Raises UsageError for an unknown variant, or values that make no sense.
+    Raises UsageError for an unknown variant and for values out of range.
     """
     spec = nets.variant(variant)
     recipe = asdict(spec.recipe)
@@ -84,11 +91,27 @@ def saved_settings(checkpoint: Checkpoint) -> Settings:
     """The settings of the run that wrote the checkpoint. Raises CheckpointError if no run did."""
     saved = checkpoint.training.get("settings")
     if saved is None:
-        raise CheckpointError("the checkpoint holds a net only, not a run: use one that a training run wrote")
+        raise CheckpointError(
+            "got a checkpoint of a net alone: expected one of a training run; use a run's checkpoint.npz"
+        )
     try:
         values: dict[str, Any] = {key: tuple(one) if isinstance(one, list) else one for key, one in saved.items()}
         return Settings(**values)
     except (AttributeError, TypeError) as error:
         raise CheckpointError(
-            f"the run's settings are those of another version of tinyalex ({error}): use that"
+            f"got settings of another version of tinyalex ({error}): expected those of this one; use that version"
         ) from error
+
+
+def check_unchanged(saved: Settings, settings: Settings, folder: Path) -> None:
+    """Check that the run in `folder`, started with the settings `saved`, may go on with `settings`.
+
+    Raises CheckpointError for fewer epochs, and for other values of settings that are not in CHANGEABLE.
+    """
+    if settings.epochs < saved.epochs:
+        raise CheckpointError(
+            f"got epochs = {settings.epochs}: expected {saved.epochs} or more, as {folder} began with"
+        )
+    for key, value in asdict(settings).items():
+        if key not in CHANGEABLE and getattr(saved, key) != value:
+            raise CheckpointError(f"got {key} = {value}: expected {getattr(saved, key)}, as {folder} began with")
