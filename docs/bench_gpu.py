@@ -9,7 +9,6 @@ the median over the rounds, in which the two programs take turns. Where there is
 
 import argparse
 import json
-import os
 import statistics
 import sys
 import time
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from tinyalex import spec as nets
-from tinyalex.backend.devices import gpus
+from tinyalex.backend import gpus, uses_tf32
 from tinyalex.cost.speed import Bench
 from tinyalex.count import Row, count
 from tinyalex.errors import UsageError
@@ -89,7 +88,7 @@ def torch_net(rows: list[Row]) -> tuple[Callable[[Any], Any], list[Any]]:
 def torch_pace(rows: list[Row], mode: str, batch: int, steps: int) -> float:
     """Images a second of PyTorch, the median over the steps."""
     torch = import_module("torch")
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = os.environ.get("CUPY_TF32", "0") != "0"
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = uses_tf32()
     torch.backends.cudnn.benchmark = True  # it tries its algorithms first, and takes the fastest
     forward, parameters = torch_net(rows)
     x = torch.randn(batch, *rows[0].in_shape, device=GPU)

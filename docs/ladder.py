@@ -62,7 +62,7 @@ def without(memory_again: bool, single_passes: bool, fits: Callable[[winograd.Pl
     with contextlib.ExitStack() as stack:
         stack.enter_context(mock.patch.object(winograd, "plan", chosen))
         if not memory_again:
-            stack.enter_context(mock.patch.object(memory, "SMALLEST", 1 << 62))
+            stack.enter_context(mock.patch.object(memory, "SMALLEST_KEPT", 1 << 62))
         if not single_passes:
             for name in SINGLE_PASSES:
                 stack.enter_context(mock.patch.object(cpu, name, None))

@@ -11,9 +11,8 @@ from hypothesis import HealthCheck, settings
 
 import standin
 from tinyalex.backend import use_kernels
-from tinyalex.backend.gpu import launch
 
-# The same few examples on every run; compiling a kernel at first use may take a second, so there is no deadline.
+# The same few examples on every run. No deadline, as compiling a kernel at its first use may take a second.
 settings.register_profile(
     "tinyalex",
     derandomize=True,
@@ -26,7 +25,7 @@ settings.load_profile("tinyalex")
 
 @pytest.fixture(params=["reference", "numba"])
 def kernels(request):
-    """One test body over both: the definitions in array code, and their compiled twins."""
+    """One test body for both: the definitions in array code, and their compiled twins."""
     with use_kernels(request.param):
         yield request.param
 
@@ -47,7 +46,9 @@ class Gpu:
 
 @pytest.fixture(params=["stand-in", pytest.param("CuPy", marks=pytest.mark.gpu)])
 def gpu(request, monkeypatch):
-    """One test body over the stand-in for CuPy, anywhere, and CuPy itself where it finds a GPU."""
+    """One test body for the stand-in for CuPy, which runs anywhere, and for CuPy itself where it finds a GPU."""
+    from tinyalex.backend.gpu import launch
+
     launch.module.cache_clear()
     if request.param == "stand-in":
         if standin.host.COMPILER is None:

@@ -15,8 +15,19 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from contextvars import copy_context
 from typing import Any, Generic, Self, TypeVar
 
-from tinyalex.backend import Array, device_scope, get_array_module, is_cpu, thread_count, to_device, use_threads
-from tinyalex.backend.devices import Mark, mark, new_stream, wait_for
+from tinyalex.backend import (
+    Array,
+    Event,
+    device_scope,
+    get_array_module,
+    is_cpu,
+    new_stream,
+    record_event,
+    thread_count,
+    to_device,
+    use_threads,
+    wait_for_events,
+)
 from tinyalex.count import Row
 from tinyalex.errors import ShapeError, UsageError
 from tinyalex.layers import Conv2D, Dropout, Layer, LocalResponseNorm
@@ -64,14 +75,14 @@ class TwoDevices:
         self._wait_for(ended)
         return [call.result() for call in calls]
 
-    def _marks(self) -> list[Mark]:
+    def _marks(self) -> list[Event]:
         """An event in the current stream of each GPU here."""
-        return [mark(name) for name in self._gpus]
+        return [record_event(name) for name in self._gpus]
 
-    def _wait_for(self, marks: Sequence[Mark]) -> None:
+    def _wait_for(self, marks: Sequence[Event]) -> None:
         """Make the current stream of each GPU here wait for these events."""
         for name in self._gpus:
-            wait_for(marks, name)
+            wait_for_events(marks, name)
 
     # ------------------------------------------------------------ between the columns
 

@@ -14,7 +14,7 @@ import standin
 from cases import small_net
 from runs import TINY, images, settings, slim, started
 from tinyalex import SGD, AlexNet, load, save
-from tinyalex.backend import device_of, devices, to_device, to_numpy, use_kernels
+from tinyalex.backend import device_of, devices, gpu_count, to_device, to_numpy, use_kernels
 from tinyalex.columns import TwoDevices
 from tinyalex.errors import DivergenceError, UsageError
 from tinyalex.layers import Dropout
@@ -303,7 +303,7 @@ def test_a_layer_alone_on_a_second_gpu(gpu):
 
 
 def test_devices_that_are_not_there(gpu):
-    count = devices.gpu_count()
+    count = gpu_count()
     for place in (f"cuda:{count}", (gpu.two[0], f"cuda:{count}")):
         with pytest.raises(UsageError, match=f"there is no cuda:{count}: CuPy finds {count} GPU"):
             small_net(devices=place)
@@ -368,9 +368,9 @@ def test_a_read_before_the_callers_stream_waits_is_a_race(gpu):
         with other, pytest.raises(standin.RaceError, match=r"reads memory of device 1 that stream .* at work on"):
             x + 1
         with one:
-            begun = devices.mark("cuda:1")
+            begun = devices.record_event("cuda:1")
         with other:
-            devices.wait_for([begun], "cuda:1")
+            devices.wait_for_events([begun], "cuda:1")
             y = x + 1
         del x
         with one, pytest.raises(standin.RaceError, match="writes memory of device 1"):

@@ -10,8 +10,19 @@ import numpy as np
 import pytest
 
 import standin
-from tinyalex import backend
-from tinyalex.backend import get_array_module, kernel, kernels_in_use, to_device, to_numpy, use_kernels
+from tinyalex.backend import (
+    device_of,
+    get_array_module,
+    gpus,
+    kernel,
+    kernels_in_use,
+    library,
+    to_device,
+    to_numpy,
+    use_kernels,
+    uses_tf32,
+)
+from tinyalex.backend.kinds import KINDS
 from tinyalex.errors import DTypeError, UsageError
 
 
@@ -65,7 +76,7 @@ def test_to_the_cpu(cupy, device):
 @pytest.mark.parametrize(("device", "number"), [("cuda", 0), ("cuda:0", 0), ("cuda:1", 1), ("cuda:2", 2)])
 def test_to_a_gpu(cupy, device, number):
     moved = to_device(np.arange(3.0), device)
-    assert backend.device_of(moved) == f"cuda:{number}"
+    assert device_of(moved) == f"cuda:{number}"
     assert cupy.cuda.Device().id == 0
 
 
@@ -79,6 +90,46 @@ def test_a_gpu_without_cupy(monkeypatch):
     monkeypatch.setitem(sys.modules, "cupy", None)
     with pytest.raises(UsageError, match="a 'cuda' device needs CuPy: install cupy-cuda12x"):
         to_device(np.zeros(2), "cuda:0")
+
+
+def raising(error):
+    def fail(*_):
+        raise error
+
+    return fail
+
+
+@pytest.mark.parametrize(
+    "error",
+    [RuntimeError("Failure finding\n  libnvrtc.so.12"), ImportError("Failure finding  libcublas.so.12")],
+    ids=str,
+)
+def test_cupy_without_its_cuda_libraries(monkeypatch, cupy, error):
+    """NVRTC and cuBLAS are missing after a plain `pip install cupy-cuda12x`: one line says what to install."""
+    if "nvrtc" in str(error):
+        monkeypatch.setattr(cupy.cuda.nvrtc, "getVersion", raising(error))
+    else:
+        monkeypatch.delattr(cupy.cuda, "cublas")
+        monkeypatch.setattr(cupy.cuda, "__getattr__", raising(error), raising=False)
+    library._load_cuda_libraries.cache_clear()
+    with pytest.raises(UsageError) as raised:
+        to_device(np.zeros(2), "cuda:0")
+    reason = " ".join(str(error).split())
+    install = "install cupy-cuda12x[ctk] or cupy-cuda13x[ctk]"
+    assert str(raised.value) == f"CuPy cannot load its CUDA libraries ({reason}): {install}"
+    assert gpus() == [f"none ({raised.value})"]
+
+
+@pytest.mark.parametrize(("value", "tf32"), [(None, False), ("0", False), ("00", False), ("-1", False), ("2", True)])
+def test_tf32_as_cupy_reads_it(monkeypatch, cupy, value, tf32):
+    """A number above 0, not any text but "0"."""
+    assert cupy
+    if value is None:
+        monkeypatch.delenv("CUPY_TF32", raising=False)
+    else:
+        monkeypatch.setenv("CUPY_TF32", value)
+    assert uses_tf32() == tf32
+    assert ("TF32 products" in gpus()[0]) == tf32
 
 
 def test_cupy_without_a_gpu(monkeypatch, cupy):
@@ -105,7 +156,7 @@ def im2col(*_, **__):
 @pytest.fixture
 def called(monkeypatch):
     """Who answers a call of `im2col` with these arrays."""
-    monkeypatch.setattr(backend, "cpu_kernels", lambda: types.SimpleNamespace(im2col=lambda *_, **__: "the twin"))
+    monkeypatch.setitem(vars(KINDS["cpu"]), "twins", types.SimpleNamespace(im2col=lambda *_, **__: "the twin"))
     return lambda *arrays: im2col(*arrays, None)
 
 
@@ -138,7 +189,7 @@ def test_twins_get_only_what_they_are_compiled_for(called, dtype):
     ],
 )
 def test_who_is_called_with_arrays_of_a_gpu(called, cupy, monkeypatch, dtype, choice, who):
-    monkeypatch.setattr(backend, "gpu_kernels", lambda: types.SimpleNamespace(im2col=lambda *_: "the twin of the GPU"))
+    monkeypatch.setitem(vars(KINDS["cuda"]), "twins", types.SimpleNamespace(im2col=lambda *_: "the twin of the GPU"))
     here = cupy.asarray(np.zeros(2, dtype))
     with use_kernels(choice):
         assert called(here) == who
@@ -152,7 +203,7 @@ def test_a_definition_without_a_twin(monkeypatch):
 
     assert lonely(np.zeros(())) == 1
     assert lonely.__wrapped__(1) == 2
-    monkeypatch.setattr(backend, "cpu_kernels", lambda: None)
+    monkeypatch.setitem(vars(KINDS["cpu"]), "twins", None)
     assert im2col(np.zeros(2), None) == "the definition"
 
 
@@ -200,7 +251,7 @@ def test_a_choice_that_does_not_exist():
 
 
 def test_numba_where_there_is_none(monkeypatch):
-    monkeypatch.setattr(backend, "cpu_kernels", lambda: None)
+    monkeypatch.setitem(vars(KINDS["cpu"]), "twins", None)
     with pytest.raises(UsageError, match="kernels='numba' needs Numba: pip install numba"), use_kernels("numba"):
         raise AssertionError("the block ran")
 

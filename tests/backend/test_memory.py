@@ -102,7 +102,7 @@ def test_what_nobody_asked_for_lately_is_forgotten(pool, monkeypatch):
 def test_release_forgets_all(pool):
     held = memory.empty(LARGE, "float64")
     memory.empty(LARGE, "uint8")
-    memory.release()
+    memory.forget_memory()
     assert not pool._blocks
     held.fill(3)
     other = memory.empty(LARGE, "float64")
@@ -140,7 +140,7 @@ def test_devices_share_no_block():
         assert address(memory.empty(LARGE, "float32")) != there
     with memory.memory_of("cpu:1"):
         assert address(memory.empty(LARGE, "float32")) == there
-        memory.release()
+        memory.forget_memory()
     assert memory._pools["cpu:1"].held == 0
 
 
@@ -156,7 +156,7 @@ def test_what_a_pool_holds(pool):
 def test_on_paper_as_in_memory(pool, seed):
     """The same requests, the same arrays dropped at the same times: the same bytes held; no memory is needed."""
     rng = np.random.default_rng(seed)
-    paper = memory.pool_on_paper()
+    paper = memory.simulated_pool()
     arrays = []
     for _ in range(200):
         if arrays and rng.random() < 0.5:

@@ -98,7 +98,7 @@ def test_all_dropout_layers_share_the_nets_masks():
     other, _, _ = small_net()
     drawn = [net.layers[name].rng.random((2, 5), dtype="float32") for name in ("dropout6", "dropout7")]
     for rows in drawn:
-        np.testing.assert_array_equal(rows, other.masks.random((6, 5), dtype="float32")[2:4])
+        np.testing.assert_array_equal(rows, other.mask_rng.random((6, 5), dtype="float32")[2:4])
 
 
 def test_a_process_that_was_started_alone(monkeypatch):
@@ -168,7 +168,7 @@ TRAIN = "train --variant tiny --data images --batch 12 --dropout 0.5 --validate-
 def outcome(folder):
     checkpoint = read(folder / "checkpoint.npz")
     arrays = {**checkpoint.net.params, **{f"v {name}": v for name, v in checkpoint.velocity.items()}}
-    return arrays, checkpoint.training["history"], checkpoint.net.masks.bit_generator.state
+    return arrays, checkpoint.training["history"], checkpoint.net.mask_rng.bit_generator.state
 
 
 @pytest.fixture(scope="module")

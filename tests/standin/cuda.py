@@ -119,6 +119,7 @@ def as_module():
     cuda.Device, cuda.Stream, cuda.Event = Device, Stream, Event
     cuda.is_available = lambda: True
     cuda.get_current_stream = lambda device_id=-1: current_stream(current_device() if device_id < 0 else device_id)
+    cuda.nvrtc, cuda.cublas = types.SimpleNamespace(getVersion=lambda: (12, 9)), types.ModuleType("cublas")
     cuda.runtime = types.ModuleType("cupy.cuda.runtime")
     cuda.runtime.getDeviceCount = lambda: DEVICES
     cuda.runtime.deviceCanAccessPeer = lambda device, peer: int(frozenset((device, peer)) not in unreachable)

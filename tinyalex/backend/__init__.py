@@ -1,25 +1,21 @@
-"""The array switch: one code for NumPy and CuPy, on devices by name, and faster twins of the definitions.
+"""The array switch: one code for NumPy and CuPy, devices by name, and faster twins of the definitions.
 
-`dispatch` picks the library and the twin; `devices` knows where arrays lie and copies them; `threads` and `memory`
-serve the CPU. `cpu/` and `gpu/` hold the twins: nothing outside this room imports them.
+`dispatch` chooses the library and the twin. `devices` tells where arrays lie and copies them; all that depends on the
+kind of device is in `kinds`. `threads` and `memory` serve the CPU. `cpu/` and `gpu/` hold the twins: no module outside
+this room imports them.
 """
 
 from tinyalex.backend.devices import (
-    Array,
-    Mark,
     beside,
     device_of,
     device_scope,
-    gpu_count,
-    gpu_library,
-    gpus,
     is_cpu,
-    mark,
     new_stream,
+    record_event,
     synchronize,
     to_device,
     to_numpy,
-    wait_for,
+    wait_for_events,
 )
 from tinyalex.backend.dispatch import (
     computing,
@@ -29,16 +25,17 @@ from tinyalex.backend.dispatch import (
     kernel,
     kernels_in_use,
     use_kernels,
+    without_twins,
 )
-from tinyalex.backend.memory import SMALLEST as SMALLEST_KEPT
-from tinyalex.backend.memory import device_in_use
-from tinyalex.backend.memory import release as forget_memory
+from tinyalex.backend.kinds import Array, Event
+from tinyalex.backend.library import gpu_count, gpu_library, gpus, uses_tf32
+from tinyalex.backend.memory import SMALLEST_KEPT, device_in_use, forget_memory, without_pools
 from tinyalex.backend.threads import thread_count, use_threads
 
 __all__ = [
     "SMALLEST_KEPT",
     "Array",
-    "Mark",
+    "Event",
     "beside",
     "computing",
     "cpu_kernels",
@@ -54,13 +51,16 @@ __all__ = [
     "is_cpu",
     "kernel",
     "kernels_in_use",
-    "mark",
     "new_stream",
+    "record_event",
     "synchronize",
     "thread_count",
     "to_device",
     "to_numpy",
     "use_kernels",
     "use_threads",
-    "wait_for",
+    "uses_tf32",
+    "wait_for_events",
+    "without_pools",
+    "without_twins",
 ]

@@ -1,13 +1,11 @@
 """The array switch: one code for NumPy and CuPy, and the choice between a definition and its faster twin.
 
-Layers never say `np.`: they ask `get_array_module` which library owns their arrays. A definition decorated with
-`@kernel` is what a student reads; a call of it goes to the twin of the same name in `cpu/` or `gpu/` where the
-arrays have one, compiled by Numba for arrays of NumPy and by CUDA for those of CuPy, and to the definition itself
-everywhere else. `tinyalex.backend.devices` knows where arrays lie, and how they move.
+Layers never say `np.`: they ask `get_array_module` which library owns their arrays. A function decorated with
+`@kernel` is a definition, the code that a student reads. A call of it goes to its twin, the function of the same name
+in `cpu/` (compiled by Numba) or `gpu/` (written in CUDA), if there is one for these arrays; else to the definition.
 """
 
 import functools
-import importlib
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -17,46 +15,53 @@ from typing import Any, Literal, ParamSpec, TypeVar, cast, get_args
 
 import numpy as np
 
-from tinyalex.backend.devices import Array, device_of, device_scope, is_cpu, is_of_cupy
+from tinyalex.backend.devices import device_scope, is_cpu
+from tinyalex.backend.kinds import KINDS, Array, kind_of
 from tinyalex.backend.threads import one_blas_thread, use_threads
 from tinyalex.errors import UsageError
 
 KernelChoice = Literal["auto", "numba", "reference"]
-NUMBERS = {np.dtype("float32"), np.dtype("float64")}  # of what a twin computes with, its first array, and of results
-TWIN_DTYPES = NUMBERS | {np.dtype("uint8"), np.dtype("int32"), np.dtype("bool")}  # of an argmax and a mask besides
+CHOICES = get_args(KernelChoice)
+NUMBERS = {np.dtype("float32"), np.dtype("float64")}  # dtypes that a twin computes in; its first array has one of them
+TWIN_DTYPES = NUMBERS | {np.dtype("uint8"), np.dtype("int32"), np.dtype("bool")}  # and those of an argmax and a mask
 P = ParamSpec("P")
 R = TypeVar("R")
 
 _chosen: ContextVar[KernelChoice | None] = ContextVar("kernels", default=None)
+_unused: ContextVar[frozenset[str]] = ContextVar("unused twins", default=frozenset())
 
 
 def get_array_module(*arrays: Array) -> Any:
-    """The module, `numpy` or `cupy`, that owns all of `arrays` (None is skipped).
+    """The module, `numpy` or `cupy`, that owns all of `arrays` (None is skipped; `numpy` if there are no others).
 
-    Raises DTypeError for something that is no array, UsageError when the arrays lie on different devices.
+    Raises DTypeError for something that is not an array, UsageError if the arrays lie on different devices.
     """
-    devices = {device_of(array) for array in arrays if array is not None}
+    kind, devices = KINDS["cpu"], set()
+    for array in arrays:
+        if array is not None:
+            kind = kind_of(array)
+            devices.add(kind.device_of(array))
     if len(devices) > 1:
         raise UsageError(
             f"arrays on different devices, {' and '.join(sorted(devices))}: move them to one with to_device"
         )
-    return np if devices <= {"cpu"} else importlib.import_module("cupy")
+    return kind.xp
 
 
 # ---------------------------------------------------------------- definitions and their faster twins
 
 
 def kernels_in_use() -> KernelChoice:
-    """The choice in force: that of the innermost `use_kernels`, else of TINYALEX_KERNELS, else "auto"."""
+    """The choice in force: that of the innermost `use_kernels`, else TINYALEX_KERNELS, else "auto"."""
     return _chosen.get() or _checked(os.environ.get("TINYALEX_KERNELS") or "auto")
 
 
 @contextmanager
 def use_kernels(choice: str) -> Iterator[None]:
-    """Within the block: "reference" calls the definitions, "auto" the twins that fit the arrays.
+    """Choose the kernels within the block: "auto" calls twins where they exist, "reference" only definitions.
 
-    "numba" calls the twins of NumPy's arrays, and insists that there are some; for CuPy's it is "auto".
-    Raises UsageError for any other word, or for "numba" where Numba is not installed.
+    "numba" is "auto", but requires Numba to be installed.
+    Raises UsageError for any other word, and for "numba" without Numba.
     """
     token = _chosen.set(_checked(choice))
     try:
@@ -66,10 +71,21 @@ def use_kernels(choice: str) -> Iterator[None]:
 
 
 @contextmanager
-def computing(kernels: str = "auto", threads: int | None = None, device: str | None = None) -> Iterator[None]:
-    """The block in which a net computes: with its `kernels` and `threads`, or for "auto" and None those in force.
+def without_twins(*names: str) -> Iterator[None]:
+    """Within the block calls of these definitions go to the definitions, not to twins; to measure what twins save."""
+    token = _unused.set(_unused.get() | set(names))
+    try:
+        yield
+    finally:
+        _unused.reset(token)
 
-    device: where new arrays lie; None for the CPU.
+
+@contextmanager
+def computing(kernels: str = "auto", threads: int | None = None, device: str | None = None) -> Iterator[None]:
+    """A block in which a net computes: with these kernels and threads, and new arrays on `device`.
+
+    "auto" and None keep the kernels, threads and device in force. On the CPU the block holds BLAS to one thread if
+    twins are in use, as they have threads of their own.
     """
     with ExitStack() as stack:
         if kernels != "auto":
@@ -83,48 +99,44 @@ def computing(kernels: str = "auto", threads: int | None = None, device: str | N
 
 
 def _checked(choice: str) -> KernelChoice:
-    if choice not in get_args(KernelChoice):
-        raise UsageError(f"kernels={choice!r}: expected one of {', '.join(get_args(KernelChoice))}")
+    if choice not in CHOICES:
+        raise UsageError(f"kernels={choice!r}: expected one of {', '.join(CHOICES)}")
     if choice == "numba" and cpu_kernels() is None:
         raise UsageError("kernels='numba' needs Numba: pip install numba, or choose 'auto'")
     return cast(KernelChoice, choice)
 
 
-@functools.cache
 def cpu_kernels() -> ModuleType | None:
-    """The module of compiled twins, imported at first use (Numba takes half a second); None without Numba."""
-    try:
-        return importlib.import_module("tinyalex.backend.cpu")
-    except ImportError:
-        return None
+    """The module of compiled twins, imported at first use; None without Numba."""
+    return KINDS["cpu"].twins
 
 
-@functools.cache
-def gpu_kernels() -> ModuleType:
-    """The module of twins for arrays of CuPy, which compiles each of them at its first call."""
-    return importlib.import_module("tinyalex.backend.gpu")
+def gpu_kernels() -> ModuleType | None:
+    """The module of twins for CuPy arrays, imported at first use."""
+    return KINDS["cuda"].twins
 
 
 def kernel(definition: Callable[P, R]) -> Callable[P, R]:
-    """Let a call of `definition` go to the twin of its name that fits its arrays, else to itself."""
+    """Make a call of `definition` go to its twin if there is one for these arrays, else to the definition itself."""
+    name = definition.__name__
 
     @functools.wraps(definition)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
-        twin = _twin(definition.__name__, (*args, *kwargs.values()))
+        twin = _twin(name, (*args, *kwargs.values()))
         return twin(*args, **kwargs) if twin else definition(*args, **kwargs)
 
     return call
 
 
 def _twin(name: str, args: tuple[Any, ...]) -> Callable[..., Any] | None:
-    """The twin of the definition `name`, if one is wanted and can take the arrays among `args`."""
-    if kernels_in_use() == "reference":
+    """The twin of the definition `name`, if one is wanted and takes the arrays among `args`; else None."""
+    if kernels_in_use() == "reference" or name in _unused.get():
         return None
     arrays = [arg for arg in args if hasattr(arg, "dtype")]
-    if not arrays or arrays[0].dtype not in NUMBERS or not all(array.dtype in TWIN_DTYPES for array in arrays):
+    if not arrays or arrays[0].dtype not in NUMBERS or any(array.dtype not in TWIN_DTYPES for array in arrays):
         return None
-    if all(isinstance(array, np.ndarray) for array in arrays):
-        return getattr(cpu_kernels(), name, None)
-    if all(is_of_cupy(array) for array in arrays):
-        return getattr(gpu_kernels(), name, None)
-    return None
+    kind = kind_of(arrays[0])
+    ndarray = kind.xp.ndarray
+    if any(not isinstance(array, ndarray) for array in arrays):
+        return None
+    return getattr(kind.twins, name, None)

@@ -1,8 +1,8 @@
-"""Memory that is used again, from step to step, instead of fresh memory for every result.
+"""Memory pools for the CPU: memory of large arrays is used again from step to step.
 
-The operating system hands out a large array page by page, at its first touch: filling a fresh one takes longer than
-computing what goes into it. `empty` keeps the memory of large arrays, and hands a block of it out again as soon as no
-array lies in it any more. What somebody still holds, or holds a view of, is never touched.
+The operating system provides the memory of a new array page by page, when it is first written; for a large array this
+takes longer than the computation that fills it. `empty` keeps the memory of large arrays in blocks, and returns a
+block again once no array or view refers to it.
 """
 
 import math
@@ -18,37 +18,37 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-SMALLEST = 1 << 16  # bytes: below that NumPy's own allocation is as fast
+SMALLEST_KEPT = 1 << 16  # bytes: for smaller arrays NumPy's own allocation is as fast
 ALIGNED = 64  # bytes: a cache line, and the widest vector register
-LONGEST_IDLE = 500  # requests, some five steps of the paper's net: a block that none of them asked for is forgotten
-
+LONGEST_IDLE = 500  # requests, about five steps of the paper's net: a block that served none of them is forgotten
 
 _device: ContextVar[str] = ContextVar("device", default="cpu")
+_pooled: ContextVar[bool] = ContextVar("pooled", default=True)
 
 
 def empty(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
-    """An array of `shape` and `dtype` with arbitrary contents, as np.empty; large ones lie in memory used before."""
+    """An array with arbitrary contents, as np.empty gives; the memory of a large one comes from the pool."""
     dtype = np.dtype(dtype)
-    wanted = math.prod(shape) * dtype.itemsize
-    if wanted < SMALLEST:
+    size = math.prod(shape) * dtype.itemsize
+    if size < SMALLEST_KEPT or not _pooled.get():
         return np.empty(shape, dtype)
-    return _pools[device_in_use()].memory(wanted).view(dtype).reshape(shape)
+    return _pools[device_in_use()].memory(size).view(dtype).reshape(shape)
 
 
-def release() -> None:
-    """Forget all blocks: memory that no array lies in goes back to the system, other memory with its last array."""
+def forget_memory() -> None:
+    """Forget all blocks. Free ones return to the system now, the others when their last array is deleted."""
     for pool in list(_pools.values()):
         pool.forget(longest=0)
 
 
 def device_in_use() -> str:
-    """The name of the CPU device whose memory this thread takes."""
+    """The name of the CPU device from whose pool this thread allocates."""
     return _device.get()
 
 
 @contextmanager
 def memory_of(device: str) -> Iterator[None]:
-    """Within the block memory is that of the CPU device `device`."""
+    """Within the block this thread allocates from the pool of the CPU device `device`."""
     token = _device.set(device)
     try:
         yield
@@ -56,10 +56,20 @@ def memory_of(device: str) -> Iterator[None]:
         _device.reset(token)
 
 
-class Pool:
-    """The blocks of one device, each with the number of the request that it last served.
+@contextmanager
+def without_pools() -> Iterator[None]:
+    """Within the block `empty` allocates by the system, as np.empty does; to measure what the pools save."""
+    token = _pooled.set(False)
+    try:
+        yield
+    finally:
+        _pooled.reset(token)
 
-    make: gives a new block of so many bytes, a view of an array that nobody else refers to.
+
+class Pool:
+    """The blocks of one device, each with the number of the last request that it served.
+
+    make: allocates a new block of so many bytes, as a view of an array that nothing else refers to.
     """
 
     def __init__(self, make: Callable[[int], NDArray[np.uint8]]) -> None:
@@ -70,11 +80,11 @@ class Pool:
 
     @property
     def held(self) -> int:
-        """Bytes of all blocks, in use or not."""
+        """Bytes of all blocks, in use or free."""
         return sum(block.size for block, _ in self._blocks)
 
-    def memory(self, wanted: int) -> NDArray[np.uint8]:
-        """`wanted` bytes that nobody uses: of the smallest block that fits and is at most twice as large, or new."""
+    def memory(self, size: int) -> NDArray[np.uint8]:
+        """`size` bytes of the smallest free block of `size` to 2 * `size` bytes, or of a new block."""
         with self._lock:
             self._requests += 1
             if self._requests % LONGEST_IDLE == 0:
@@ -82,19 +92,24 @@ class Pool:
             fitting = [
                 (block.size, index)
                 for index, (block, _) in enumerate(self._blocks)
-                if wanted <= block.size <= 2 * wanted and _is_free(block)
+                if size <= block.size <= 2 * size and _is_free(block)
             ]
-            block = self._blocks.pop(min(fitting)[1])[0] if fitting else self._make(wanted)
+            block = self._blocks.pop(min(fitting)[1])[0] if fitting else self._make(size)
             self._blocks.append((block, self._requests))
-            return block[:wanted]  # made within the lock: from now on the block is not free
+            return block[:size]  # this view marks the block as in use before the lock is released
 
     def forget(self, longest: int) -> None:
-        """Forget the blocks that have served none of the last `longest` requests."""
+        """Forget the blocks that served none of the last `longest` requests."""
         with self._lock:
             self._forget(longest)
 
     def _forget(self, longest: int) -> None:
         self._blocks = [(block, last) for block, last in self._blocks if self._requests - last < longest]
+
+
+def simulated_pool() -> Pool:
+    """A pool whose blocks have a size but no memory: it predicts how much a sequence of requests would hold."""
+    return Pool(lambda size: np.ndarray((size,), np.uint8, np.empty(1, np.uint8), strides=(0,)))
 
 
 def _aligned(size: int) -> NDArray[np.uint8]:
@@ -103,24 +118,19 @@ def _aligned(size: int) -> NDArray[np.uint8]:
     return memory[start : start + size]
 
 
-def pool_on_paper() -> Pool:
-    """A pool whose blocks have a size but no memory: what requests would come to hold, before anybody makes them."""
-    return Pool(lambda size: np.ndarray((size,), np.uint8, np.empty(1, np.uint8), strides=(0,)))
-
-
 def _is_free(block: NDArray[np.uint8]) -> bool:
-    """Does the block alone refer to its memory? An array made of it has that as its base, and so has a view of that."""
-    return sys.getrefcount(block.base) == 2  # that of the block, and that of this call
-
-
-def _start_anew() -> None:
-    """A forked child may have been born while another thread held a lock: it begins with pools of its own."""
-    global _pools
-    _pools = defaultdict(_new_pool)
+    """Whether no array uses this block. All arrays and views made from a block have the same base as the block."""
+    return sys.getrefcount(block.base) == 2  # the block's reference, and the argument of this call
 
 
 def _new_pool() -> Pool:
     return Pool(_aligned)
+
+
+def _start_anew() -> None:
+    """Give a forked child new pools: another thread may have held a lock of the old ones during the fork."""
+    global _pools
+    _pools = defaultdict(_new_pool)
 
 
 _pools: defaultdict[str, Pool] = defaultdict(_new_pool)

@@ -22,9 +22,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from tinyalex.backend import Array, is_cpu, thread_count, use_threads
-from tinyalex.backend.devices import gpu_count
-from tinyalex.columns import Pair
+from tinyalex.backend import Array, gpu_count, is_cpu, thread_count, use_threads
 from tinyalex.errors import TinyAlexError, UsageError
 from tinyalex.layers import Dropout, Layer
 from tinyalex.net import AlexNet
@@ -67,7 +65,7 @@ class Ranks:
 
     def begin_sums(self, layer: Layer) -> None:
         """Begin to replace the gradients of `layer`, just computed, by their sums over all ranks."""
-        for part in layer.halves if isinstance(layer, Pair) else [layer]:
+        for part in layer.parts():
             for grad in part.grads.values():
                 self.begin_sum(grad)
 
@@ -204,8 +202,8 @@ class OwnRows:
 
 def share_masks(net: AlexNet, share: slice, count: int) -> None:
     """Let the dropout layers draw the masks of `count` images, and keep those of the images of `share`."""
-    rows: Any = OwnRows(net.masks, share, count)
+    rows: Any = OwnRows(net.mask_rng, share, count)
     for layer in net.layers.values():
-        whole = layer.whole if isinstance(layer, Pair) else layer
+        whole = layer.whole
         if isinstance(whole, Dropout):
             whole.rng = rows

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any, NamedTuple
 
-from tinyalex.backend.devices import Array, Mark, device_of, device_scope, mark, new_stream, wait_for
+from tinyalex.backend import Array, Event, device_of, device_scope, new_stream, record_event, wait_for_events
 
 
 class Sum(NamedTuple):
@@ -18,7 +18,7 @@ class Sum(NamedTuple):
 
     array: Array
     place: Any
-    ready: Mark  # after which `place` holds the gradient
+    ready: Event  # after which `place` holds the gradient
 
 
 class Staging:
@@ -38,7 +38,7 @@ class Staging:
     def add(self, array: Array) -> None:
         """Begin to replace `array` by its sum; what was begun before gets on."""
         device = device_of(array)
-        computed = mark(device)
+        computed = record_event(device)
         if self._direct:
             self._waiting.append(Sum(array, array, computed))
         else:
@@ -60,12 +60,12 @@ class Staging:
                 one.array.set(one.place, stream=self._stream(device_of(one.array)))
         self._adding.clear()
         for device in self._streams:
-            wait_for([self._mark(device)], device)
+            wait_for_events([self._mark(device)], device)
 
-    def _mark(self, device: str) -> Mark:
+    def _mark(self, device: str) -> Event:
         """The place that the stream of copies of `device` is filled to."""
         with device_scope(device), self._stream(device):
-            return mark(device)
+            return record_event(device)
 
     def _start(self) -> None:
         one = self._waiting.popleft()

@@ -33,7 +33,7 @@ def twins_agree(dtype, *case, **settings):
 
 def test_every_twin_takes_what_its_definition_takes():
     assert len(DEFINITIONS) == 15
-    assert {*DEFINITIONS, "pool_on_paper", "warm_up", "workspace"} == set(cpu.__all__)
+    assert {*DEFINITIONS, "simulated_pool", "warm_up", "workspace"} == set(cpu.__all__)
     for name, definition in DEFINITIONS.items():
         twin, own = inspect.signature(getattr(cpu, name)), inspect.signature(definition)
         assert list(twin.parameters) == list(own.parameters)

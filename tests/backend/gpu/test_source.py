@@ -13,7 +13,7 @@ from twins import DEFINITIONS
 
 
 def test_every_twin_takes_what_its_definition_takes():
-    assert {*DEFINITIONS, "pool_on_paper", "workspace"} == set(twins.__all__)
+    assert {*DEFINITIONS, "simulated_pool", "workspace"} == set(twins.__all__)
     for name, definition in DEFINITIONS.items():
         twin, own = inspect.signature(getattr(twins, name)), inspect.signature(definition)
         assert list(twin.parameters) == list(own.parameters)

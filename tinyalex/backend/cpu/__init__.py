@@ -11,7 +11,8 @@ from tinyalex.backend.cpu.lrn import lrn_backward, lrn_forward
 from tinyalex.backend.cpu.optim import sgd_update
 from tinyalex.backend.cpu.pool import max_pool_backward, max_pool_forward
 from tinyalex.backend.cpu.warmup import warm_up
-from tinyalex.backend.memory import pool_on_paper
+from tinyalex.backend.cpu.winograd import winograd_where
+from tinyalex.backend.memory import simulated_pool
 
 __all__ = [
     "col2im",
@@ -25,11 +26,12 @@ __all__ = [
     "masked",
     "max_pool_backward",
     "max_pool_forward",
-    "pool_on_paper",
     "relu_backward",
     "relu_forward",
     "sgd_update",
+    "simulated_pool",
     "softmax",
     "warm_up",
+    "winograd_where",
     "workspace",
 ]

@@ -24,7 +24,9 @@ Source: S. Winograd, Arithmetic Complexity of Computations (1980); A. Lavin and 
 Convolutional Neural Networks (2016).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import NamedTuple
 
 import numpy as np
@@ -68,6 +70,19 @@ class Plan(NamedTuple):
         return self.pad if self.stride == 1 else (0, 0)
 
 
+_allowed: ContextVar[Callable[[Plan], bool]] = ContextVar("winograd", default=lambda _: True)
+
+
+@contextmanager
+def winograd_where(allowed: Callable[[Plan], bool]) -> Iterator[None]:
+    """Within the block convolutions use Winograd only where allowed(plan) is true; to measure what it saves."""
+    token = _allowed.set(allowed)
+    try:
+        yield
+    finally:
+        _allowed.reset(token)
+
+
 def plan(x_shape: tuple[int, ...], w_shape: tuple[int, ...], window: Window, groups: int) -> Plan | None:
     """The cheapest way to cut up a convolution of x (N, H, W, C) with w (OC, C/G, KH, KW); None if the direct sum is.
 
@@ -87,7 +102,7 @@ def plan(x_shape: tuple[int, ...], w_shape: tuple[int, ...], window: Window, gro
     plans = [Plan(S, r, m, (-(-OH // m), -(-OW // m)), window.pad) for m in sizes]
     best = min(plans, key=lambda plan: plan.tiles_an_image * plan.n**2)
     transformed = best.n**2 * S * S * (N * best.tiles_an_image + KERNEL_COST * r * r)
-    return best if transformed < N * OH * OW * KH * KW else None
+    return best if transformed < N * OH * OW * KH * KW and _allowed.get()(best) else None
 
 
 # ---------------------------------------------------------------- the three directions

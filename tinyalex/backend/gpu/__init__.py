@@ -1,7 +1,7 @@
 """All twins for CuPy arrays, under the names of their definitions, and how many bytes they use."""
 
 from tinyalex.backend.gpu import memory as workspace
-from tinyalex.backend.gpu.memory import PoolOnPaper as pool_on_paper
+from tinyalex.backend.gpu.memory import PoolOnPaper as simulated_pool
 from tinyalex.backend.gpu.twins import (
     col2im,
     conv_backward,
@@ -32,10 +32,10 @@ __all__ = [
     "masked",
     "max_pool_backward",
     "max_pool_forward",
-    "pool_on_paper",
     "relu_backward",
     "relu_forward",
     "sgd_update",
+    "simulated_pool",
     "softmax",
     "workspace",
 ]
