@@ -1,5 +1,6 @@
 """A net, images and runs so small that training takes a moment."""
 
+import json
 import shlex
 import shutil
 from dataclasses import replace
@@ -98,7 +99,7 @@ def outcome(training):
     arrays = {**training.net.params, **{f"v {name}": v for name, v in training.optimizer.velocity.items()}}
     return {
         "arrays": {name: (array.dtype.str, array.tobytes()) for name, array in arrays.items()},
-        "masks": training.net.masks.bit_generator.state,
+        "masks": training.net.mask_rng.bit_generator.state,
         "history": [{key: value for key, value in one.items() if key not in TIMES} for one in training.history],
         "position": {**vars(training.position), "seconds": None},
     }
@@ -130,3 +131,8 @@ def working_copy(place, tmp_path, monkeypatch):
     monkeypatch.setattr(report, "draw_pictures", lambda *_: [])
     monkeypatch.chdir(tmp_path / "here")
     return tmp_path / "here"
+
+
+def report_of(folder):
+    """The values in the report.json of `folder`."""
+    return json.loads((folder / "report.json").read_text())

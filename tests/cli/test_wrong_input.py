@@ -15,9 +15,9 @@ from PIL import Image
 import tinyalex
 from runs import TINY, refused, working_copy, write_folder
 from tinyalex import cli, spec
-from tinyalex.cli.commands import training
 from tinyalex.files import alone_in
 from tinyalex.training import report
+from tinyalex.training.loop import Training
 from tinyalex.weights.checkpoint import read, write
 
 
@@ -100,37 +100,40 @@ def prepared(here):
         (f"{TRAIN} --dropout 1", ["p=1.0", "below 1"]),
         (f"{TRAIN} --cross-columns 7", ["tiny has the convolutions [1, 2, 3]"]),
         (f"{TRAIN} --variant paper --input-size 9", ["paper, conv1: an image of 9 x 9 is smaller than the window"]),
-        (f"{TRAIN} --out file", ["file is a file: expected the folder of a run"]),
+        (f"{TRAIN} --out file", ["got the file file: expected the folder of a run"]),
         (f"{TRAIN} --out file/run", ["file/run: a file is in the way: expected a folder, or a new one"]),
         (f"{TRAIN} --out run", ["got run, which holds a run: expected a new folder; use --resume, or another --out"]),
-        ("train --resume empty", ["empty holds no checkpoint.npz"]),
+        ("train --resume empty", ["got empty: expected the folder of a run; it holds no checkpoint.npz"]),
         ("train --resume run --epochs 2 --momentum 0.5", ["got momentum = 0.5: expected 0.9, as run began with"]),
         ("train --resume run --epochs 2 --variant mini", ["got variant = mini: expected tiny, as run began with"]),
         ("train --resume run --epochs 2 --data other", ["got data = other: expected images, as run began with"]),
         ("train --out run --resume --epochs 2 --seed 3", ["got seed = 3: expected 0, as run began with"]),
-        ("eval empty", ["no checkpoint empty/checkpoint.npz"]),
-        ("eval cut.npz", ["cut.npz is cut short"]),
-        ("eval pickle.npz", ["pickle.npz is cut short, or no checkpoint of tinyalex"]),
+        ("eval empty", ["got empty/checkpoint.npz: expected a .npz file"]),
+        ("eval cut.npz", ["got cut.npz, which is cut short"]),
+        ("eval pickle.npz", ["got pickle.npz, which is cut short or not a checkpoint of tinyalex"]),
         ("eval net.npz", ["got a checkpoint of a net alone"]),
-        ("eval run --data other", ["run knows the classes class0, class1, class2, ... (4), other has class0"]),
-        ("eval run other-run", ["other-run knows the classes class0, class1, class2, images has"]),
+        ("eval run --data other", ["in other: expected class0, class1, class2, ... (4), as run was trained on"]),
+        ("eval run other-run", ["in images: expected class0, class1, class2, as other-run was trained on"]),
         ("eval run --data empty", ["empty has no class folders"]),
         ("eval run --data too-small", ["too-small/val/class1/1.png is 2 x 9 pixels; expected at least 3 x 3"]),
         ("eval run --batch 0", ["batch_size is 0; expected 1 or more"]),
         ("eval run --out file", ["file: a file is in the way: expected a folder, or a new one"]),
-        ("eval nan.npz", ["nan.npz: fc8.b is not finite, so the net can tell nothing: use another checkpoint"]),
+        ("eval nan.npz", ["nan.npz: got NaN or infinity in fc8.b: expected finite numbers; use another one"]),
         ("eval newer.npz", ["got settings of another version of tinyalex", "colours"]),
-        ("eval renamed.npz", ["renamed.npz does not fit the net", "4 classes apart, and has the names of 2"]),
-        ("eval dark.npz", ["dark.npz does not fit the net", "mean of the training images: expected finite numbers"]),
+        ("eval renamed.npz", ["got renamed.npz, which contradicts itself", "2 names for 4 classes"]),
+        (
+            "eval dark.npz",
+            ["got dark.npz, which contradicts itself", "mean of the training images: expected finite numbers"],
+        ),
         ("eval run --data latin1", ["latin1/classes.tsv is not UTF-8"]),
         ("predict empty --checkpoint run", ["empty is a folder; expected an image file"]),
-        ("predict images/val/class0/0.png --checkpoint nan.npz", ["nan.npz: fc8.b is not finite"]),
-        ("step images/val/class0/0.png --checkpoint nan.npz", ["nan.npz: fc8.b is not finite"]),
+        ("predict images/val/class0/0.png --checkpoint nan.npz", ["nan.npz: got NaN or infinity in fc8.b"]),
+        ("step images/val/class0/0.png --checkpoint nan.npz", ["nan.npz: got NaN or infinity in fc8.b"]),
         ("predict letter.jpg --checkpoint run", ["letter.jpg is not an image"]),
         ("predict nothing.jpg --checkpoint run", ["there is no image nothing.jpg"]),
         ("predict narrow.png --checkpoint run", ["narrow.png is 2 x 9 pixels; expected at least 3 x 3"]),
         ("predict images/val/class0/0.png --checkpoint net.npz", ["got a checkpoint without a mean image"]),
-        ("predict images/val/class0/0.png --checkpoint cut.npz", ["cut.npz is cut short"]),
+        ("predict images/val/class0/0.png --checkpoint cut.npz", ["got cut.npz, which is cut short"]),
         (
             "predict images/val/class0/0.png --checkpoint run --out file",
             ["file: a file is in the way: expected a folder, or a new one"],
@@ -140,7 +143,7 @@ def prepared(here):
         ("step images/val/class0/0.png --checkpoint net.npz", ["got a checkpoint without a mean image"]),
         (
             "step images/val/class0/0.png --checkpoint run --label cat",
-            ["no class is called 'cat': expected one of class0, class1, class2, ... (4)"],
+            ["got the label 'cat': expected one of class0, class1, class2, ... (4)"],
         ),
         ("step images/val/class0/0.png --checkpoint run --out file/step.html", ["file: a file is in the way"]),
         ("step images/val/class0/0.png --checkpoint run --out empty", ["empty is a folder: expected a file to write"]),
@@ -254,14 +257,14 @@ NEW = ("tiny-images", "tiny-images-2")
 def test_of_two_runs_without_a_name_each_has_a_folder(here, monkeypatch):
     """The second begins before the first has written anything."""
     words = shlex.split("train --variant tiny --data images --epochs 1")
-    begun = training._started
+    begun = Training.start
 
     def begin(*given):
-        monkeypatch.setattr(training, "_started", begun)
+        monkeypatch.setattr(Training, "start", begun)
         assert cli.main([*words, "--seed", "1"]) == 0
         return begun(*given)
 
-    monkeypatch.setattr(training, "_started", begin)
+    monkeypatch.setattr(Training, "start", begin)
     assert cli.main(words) == 0
     seeds = [read(here / "runs" / name / "checkpoint.npz").training["settings"]["seed"] for name in NEW]
     assert seeds == [0, 1]

@@ -12,7 +12,7 @@ from runs import TINY, carried_out, refused
 from tinyalex import AlexNet
 from tinyalex.backend import device_scope, use_kernels, use_threads
 from tinyalex.backend.threads import in_shares
-from tinyalex.cli import commands
+from tinyalex.cli import measure
 from tinyalex.cost.accounting import accounting, measured
 from tinyalex.cost.memory import predicted
 from tinyalex.count import count, total_parameters
@@ -117,11 +117,14 @@ def test_more_images_take_more(devices):
 
 def test_what_cannot_be_predicted():
     rows = count(variant("mini"), 10)
-    with use_kernels("reference"), pytest.raises(UsageError, match="memory is predicted for the compiled kernels"):
+    with (
+        use_kernels("reference"),
+        pytest.raises(UsageError, match="got no compiled kernels: expected them"),
+    ):
         predicted(rows, 4)
-    with pytest.raises(UsageError, match="batch=0: expected 1 image or more"):
+    with pytest.raises(UsageError, match="got batch=0: expected 1 image or more"):
         predicted(rows, 0)
-    with pytest.raises(UsageError, match=r"devices=\('cpu', 'cpu', 'cpu'\): expected one, or two, one for each column"):
+    with pytest.raises(UsageError, match=r"got devices=\('cpu', 'cpu', 'cpu'\): expected one, or two"):
         predicted(rows, 4, ("cpu",) * 3)
     with pytest.raises(UsageError, match="norm1 looks across the maps of both columns"):
         predicted(count(variant("caffe")), 4, TWO)
@@ -179,9 +182,9 @@ def test_arrays_are_charged_to_the_device_that_made_them():
         assert accounts.held["cpu:1"] == 40_000  # a view keeps it
         del view, mine
         assert (accounts.held["cpu"], accounts.held["cpu:1"]) == (0, 0)
-        assert (accounts.most["cpu"], accounts.most["cpu:1"]) == (8000, 40_000)
-        accounts.begin_anew()
-        assert accounts.most["cpu:1"] == 0
+        assert (accounts.peak["cpu"], accounts.peak["cpu:1"]) == (8000, 40_000)
+        accounts.reset_peak()
+        assert accounts.peak["cpu:1"] == 0
         grown = np.zeros(100, "uint8")
         grown.resize(5000)
         assert accounts.held["cpu"] == 5000
@@ -222,7 +225,7 @@ def test_measuring_leaves_nothing_behind():
 
 
 def test_the_command(capsys):
-    words = "info --memory --variant mini --batch 7 --devices cpu:0,cpu:1"
+    words = "memory --variant mini --batch 7 --devices cpu:0,cpu:1"
     code, out, err = carried_out(capsys, words)
     assert (code, err) == (0, "")
     first, heads, *lines = [line.split() for line in out.splitlines()]
@@ -236,16 +239,16 @@ def test_the_command(capsys):
 
 
 def test_the_command_measures(capsys, monkeypatch):
-    monkeypatch.setattr(commands.machine, "measured", lambda *given: {"cpu": 1234567} if given[1] == 7 else {})
-    code, out, _ = carried_out(capsys, "info --measure --variant mini --batch 7")
+    monkeypatch.setattr(measure, "measured", lambda *given: {"cpu": 1234567} if given[1] == 7 else {})
+    code, out, _ = carried_out(capsys, "memory --measure --variant mini --batch 7")
     assert code == 0
     assert out.splitlines()[-1].split() == ["measured", "1,234,567"]
 
 
 def test_what_is_measured_of_both_columns_on_one_device(capsys, monkeypatch):
     """Is told once, and not as if each column took it."""
-    monkeypatch.setattr(commands.machine, "measured", lambda *_: {"cpu:0": 1234567})
-    code, out, _ = carried_out(capsys, "info --measure --variant mini --batch 7 --devices cpu:0,cpu:0")
+    monkeypatch.setattr(measure, "measured", lambda *_: {"cpu:0": 1234567})
+    code, out, _ = carried_out(capsys, "memory --measure --variant mini --batch 7 --devices cpu:0,cpu:0")
     assert code == 0
     *_, total, last = out.splitlines()
     assert last.split() == ["measured", "1,234,567"]
@@ -253,6 +256,6 @@ def test_what_is_measured_of_both_columns_on_one_device(capsys, monkeypatch):
 
 
 def test_mistakes(capsys):
-    assert refused(capsys, "info --memory --batch 0") == "tinyalex: batch=0: expected 1 image or more\n"
+    assert refused(capsys, "memory --batch 0") == "tinyalex: got batch=0: expected 1 image or more\n"
     for devices in ("tpu", "cpu:0,tpu"):
-        assert "no device is called 'tpu'" in refused(capsys, f"info --memory --devices {devices}")
+        assert "no device is called 'tpu'" in refused(capsys, f"memory --devices {devices}")

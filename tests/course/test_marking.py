@@ -187,7 +187,7 @@ def test_the_quick_run_of_the_other_tests_agrees(marked, hand_ins):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("grade {0}/nowhere", "there is no folder"),
+        ("grade {0}/nowhere", "expected a folder of hand-ins"),
         ("grade {0}", "holds no notebooks: expected STUDENT/assignment1.ipynb"),
         ("grade {0} --source {0}", "holds no assignments"),
         ("assignments --source {0}", "holds no assignments"),

@@ -1,4 +1,4 @@
-"""What a person sees of a run while it goes on: a bar with loss, error, images a second and time left."""
+"""What the terminal shows of a run: a bar with loss, error, images a second and time left; a line for each epoch."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -13,18 +13,18 @@ from tinyalex.training.loop import Progress, Training
 
 @contextmanager
 def counting(total: int, what: str) -> Iterator[Callable[[int], object]]:
-    """A bar for `total` images; yields what to call with the number of images just done."""
+    """A bar that fills up to `total` images; call what it yields with the number of images just done."""
     with tqdm(total=total, desc=what, unit="img", disable=None, leave=False, file=sys.stderr) as bar:
         yield bar.update
 
 
-def together(ranks: int, waiting_share: float) -> str:
-    """What is told of several ranks after their speed; of one, nothing."""
+def shared_by(ranks: int, waiting_share: float) -> str:
+    """What follows the speed of several ranks: their number and the share of the time that they waited."""
     return f" on {ranks} ranks, {waiting_share:.0%} of it waiting" if ranks > 1 else ""
 
 
 class Bar(Progress):
-    """A bar over all that is left of a run, and a line for every epoch. Without a terminal there are the lines only."""
+    """A bar over the images left in a run, and a line after each epoch. Without a terminal there is no bar."""
 
     def __init__(self, training: Training) -> None:
         self._bar: Any = tqdm(
@@ -44,7 +44,7 @@ class Bar(Progress):
         self._bar.close()
 
     def step(self, training: Training, images: int) -> None:
-        """Move the bar; it shows the means over the epoch, as far as losses have been read."""
+        """Move the bar on. It shows the means over the steps of the epoch whose losses have been read."""
         position = training.position
         self._bar.set_description_str(f"epoch {position.epoch + 1}/{training.settings.epochs}", refresh=False)
         if position.images:
@@ -55,7 +55,7 @@ class Bar(Progress):
         self._bar.update(images)
 
     def epoch(self, training: Training) -> None:
-        """Print the record of the epoch that is over."""
+        """Print the record of the epoch that has just ended."""
         last = training.history[-1]
         line = (
             f"epoch {last['epoch']:>3}/{training.settings.epochs}  rate {last['lr']:.2g}  "

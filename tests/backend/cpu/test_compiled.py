@@ -52,7 +52,7 @@ def test_the_command(capsys):
 
 
 def test_the_command_without_numba(capsys, monkeypatch):
-    monkeypatch.setattr("tinyalex.cli.machine.cpu_kernels", lambda: None)
+    monkeypatch.setattr("tinyalex.cli.train.cpu_kernels", lambda: None)
     assert cli.main(["warmup"]) == 2
     assert "Numba is not installed" in capsys.readouterr().err
 

@@ -1,0 +1,68 @@
+"""The commands to train with: the settings that `train` makes of its options, and what `prepare` writes."""
+
+import shlex
+from dataclasses import asdict, fields
+
+import pytest
+
+from runs import carried_out
+from tinyalex.cli.parser import parse
+from tinyalex.cli.train import Train
+from tinyalex.data import load_folder
+from tinyalex.training.settings import Settings, settings_for
+
+
+def test_prepare_writes_what_train_reads(capsys, here):
+    code, out, _ = carried_out(capsys, "prepare shapes --train 20 --val 10 --seed 5 --out made")
+    assert (code, out) == (0, "--data made\n")
+    train, val = load_folder(here / "made", size=18)
+    assert (len(train), len(val), len(train.classes)) == (20, 10, 10)
+
+
+EVERY_OPTION = """train --data d --variant paper --out o --resume r --input-size 64 --cross-columns 3,5 --epochs 7
+    --batch 9 --lr 0.5 --momentum 0.6 --weight-decay 0.7 --dropout 0.8 --schedule plateau --drops 2,4 --patience 3
+    --no-crops --no-reflections --colour off --limit 11 --seed 12 --save-every 13 --validate-every 14
+    --devices cuda:0,cpu"""
+
+
+@pytest.mark.parametrize("saved", [None, settings_for("mini")])
+def test_every_option_of_a_run_is_one_of_its_settings(saved):
+    command = parse(shlex.split(EVERY_OPTION))
+    assert (str(command.resume), str(command.out)) == ("r", "o")
+    assert asdict(command.settings(saved)) == {
+        **{"data": "d", "variant": "paper", "input_size": 64, "cross_columns": (3, 5), "epochs": 7, "batch": 9},
+        **{"lr": 0.5, "momentum": 0.6, "weight_decay": 0.7, "dropout": 0.8, "schedule": "plateau", "drops": (2, 4)},
+        **{"patience": 3, "crops": False, "reflections": False, "colour": "off", "limit": 11, "seed": 12},
+        **{"save_every": 13, "validate_every": 14, "devices": ("cuda:0", "cpu")},
+    }
+
+
+def test_every_setting_is_an_option():
+    assert {field.name for field in fields(Train)} == {field.name for field in fields(Settings)} | {"out", "resume"}
+
+
+def test_without_options_the_recipe_decides():
+    assert parse(["train"]).settings() == settings_for("mini")
+    assert parse(["train", "--variant", "paper"]).settings() == settings_for("paper")
+
+
+def test_without_options_a_run_keeps_its_settings():
+    saved = settings_for("paper", data="photos", epochs=9, drops=(5,), devices=("cpu:0", "cpu:1"), limit=7, crops=False)
+    assert parse(["train"]).settings(saved) == saved
+    assert parse(["train", "--lr", "0.5"]).settings(saved).drops == (5,)
+
+
+@pytest.mark.parametrize("saved", [None, settings_for("mini", epochs=9, drops=(5,))])
+def test_the_rates_fall_after_shares_of_the_epochs(saved):
+    """40 % and 70 % of them, for `mini`; --drops sets them."""
+    assert parse(["train", "--epochs", "20"]).settings(saved).drops == settings_for("mini", epochs=20).drops
+    assert parse(["train", "--epochs", "20", "--drops", "3"]).settings(saved).drops == (3,)
+    assert parse(["train", "--drops", ""]).settings(saved).drops == ()
+
+
+@pytest.mark.parametrize(
+    ("words", "resume"), [("", None), ("--resume", True), ("--resume run", "run"), ("--resume True", "True")]
+)
+def test_resume_with_and_without_a_folder(words, resume):
+    found = parse(["train", *words.split()]).resume
+    assert (found if found in (None, True) else str(found)) == resume

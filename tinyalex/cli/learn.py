@@ -1,0 +1,135 @@
+"""The commands to learn with: demo, summary, step and check."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+
+from tinyalex import gradcheck, layers
+from tinyalex import spec as nets
+from tinyalex.cli.checkpoints import find_trained, first_names
+from tinyalex.cli.images import first_kernel
+from tinyalex.cli.options import Argument, Command, Option, Variant
+from tinyalex.cli.own_layer import errors_in, own_layer
+from tinyalex.cli.train import GOES_ON, CrossColumns, InputSize, Train
+from tinyalex.count import count
+from tinyalex.count import summary as table
+from tinyalex.data import prepare_image, read_image
+from tinyalex.errors import UsageError
+from tinyalex.net import AlexNet
+from tinyalex.spec import stored_size
+from tinyalex.step import record, to_html
+from tinyalex.training.evaluate import augmenter_for
+
+
+@dataclass(frozen=True)
+class Demo(Command):
+    """Train a small net on generated images, and draw what it learned."""
+
+    example = "demo --out runs/first"
+    when_stopped = GOES_ON
+    out: Annotated[Path | None, Option("folder of the run (runs/demo, or runs/demo-2, ... if it exists)")] = None
+    epochs: Annotated[int, Option("passes over the training images")] = 15  # half of the recipe: a demo is short
+    seed: Annotated[int, Option("seed of all random numbers")] = 0
+
+    def run(self) -> None:
+        """Train `mini` on shapes; write its report and pictures."""
+        Train(out=self.out, variant="mini", data="shapes", epochs=self.epochs, seed=self.seed).train(name="demo")
+
+
+@dataclass(frozen=True)
+class Summary(Command):
+    """Count the layers of a net: kernels, shapes, parameters, multiply-adds."""
+
+    example = "summary --variant paper --input-size 227"
+    variant: Variant = "paper"
+    classes: Annotated[int, Option("number of classes")] = 1000
+    input_size: InputSize = None
+    cross_columns: CrossColumns = None
+
+    def run(self) -> None:
+        """Print the table."""
+        cross_columns = (3,) if self.cross_columns is None else self.cross_columns
+        print(table(count(nets.variant(self.variant), self.classes, self.input_size, cross_columns)))
+
+
+@dataclass(frozen=True)
+class Step(Command):
+    """Write a page to step through a net's pass over an image: forward to the loss, and backward."""
+
+    example = "step cat.jpg --checkpoint runs/cifar --label cat --out step.html"
+    image: Annotated[Path, Argument("image file", metavar="IMAGE")]
+    checkpoint: Annotated[Path | None, Option("run or checkpoint (the newest in runs/, else the example)")] = None
+    label: Annotated[str | None, Option("the true class, for the loss (the net's answer)", metavar="CLASS")] = None
+    out: Annotated[Path, Option("file to write", metavar="FILE")] = Path("step.html")
+
+    def run(self) -> None:
+        """Record the pass over the image's central crop, and write it as a page."""
+        trained, message = find_trained(self.checkpoint)
+        net, size = trained.net, stored_size(trained.net.input_size)
+        stored = prepare_image(read_image(self.image, smallest=first_kernel(net.spec)), size)
+        x = augmenter_for(trained).centre(stored[None])
+        answer = int(net.predict(x)[0].argmax())
+        label = answer if self.label is None else _class(trained.classes, self.label)
+        edge = (size - net.input_size) // 2
+        crop = stored[edge : edge + net.input_size, edge : edge + net.input_size]
+        written = to_html(record(net, x, [label], classes=trained.classes, pictures=[crop]), self.out)
+        print(f"{message}\n{self.image}: the net says {trained.classes[answer]!r}")
+        if self.label is None:
+            print("the loss is that of the net's own answer; give the true class by --label")
+        print(written)
+
+
+def _class(classes: tuple[str, ...], name: str) -> int:
+    """The number of the class of that name."""
+    if name not in classes:
+        raise UsageError(f"got the label {name!r}: expected one of {first_names(classes)}; check its spelling")
+    return classes.index(name)
+
+
+@dataclass(frozen=True)
+class Check(Command):
+    """Check gradients numerically: those of all layers and of a small net, or of your own layer."""
+
+    example = "check mylayers.py:MyLayer --shape 2,3,8,8"
+    layer: Annotated[
+        str | None, Argument("your layer, or a function that makes it (all of tinyalex)", metavar="FILE.py:NAME")
+    ] = None
+    shape: Annotated[tuple[int, ...], Option("shape of your layer's input", metavar="N,C,H,W")] = (2, 3, 8, 8)
+    seed: Annotated[int, Option("seed of the inputs")] = 0
+
+    def run(self) -> None:
+        """Print the largest errors of the gradients. Raises GradientError where one is wrong."""
+        if self.seed < 0:
+            raise UsageError(f"got seed={self.seed}: expected 0 or more")
+        if min(self.shape, default=0) < 1:
+            raise UsageError(f"got shape={self.shape}: expected sizes of 1 or more, such as 2,3,8,8")
+        rng = np.random.default_rng(self.seed)
+        if self.layer is None:
+            _check_all(self.seed, rng)
+            return
+        with errors_in(self.layer):
+            checked = gradcheck.check_layer(own_layer(self.layer), rng.standard_normal(self.shape), rng=rng)
+        print(gradcheck.table(self.layer, checked))
+
+
+def _check_all(seed: int, rng: np.random.Generator) -> None:
+    """Check every kind of layer, with sizes that do not divide evenly, and a whole net."""
+    conv = layers.Conv2D(4, 6, (3, 2), stride=(2, 1), pad=(1, 0), groups=2, ceil_mode=True, init_std=0.3, rng=rng)
+    cases: list[tuple[str, layers.Layer, tuple[int, ...]]] = [
+        ("Conv2D", conv, (2, 4, 8, 7)),
+        ("MaxPool2D", layers.MaxPool2D(3, 2, ceil_mode=True), (2, 4, 8, 7)),
+        ("LocalResponseNorm", layers.LocalResponseNorm(alpha=0.5, groups=2), (2, 12, 3, 4)),
+        ("SpatialResponseNorm", layers.SpatialResponseNorm(alpha=5.0), (2, 3, 7, 8)),
+        ("ReLU", layers.ReLU(), (2, 3, 4, 5)),
+        ("Tanh", layers.Tanh(), (2, 3, 4, 5)),
+        ("Linear", layers.Linear(7, 5, init_std=0.3, rng=rng), (3, 7)),
+        ("Dropout", layers.Dropout(rng=rng), (3, 20)),
+    ]
+    for name, layer, shape in cases:
+        print(gradcheck.table(name, gradcheck.check_layer(layer, rng.standard_normal(shape), rng=rng)))
+    net = AlexNet("mini", num_classes=10, input_size=16, seed=seed)
+    x, labels = rng.standard_normal((4, 3, 16, 16)), rng.integers(0, 10, 4)
+    print(gradcheck.table("mini, 16 x 16 images", gradcheck.check_net(net, x, labels, rng=rng)))
+    print("all gradients are right")

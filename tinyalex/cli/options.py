@@ -1,0 +1,181 @@
+"""What a command is, and how its options are declared: as the fields of a frozen dataclass.
+
+A field `classes: Annotated[int, Option("number of classes")] = 1000` is the option `--classes N`. The annotation says
+how the word after it is read, the default holds where the option is not given.
+"""
+
+import argparse
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection
+from dataclasses import MISSING, dataclass, fields
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from tinyalex import spec
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Command(ABC):
+    """A command of the command line: its docstring is its help, its fields are its options.
+
+    example: the words after `tinyalex` of a call that `--help` shows.
+    when_stopped: added to the message when a user stops the command.
+    """
+
+    example: ClassVar[str]
+    when_stopped: ClassVar[str] = ""
+
+    @abstractmethod
+    def run(self) -> None:
+        """Carry out the command. Raises TinyAlexError for a mistake of the user's."""
+
+
+@dataclass(frozen=True)
+class Option:
+    """`--name VALUE`, of a field called name; a bool is `--name` if it is False by default, else `--no-name`.
+
+    metavar: what the help shows for VALUE.   choices: the words that VALUE may be (a Literal type has its own).
+    alone: what the option means without a VALUE after it; None if there must be one.
+    """
+
+    help: str
+    metavar: str | None = None
+    choices: Collection[str] | None = None
+    alone: object = None
+
+
+class Argument(Option):
+    """A value that is given by its place, without a name. A list takes one value or more."""
+
+
+VARIANT = Option(f"the net: {', '.join(spec.VARIANTS)}", metavar="NAME", choices=spec.VARIANTS)
+Variant = Annotated[str, VARIANT]
+Devices = Annotated[
+    tuple[str, ...] | None,
+    Option(
+        "a device for the whole net, such as cuda:0, or one for each of its two columns, such as cuda:0,cuda:1 or "
+        "cpu:0,cpu:1; without it the net is on the CPU",
+        metavar="A[,B]",
+    ),
+]
+DATA = "shapes|cifar10[:DIR]|DIR"  # the metavar of --data
+
+
+class Reader(NamedTuple):
+    """How a word becomes a value: `read` it; `expected` says in an error what it must be."""
+
+    read: Callable[[str], object]
+    expected: str
+    metavar: str | None = None
+
+
+def _integers(text: str) -> tuple[int, ...]:
+    """The text "3,5" as (3, 5), "" as ()."""
+    return tuple(int(part) for part in text.split(",") if part)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    """The text "cuda:0,cuda:1" as ("cuda:0", "cuda:1")."""
+    return tuple(text.split(","))
+
+
+READERS: dict[object, Reader] = {
+    int: Reader(int, "a whole number", "N"),
+    float: Reader(float, "a number", "X"),
+    str: Reader(str, "text"),
+    Path: Reader(Path, "a path"),
+    tuple[int, ...]: Reader(_integers, "whole numbers with commas between them, such as 3,5", "N,N,..."),
+    tuple[str, ...]: Reader(_names, "names with commas between them"),
+}
+
+
+def chosen(value: T | None, default: T) -> T:
+    """`value`, or `default` where it is None: an option that was not given."""
+    return default if value is None else value
+
+
+def add_options(parser: argparse.ArgumentParser, command: type[Command]) -> None:
+    """Add the fields of `command` to `parser` as options and arguments."""
+    types = get_type_hints(command, include_extras=True)
+    for field in fields(command):
+        declared, option = get_args(types[field.name])  # of Annotated[declared, option]
+        if bool in (types_of := _without_none(declared)):
+            _add_flag(parser, field.name, option, field.default)
+        elif isinstance(option, Argument):
+            _add_argument(parser, field.name, types_of[0], option, field.default)
+        else:
+            _add_option(parser, field.name, types_of[0], option, field.default)
+
+
+def _without_none(declared: Any) -> list[Any]:
+    """The types in a union, such as int of `int | None`; of any other type that alone."""
+    parts = get_args(declared) if get_origin(declared) in (Union, UnionType) else (declared,)
+    return [part for part in parts if part is not NoneType]
+
+
+def _add_flag(parser: argparse.ArgumentParser, name: str, option: Option, default: object) -> None:
+    """A bool: `--name` makes a False one True, `--no-name` makes any other one False."""
+    flag = name.replace("_", "-")
+    if default is False:
+        parser.add_argument(f"--{flag}", dest=name, action="store_true", help=option.help)
+    else:
+        parser.add_argument(f"--no-{flag}", dest=name, action="store_false", default=default, help=option.help)
+
+
+def _add_argument(parser: argparse.ArgumentParser, name: str, declared: Any, option: Option, default: object) -> None:
+    """A value by its place: a list takes one or more, one with a default may be left out."""
+    several = get_origin(declared) is list
+    reader = _reader(get_args(declared)[0] if several else declared, option)
+    nargs = "+" if several else None if default is MISSING else "?"
+    metavar = option.metavar or reader.metavar
+    parser.add_argument(name, type=_reading(reader), nargs=nargs, metavar=metavar, help=option.help)
+
+
+def _add_option(parser: argparse.ArgumentParser, name: str, declared: Any, option: Option, default: object) -> None:
+    """`--name VALUE`; the help tells the default."""
+    reader = _reader(declared, option)
+    parser.add_argument(
+        f"--{name.replace('_', '-')}",
+        type=_reading(reader),
+        default=default,
+        nargs=None if option.alone is None else "?",
+        const=option.alone,
+        metavar=option.metavar or reader.metavar,
+        help=option.help if default is None else f"{option.help} ({_written(default)})",
+    )
+
+
+def _reader(declared: Any, option: Option) -> Reader:
+    """How a word is read as a value of type `declared`."""
+    choices = get_args(declared) if get_origin(declared) is Literal else option.choices
+    if choices is None:
+        return READERS[declared]
+
+    def one_of(text: str) -> str:
+        if text not in choices:
+            raise ValueError
+        return text
+
+    return Reader(one_of, f"one of {', '.join(choices)}", "|".join(choices))
+
+
+def _reading(reader: Reader) -> Callable[[str], object]:
+    """`reader.read`, with an error that argparse shows as it stands."""
+
+    def read(text: str) -> object:
+        try:
+            return reader.read(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"got {text!r}: expected {reader.expected}") from None
+
+    return read
+
+
+def _written(default: object) -> str:
+    """A default as one would type it."""
+    if isinstance(default, tuple):
+        return ",".join(map(str, default))
+    return f"{default:g}" if isinstance(default, float) else str(default)

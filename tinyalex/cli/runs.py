@@ -1,0 +1,152 @@
+"""A training run from the command line: its folder, its progress on the terminal, its report."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from dataclasses import asdict
+from itertools import count
+from pathlib import Path
+from typing import Any, Literal
+
+from tinyalex.cli.images import images_of
+from tinyalex.cli.terminal import Bar, counting, shared_by
+from tinyalex.count import total_parameters
+from tinyalex.errors import CheckpointError, UsageError
+from tinyalex.files import alone_in, make_folder
+from tinyalex.parallel.ranks import Ranks, ranks_at_work
+from tinyalex.training import report
+from tinyalex.training.loop import CHECKPOINT, Training
+from tinyalex.training.settings import Settings, saved_settings
+from tinyalex.weights.checkpoint import read
+
+RUNS = Path("runs")  # the folder of new runs that are given no other
+
+
+def train(
+    settings_of: Callable[[Settings | None], Settings],
+    out: Path | None,
+    resume: Path | Literal[True] | None,
+    name: str | None = None,
+) -> None:
+    """Begin a run, or go on with one; then write its report and pictures. Under mpiexec all ranks do it together.
+
+    settings_of: gives the settings of a new run (None), or of a run that goes on, from its saved settings.
+    out: the folder of the run.   name: of the folder in runs/ where `out` is None (None: the variant's and the data's).
+    resume: the run to go on with; True for the one in `out`, which begins if there is none.
+    """
+    with ranks_at_work() as ranks:
+        folder = _named_folder(out, resume)
+        if folder is not None and resume and (folder / CHECKPOINT).is_file():
+            with alone_in(folder) if ranks.writes else nullcontext():
+                _carry_out(_resumed(folder, settings_of, ranks), ranks)
+            return
+        settings = settings_of(None)
+        name = name or f"{settings.variant}-{settings.data.partition(':')[0].strip('/').split('/')[-1]}"
+        with _started(settings, folder, RUNS / name, ranks) as training:
+            _carry_out(training, ranks)
+
+
+def _named_folder(out: Path | None, resume: Path | Literal[True] | None) -> Path | None:
+    """The folder that the options name, or None. Raises an error where they contradict each other."""
+    if resume is True and out is None:
+        raise UsageError("got --resume alone: expected a run to go on with; name it by --resume RUN or by --out")
+    if isinstance(resume, Path) and out not in (None, resume):
+        raise UsageError(f"got --resume {resume} and --out {out}: expected one folder; give one of them")
+    if isinstance(resume, Path) and not (resume / CHECKPOINT).is_file():
+        raise CheckpointError(f"got {resume}: expected the folder of a run; it holds no {CHECKPOINT}")
+    folder = resume if isinstance(resume, Path) else out
+    if folder is not None and folder.exists() and not folder.is_dir():
+        raise UsageError(f"got the file {folder}: expected the folder of a run, or a new one")
+    return folder
+
+
+@contextmanager
+def _started(settings: Settings, out: Path | None, default: Path, ranks: Ranks) -> Iterator[Training]:
+    """A new run in the folder `out`, or in `default` or the next free one. No other process trains there meanwhile."""
+    train_data, val_data = images_of(settings)
+    with ExitStack() as stack:
+        folder = out
+        if ranks.writes:
+            folder = out or stack.enter_context(_new_folder(default))
+            stack.enter_context(alone_in(folder))
+        agreed: Path = ranks.agree(folder)  # rank 0 tells the others
+        progress = None
+        if ranks.writes:
+            images = settings.limit or len(train_data)
+            with counting(images, "reading the training images") as progress:
+                training = Training.start(settings, train_data, val_data, agreed, progress, ranks)
+        else:
+            training = Training.start(settings, train_data, val_data, agreed, ranks=ranks)
+        yield training
+
+
+@contextmanager
+def _new_folder(folder: Path) -> Iterator[Path]:
+    """Make `folder`, or the first of folder-2, folder-3, ... that does not exist; remove it if it stays empty.
+
+    It is made at once, so that no other process takes it in the meantime.
+    """
+    make_folder(folder.parent)
+    for number in count(1):
+        made = folder if number == 1 else folder.with_name(f"{folder.name}-{number}")
+        with suppress(FileExistsError):
+            made.mkdir()
+            break
+    try:
+        yield made
+    finally:
+        with suppress(OSError):  # it is not empty
+            made.rmdir()
+
+
+def _resumed(folder: Path, settings_of: Callable[[Settings | None], Settings], ranks: Ranks) -> Training:
+    checkpoint = read(folder / CHECKPOINT)
+    settings = settings_of(saved_settings(checkpoint))
+    return Training.resume(checkpoint, settings, *images_of(settings), folder, ranks)
+
+
+def _carry_out(training: Training, ranks: Ranks) -> None:
+    """Train to the last epoch; then rank 0 writes the report and the pictures."""
+    if not ranks.writes:
+        training.run()
+        return
+    with Bar(training) as bar:
+        training.run(bar)
+    _finish(training)
+
+
+def _finish(training: Training) -> None:
+    """Write report.json and the pictures, and print what the run reached."""
+    settings, history, folder = training.settings, training.history, training.folder
+    values = _report(training)
+    report.write_report(folder, values)
+    print("drawing the pictures ...", flush=True)
+    report.draw_pictures(folder, training.checkpoint, training.train, training.val, history)
+    print(
+        f"{settings.variant} on {settings.data}: top-1 error {values['top1_error']:.1%}, top-5 error "
+        f"{values['top5_error']:.1%} on {len(training.val):,} images that it never saw\n"
+        f"trained for {len(history)} epochs of {len(training.train):,} images in {values['seconds']:.0f} s "
+        f"({values['images_per_s']:.0f} images/s{shared_by(training.ranks.size, values['waiting_share'])})\n"
+        f"in {folder}: {', '.join(sorted(path.name for path in folder.iterdir() if path.is_file()))}"
+    )
+
+
+def _report(training: Training) -> dict[str, Any]:
+    """The values of report.json. Errors are those of the last epoch, speed and waiting the means over all epochs."""
+    settings, history = training.settings, training.history
+    last, seconds = history[-1], sum(record["seconds"] for record in history)
+    return {
+        "variant": settings.variant,
+        "data": settings.data,
+        "top1_error": last["val_top1_error"],
+        "top5_error": last["val_top5_error"],
+        "train_top1_error": last["train_top1_error"],
+        "epochs": len(history),
+        "seconds": seconds,
+        "images_per_s": sum(record["images_per_s"] * record["seconds"] for record in history) / seconds,
+        "ranks": training.ranks.size,
+        "waiting_share": sum(record.get("waiting_share", 0) * record["seconds"] for record in history) / seconds,
+        "training_images": len(training.train),
+        "validation_images": len(training.val),
+        "parameters": total_parameters(training.net.rows),
+        "settings": asdict(settings),
+    }

@@ -1,0 +1,151 @@
+"""The commands to train with: prepare, warmup and train."""
+
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tinyalex.backend import cpu_kernels
+from tinyalex.cli.options import DATA, VARIANT, Argument, Command, Devices, Option, chosen
+from tinyalex.cli.runs import train
+from tinyalex.data import download_cifar10
+from tinyalex.errors import UsageError
+from tinyalex.training.settings import Settings, settings_for
+
+GOES_ON = "; tinyalex train --resume RUN goes on from the last checkpoint"
+
+InputSize = Annotated[int | None, Option("height and width of the net's input (the variant's)", metavar="PIXELS")]
+CrossColumns = Annotated[
+    tuple[int, ...] | None, Option("convolutions that read the maps of both columns (3)", metavar="3,...")
+]
+
+
+@dataclass(frozen=True)
+class Prepare(Command):
+    """Put a data set on disk: generated shapes as JPEG files in class folders, or CIFAR-10, downloaded."""
+
+    example = "prepare shapes --out data/shapes"
+    source: Annotated[Literal["shapes", "cifar10"], Argument("shapes or cifar10")]
+    out: Annotated[Path | None, Option("folder to write (data/shapes, or the download cache for cifar10)")] = None
+    train: Annotated[int, Option("training images of shapes")] = 6000
+    val: Annotated[int, Option("validation images of shapes")] = 1000
+    seed: Annotated[int, Option("seed of shapes")] = 0
+
+    def run(self) -> None:
+        """Write the data set, and print the option that names it."""
+        if self.source == "cifar10":
+            folder = download_cifar10(self.out)
+            print(f"--data cifar10:{folder}" if self.out else f"{folder}\n--data cifar10 finds it")
+            return
+        from tinyalex.data.shapes import write_jpegs  # only this command needs the generator
+
+        out = self.out or Path("data/shapes")
+        write_jpegs(out, train=self.train, val=self.val, seed=self.seed)
+        print(f"--data {out}")
+
+
+@dataclass(frozen=True)
+class Warmup(Command):
+    """Compile all kernels and keep them on disk: later runs then begin at once."""
+
+    example = "warmup"
+
+    def run(self) -> None:
+        """Compile the kernels for float32 and float64."""
+        begun = time.perf_counter()
+        twins = cpu_kernels()
+        if twins is None:
+            raise UsageError("there is nothing to compile, as Numba is not installed: run pip install numba")
+        twins.warm_up()
+        print(f"the kernels are compiled, in {time.perf_counter() - begun:.1f} s; later runs load them from disk")
+
+
+@dataclass(frozen=True)
+class Train(Command):
+    """Train a net, or go on with a run. Under mpiexec several processes share each batch.
+
+    An option that is not given has the value of the variant's recipe, or of the run that goes on.
+    """
+
+    example = "train --data cifar10:cifar-10-batches-py --variant mini --out runs/cifar"
+    when_stopped = GOES_ON
+    data: Annotated[
+        str | None, Option("training and validation images (shapes); DIR: a folder of class folders", metavar=DATA)
+    ] = None
+    variant: Annotated[str | None, VARIANT] = None
+    out: Annotated[Path | None, Option("folder of the run (runs/VARIANT-DATA, or the next that is free)")] = None
+    resume: Annotated[
+        Path | Literal[True] | None,
+        Option(
+            "go on with the run in RUN, or in --out if it holds one, with its own settings; --epochs may be raised, "
+            "the learning rate and its schedule changed",
+            metavar="RUN",
+            alone=True,
+        ),
+    ] = None
+    input_size: InputSize = None
+    cross_columns: CrossColumns = None
+    devices: Devices = None
+    epochs: Annotated[int | None, Option("passes over the training images")] = None
+    batch: Annotated[int | None, Option("images a step (128)")] = None
+    lr: Annotated[float | None, Option("learning rate at the start")] = None
+    momentum: Annotated[float | None, Option("momentum (0.9)")] = None
+    weight_decay: Annotated[float | None, Option("weight decay (0.0005)")] = None
+    dropout: Annotated[float | None, Option("probability to drop a hidden unit of fc6 and fc7 (0.5)")] = None
+    schedule: Annotated[
+        Literal["steps", "plateau", "constant"] | None,
+        Option(
+            "when the learning rate is divided by 10: after the epochs in --drops (steps, the default), when the "
+            "validation error has not improved for --patience epochs (plateau), or never (constant)"
+        ),
+    ] = None
+    drops: Annotated[tuple[int, ...] | None, Option("epochs after which the learning rate is divided by 10")] = None
+    patience: Annotated[int | None, Option("epochs without improvement that --schedule plateau waits (5)")] = None
+    crops: Annotated[bool | None, Option("train on central crops only")] = None
+    reflections: Annotated[bool | None, Option("train without mirror images")] = None
+    colour: Annotated[
+        Literal["paper", "cuda-convnet", "off"] | None,
+        Option("colour noise: the paper's formula (paper, the default), the released code's, or none (off)"),
+    ] = None
+    limit: Annotated[int | None, Option("train on N images only, as many of each class")] = None
+    seed: Annotated[int | None, Option("seed of all random numbers (0)")] = None
+    validate_every: Annotated[int | None, Option("epochs between validations (1)")] = None
+    save_every: Annotated[int | None, Option("steps between checkpoints within an epoch (1000)")] = None
+
+    def run(self) -> None:
+        """Train to the last epoch; write the run's report and pictures."""
+        self.train()
+
+    def train(self, name: str | None = None) -> None:
+        """The same; name: the folder in runs/ of a new run without --out (None: the variant's and the data's)."""
+        train(self.settings, self.out, self.resume, name)
+
+    def settings(self, saved: Settings | None = None) -> Settings:
+        """The settings of the run: the options that were given, the others from `saved`, or else from the recipe."""
+        base = settings_for(chosen(self.variant, "mini")) if saved is None else saved
+        variant, epochs = chosen(self.variant, base.variant), chosen(self.epochs, base.epochs)
+        drops = base.drops if epochs == base.epochs else settings_for(variant, epochs=epochs).drops
+        return replace(
+            base,
+            data=chosen(self.data, base.data),
+            variant=variant,
+            epochs=epochs,
+            batch=chosen(self.batch, base.batch),
+            lr=chosen(self.lr, base.lr),
+            momentum=chosen(self.momentum, base.momentum),
+            weight_decay=chosen(self.weight_decay, base.weight_decay),
+            drops=chosen(self.drops, drops),
+            input_size=chosen(self.input_size, base.input_size),
+            schedule=chosen(self.schedule, base.schedule),
+            patience=chosen(self.patience, base.patience),
+            dropout=chosen(self.dropout, base.dropout),
+            cross_columns=chosen(self.cross_columns, base.cross_columns),
+            crops=chosen(self.crops, base.crops),
+            reflections=chosen(self.reflections, base.reflections),
+            colour=chosen(self.colour, base.colour),
+            seed=chosen(self.seed, base.seed),
+            limit=chosen(self.limit, base.limit),
+            validate_every=chosen(self.validate_every, base.validate_every),
+            save_every=chosen(self.save_every, base.save_every),
+            devices=chosen(self.devices, base.devices),
+        )
