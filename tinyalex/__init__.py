@@ -15,7 +15,7 @@ from tinyalex.layers import (
 from tinyalex.net import AlexNet
 from tinyalex.optim import SGD
 from tinyalex.step import record
-from tinyalex.weights.checkpoint import load, save
+from tinyalex.weights import load, save
 from tinyalex.weights.example import load_example
 
 __all__ = [

@@ -35,16 +35,16 @@ def test_an_array_dataset_with_pictures_of_their_own():
 @pytest.mark.parametrize(
     ("pixels", "labels", "error", "message"),
     [
-        (images()[0], [0, 1, 0], ShapeError, r"shape \(4, 4, 3\); expected \(N, S, S, 3\)"),
+        (images()[0], [0, 1, 0], ShapeError, r"shape \(4, 4, 3\): expected \(N, S, S, 3\)"),
         (images()[:, :3], [0, 1, 0], ShapeError, r"shape \(3, 3, 4, 3\)"),
         (images()[..., :2], [0, 1, 0], ShapeError, r"shape \(3, 4, 4, 2\)"),
-        (images() / 255, [0, 1, 0], DTypeError, "images are float64; expected uint8"),
-        (images()[:0], [], DataError, "there are no images"),
-        (images(), [0, 1], LabelError, r"labels have shape \(2,\); expected \(3,\)"),
-        (images(), [[0], [1], [1]], LabelError, r"labels have shape \(3, 1\)"),
-        (images(), [0, 1, 2], LabelError, "label 2 is outside 0 ... 1; there are 2 classes"),
-        (images(), [0, -1, 1], LabelError, "label -1 is outside 0 ... 1"),
-        (images(), [0.0, 1.0, 1.0], LabelError, "labels are float64; expected integers"),
+        (images() / 255, [0, 1, 0], DTypeError, "images of dtype float64: expected uint8"),
+        (images()[:0], [], DataError, "got no images"),
+        (images(), [0, 1], LabelError, r"labels of shape \(2,\): expected \(3,\)"),
+        (images(), [[0], [1], [1]], LabelError, r"labels of shape \(3, 1\)"),
+        (images(), [0, 1, 2], LabelError, "got label 2: expected 0 ... 1, as there are 2 classes"),
+        (images(), [0, -1, 1], LabelError, "got label -1: expected 0 ... 1"),
+        (images(), [0.0, 1.0, 1.0], LabelError, "labels of dtype float64: expected integers"),
     ],
 )
 def test_arrays_that_are_no_dataset(pixels, labels, error, message):
@@ -117,7 +117,7 @@ def test_a_folder_of_images(monkeypatch, tmp_path):
 
 def test_a_home_folder_is_found_for_cifar10_too(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
-    with pytest.raises(DataError, match=f"there is no folder {tmp_path}/missing"):
+    with pytest.raises(DataError, match=f"got {tmp_path}/missing: expected"):
         open_data("cifar10:~/missing", size=36)
 
 

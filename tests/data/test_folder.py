@@ -87,7 +87,7 @@ def test_readable_names(tmp_path):
 def test_a_table_of_names_that_is_none(tmp_path):
     imagenet_layout(tmp_path)
     (tmp_path / "classes.tsv").write_text("0\tn01\tcrane\nn02 pier\n", encoding="utf-8")
-    with pytest.raises(DataError, match=r"classes\.tsv line 2 has 1 fields; expected index, folder, name"):
+    with pytest.raises(DataError, match=r"classes\.tsv line 2 with 1 fields: expected index, folder, name"):
         load_folder(tmp_path, size=4)
 
 
@@ -129,7 +129,8 @@ def test_a_set_beyond_the_budget_is_decoded_each_time(tmp_path, monkeypatch, mem
     paths = [tmp_path / "0.png", tmp_path / "1.png"]
     for i, path in enumerate(paths):
         image(path, (i, 0, 0))
-    data = FolderDataset("two", paths, np.array([0, 0]), ("c",), 6, memory=memory)
+    monkeypatch.setattr(folder, "MEMORY", memory)
+    data = FolderDataset("two", paths, np.array([0, 0]), ("c",), 6)
     for _ in range(2):
         assert data.read(np.array([1, 0]))[:, 0, 0, 0].tolist() == [1, 0]
     assert len(decoded) == decodings
@@ -167,17 +168,17 @@ def one_line(raised):
 
 
 def test_no_such_folder(tmp_path):
-    with pytest.raises(DataError, match=r"there is no folder .*nowhere; expected") as raised:
+    with pytest.raises(DataError, match="nowhere: expected a folder") as raised:
         load_folder(tmp_path / "nowhere", size=4)
     one_line(raised)
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(DataError, match=r"there is no folder .*file"):
+    with pytest.raises(DataError, match="file: expected a folder"):
         load_folder(tmp_path / "file", size=4)
 
 
 def test_no_class_folders(tmp_path):
     image(tmp_path / "loose.png")
-    with pytest.raises(DataError, match="has no class folders; expected") as raised:
+    with pytest.raises(DataError, match="without class folders: expected") as raised:
         load_folder(tmp_path, size=4)
     one_line(raised)
 
@@ -187,7 +188,7 @@ def test_an_empty_class_folder(tmp_path, part):
     imagenet_layout(tmp_path)
     (tmp_path / part / "n00").mkdir()
     (tmp_path / part / "n00" / "notes.txt").write_bytes(b"")
-    with pytest.raises(DataError, match=rf"class folder .*{part}/n00 has no images") as raised:
+    with pytest.raises(DataError, match=rf"class folder .*{part}/n00 without images") as raised:
         load_folder(tmp_path, size=4)
     one_line(raised)
 
@@ -196,13 +197,13 @@ def test_an_empty_class_folder_without_train_and_val(tmp_path):
     image(tmp_path / "a" / "0.png")
     image(tmp_path / "a" / "1.png")
     (tmp_path / "b").mkdir()
-    with pytest.raises(DataError, match=r"class folder .*/b has no images"):
+    with pytest.raises(DataError, match=r"class folder .*/b without images"):
         load_folder(tmp_path, size=4)
 
 
 def test_a_single_image_cannot_be_split(tmp_path):
     image(tmp_path / "a" / "0.png")
-    with pytest.raises(DataError, match="/a has 1 image; expected 2"):
+    with pytest.raises(DataError, match="/a with 1 image: expected 2"):
         load_folder(tmp_path, size=4)
 
 
@@ -210,7 +211,7 @@ def test_a_single_image_cannot_be_split(tmp_path):
 def test_train_and_val_of_other_classes(tmp_path, missing, present):
     imagenet_layout(tmp_path)
     image(tmp_path / present / "n99" / "0.png")
-    with pytest.raises(DataError, match=f"class n99 is in .*{present} but not in .*{missing}"):
+    with pytest.raises(DataError, match=f"got class n99 in .*{present} but not in .*{missing}"):
         load_folder(tmp_path, size=4)
 
 
@@ -218,17 +219,16 @@ def test_train_and_val_of_other_classes(tmp_path, missing, present):
 def test_train_without_val_and_the_reverse(tmp_path, missing):
     imagenet_layout(tmp_path)
     (tmp_path / missing).rename(tmp_path / "elsewhere")
-    with pytest.raises(DataError, match=f"{missing} has no class folders"):
+    with pytest.raises(DataError, match=f"{missing} without class folders"):
         load_folder(tmp_path, size=4)
 
 
 @pytest.mark.parametrize("memory", [2**30, 0])
-def test_a_damaged_image_is_named_when_it_is_read(tmp_path, memory):
+def test_a_damaged_image_is_named_when_it_is_read(tmp_path, memory, monkeypatch):
+    monkeypatch.setattr(folder, "MEMORY", memory)
     image(tmp_path / "good.png")
     (tmp_path / "bad.png").write_bytes((tmp_path / "good.png").read_bytes()[:45])
-    data = FolderDataset(
-        "two", [tmp_path / "good.png", tmp_path / "bad.png"], np.array([0, 0]), ("c",), 4, memory=memory
-    )
+    data = FolderDataset("two", [tmp_path / "good.png", tmp_path / "bad.png"], np.array([0, 0]), ("c",), 4)
     data.read(np.array([0]))
     for call in (lambda: data.read(np.array([0, 1])), lambda: data.picture(1), lambda: data.read(np.array([1]))):
         with pytest.raises(DataError, match=r"bad\.png") as raised:
@@ -242,7 +242,7 @@ def test_an_image_smaller_than_the_first_kernel_is_named(tmp_path):
     train, val = load_folder(tmp_path, size=4, smallest=11)
     val.read(np.array([0]))
     for call in (lambda: train.read(np.array([0])), lambda: train.picture(0)):
-        with pytest.raises(DataError, match=r"1\.png is 300 x 10 pixels; expected at least 11 x 11"):
+        with pytest.raises(DataError, match=r"1\.png of 300 x 10 pixels: expected at least 11 x 11"):
             call()
 
 

@@ -206,10 +206,10 @@ def test_evaluation_views_are_the_right_ones():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"workers": 0}, "workers is 0; expected 1 or more"),
-        ({"depth": 0}, "depth is 0"),
-        ({"batch_size": 0}, "batch_size is 0"),
-        ({"start": -1}, "start is -1; expected 0 or more"),
+        ({"workers": 0}, "got workers = 0: expected 1 or more"),
+        ({"depth": 0}, "got depth = 0"),
+        ({"batch_size": 0}, "got batch_size = 0"),
+        ({"start": -1}, "got start = -1: expected 0 or more"),
     ],
 )
 def test_mistakes_are_named_at_once(options, message):
@@ -219,5 +219,5 @@ def test_mistakes_are_named_at_once(options, message):
 
 
 def test_unknown_views_are_named_at_once():
-    with pytest.raises(UsageError, match="unknown views 'five'; expected centre or ten"):
+    with pytest.raises(UsageError, match="got views 'five': expected centre or ten"):
         evaluation_batches(Numbered(8), augmenter(), 4, "five")

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from tinyalex.data import ArrayDataset, pixel_statistics, prepare_image, read_image
+from tinyalex.data import ArrayDataset, pixel_statistics, prepare, prepare_image, read_image
 from tinyalex.errors import DataError
 
 RED, GREEN, BLUE, GREY = (255, 0, 0), (0, 255, 0), (0, 0, 255), (90, 90, 90)
@@ -288,7 +288,7 @@ def test_a_decompression_bomb_is_refused(tmp_path):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(DataError, match=r"there is no image .*nowhere\.png"):
+    with pytest.raises(DataError, match=r"got .*nowhere\.png, which does not exist: expected an image file"):
         read_image(tmp_path / "nowhere.png")
 
 
@@ -300,7 +300,7 @@ def test_the_content_counts_not_the_suffix(tmp_path):
 def test_an_image_smaller_than_the_first_kernel(tmp_path):
     Image.new("RGB", (50, 10)).save(tmp_path / "flat.png")
     assert read_image(tmp_path / "flat.png", smallest=10).size == (50, 10)
-    with pytest.raises(DataError, match=r"flat\.png is 50 x 10 pixels; expected at least 11 x 11"):
+    with pytest.raises(DataError, match=r"flat\.png of 50 x 10 pixels: expected at least 11 x 11"):
         read_image(tmp_path / "flat.png", smallest=11)
 
 
@@ -324,7 +324,7 @@ def test_statistics_follow_their_definitions():
     rng = np.random.default_rng(3)
     images = rng.integers(0, 200, (11, 40, 40, 3), dtype=np.uint8)
     images[..., 2] = images[..., 0] // 2 + 30  # correlated, so that the components are no axes
-    found = pixel_statistics(dataset(images), batch_size=4)
+    found = pixel_statistics(dataset(images))
     for row in range(0, 40, 3):
         for column in range(0, 40, 3):
             for colour in range(3):
@@ -340,9 +340,11 @@ def test_statistics_follow_their_definitions():
     assert (found.mean.dtype, found.eigenvalues.dtype, found.eigenvectors.dtype) == (np.float32, float, float)
 
 
-def test_statistics_do_not_depend_on_the_batches():
+def test_statistics_do_not_depend_on_the_batches(monkeypatch):
     data = dataset(np.random.default_rng(4).integers(0, 256, (23, 3, 3, 3), dtype=np.uint8))
-    one, other = pixel_statistics(data, batch_size=1), pixel_statistics(data, batch_size=7)
+    one = pixel_statistics(data)
+    monkeypatch.setattr(prepare, "BATCH", 7)
+    other = pixel_statistics(data)
     for field in ("mean", "eigenvalues", "eigenvectors"):
         np.testing.assert_array_equal(getattr(one, field), getattr(other, field))
 
@@ -355,9 +357,10 @@ def test_grey_images_have_one_component():
     assert (found.eigenvalues >= 0).all()  # their roots are taken
 
 
-def test_progress_counts_every_image():
+def test_progress_counts_every_image(monkeypatch):
+    monkeypatch.setattr(prepare, "BATCH", 4)
     seen = []
-    pixel_statistics(dataset(np.zeros((10, 2, 2, 3), np.uint8)), seen.append, batch_size=4)
+    pixel_statistics(dataset(np.zeros((10, 2, 2, 3), np.uint8)), seen.append)
     assert seen == [4, 4, 2]
 
 

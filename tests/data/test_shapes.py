@@ -254,11 +254,11 @@ def test_jpegs_lie_in_class_folders_and_show_the_pictures(tmp_path):
 
 def test_a_folder_that_holds_something_is_refused_and_left_alone(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(DataError, match="already holds something") as caught:
+    with pytest.raises(DataError, match="which is not empty") as caught:
         write_jpegs(tmp_path, train=10, val=10)
     assert "\n" not in str(caught.value)
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
-    with pytest.raises(DataError, match="already holds something"):
+    with pytest.raises(DataError, match="which is not empty"):
         write_jpegs(tmp_path / "notes.txt", train=10, val=10)
 
 

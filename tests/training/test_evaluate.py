@@ -116,7 +116,7 @@ def test_ten_crops_average_probabilities(trained):
 
 
 def test_unknown_views(trained):
-    with pytest.raises(UsageError, match="unknown views 'nine'"):
+    with pytest.raises(UsageError, match="got views 'nine'"):
         probabilities(*[trained[i] for i in (0, 2, 1)], views="nine")
 
 

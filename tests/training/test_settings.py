@@ -42,7 +42,7 @@ def test_settings_come_from_the_recipe():
 )
 def test_settings_that_make_no_sense(given):
     (name, value), *_ = given.items()
-    with pytest.raises(UsageError, match=f"{name}.*{re.escape(str(value))}.*expected"):
+    with pytest.raises(UsageError, match=f"^got {name}.*{re.escape(str(value))}.*expected"):
         settings(**given)
 
 

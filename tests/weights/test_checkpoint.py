@@ -24,7 +24,7 @@ def net_of(variant=TINY, **given):
 def full(rng):
     """A checkpoint with something in every part of it; the net has drawn masks and forgotten its seed."""
     net = net_of()
-    net.masks.random(1000)
+    net.mask_rng.random(1000)
     for w in net.params.values():
         w += rng.standard_normal(w.shape, dtype="float32")
     statistics = PixelStatistics(
@@ -50,8 +50,8 @@ def test_all_comes_back(tmp_path, rng):
     assert same(found.velocity, given.velocity)
     assert same(vars(found.statistics), vars(given.statistics))
     assert (found.classes, found.training) == (given.classes, given.training)
-    assert found.net.masks.random(7).tolist() == given.net.masks.random(7).tolist()
-    assert found.net.layers["dropout7"].rng is found.net.masks  # and it is these masks that dropout draws
+    assert found.net.mask_rng.random(7).tolist() == given.net.mask_rng.random(7).tolist()
+    assert found.net.layers["dropout7"].rng is found.net.mask_rng  # and it is these masks that dropout draws
     x = rng.standard_normal((3, 3, 16, 16), dtype="float32")
     assert found.net.forward(x, train=True).tobytes() == given.net.forward(x, train=True).tobytes()
 
@@ -173,15 +173,15 @@ def test_a_damaged_file_is_refused_or_reads_the_same(written, rng):
 def test_files_of_other_kinds(tmp_path):
     path = tmp_path / "other.npz"
     path.write_text("hello")
-    assert "no checkpoint of tinyalex" in refused(path)
+    assert "not a checkpoint of tinyalex" in refused(path)
     with path.open("wb") as file:
         np.save(file, np.zeros(3))
-    assert "no checkpoint of tinyalex" in refused(path)
+    assert "not a checkpoint of tinyalex" in refused(path)
     np.savez(path, weights=np.zeros(3))
-    assert "no checkpoint of tinyalex" in refused(path)
+    assert "not a checkpoint of tinyalex" in refused(path)
     with zipfile.ZipFile(path, "w") as file:
         file.writestr("about.npy", b"\x93NUMPY garbage")
-    assert "no checkpoint of tinyalex" in refused(path)
+    assert "not a checkpoint of tinyalex" in refused(path)
 
 
 class Trap:

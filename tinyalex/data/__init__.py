@@ -1,4 +1,4 @@
-"""Images for the nets: where they come from (section 2), how they are augmented (4.1), and batches of them."""
+"""Images for the nets: their sources (section 2), their augmentation (section 4.1), and batches."""
 
 from pathlib import Path
 
@@ -35,13 +35,13 @@ __all__ = [
 def open_data(
     source: str, *, size: int, seed: int = 0, smallest: int = 1, train_count: int = 6000, val_count: int = 1000
 ) -> tuple[Dataset, Dataset]:
-    """The data sets (train, validation) that `source` names, their images stored as size x size.
+    """The data sets (train, validation) that `source` names, with images stored as size x size.
 
-    source: "shapes", generated: train_count and val_count images from `seed`;
-            "cifar10", from the folder that `download_cifar10` fills, or "cifar10:DIR", from that folder;
+    source: "shapes": train_count and val_count images, generated from `seed`;
+            "cifar10": from the folder of `download_cifar10`; "cifar10:DIR": from the folder DIR;
             anything else: a folder of class folders (see `load_folder`), whose images must have at least
-            `smallest` x `smallest` pixels. A leading ~ is the home folder.
-    Raises: DataError where the source is none of these or cannot be read.
+            `smallest` x `smallest` pixels. A leading ~ stands for the home folder.
+    Raises: DataError if the source is unknown or cannot be read; UsageError for a size that it cannot have.
     """
     kind, colon, folder = source.partition(":")
     if source == "shapes":
@@ -54,11 +54,11 @@ def open_data(
     if kind == "cifar10":
         if not colon and not cache_folder().is_dir():
             raise DataError(
-                f"CIFAR-10 is not in {cache_folder()}: name its folder as cifar10:DIR, or run tinyalex prepare "
-                "cifar10, which downloads it (170 MB)"
+                f"got cifar10: expected its files in {cache_folder()}; name their folder as cifar10:DIR, or run "
+                "tinyalex prepare cifar10, which downloads them (170 MB)"
             )
         where = folder if colon else cache_folder()
         return load_cifar10(where, "train", size=size), load_cifar10(where, "val", size=size)
     if not source or not Path(source).expanduser().is_dir():
-        raise DataError(f"no data {source!r}; expected shapes, cifar10[:DIR], or a folder of class folders")
+        raise DataError(f"got data {source!r}: expected shapes, cifar10[:DIR], or a folder of class folders")
     return load_folder(source, size=size, smallest=smallest)

@@ -4,11 +4,11 @@ Training images become random crops, half of them mirrored, whose colours are sh
 of the training set's RGB values. Test images become the central crop, or the four corners and the centre with their
 mirror images. In every case the training set's mean is subtracted from each pixel.
 
-Where the released code (cuda-convnet) does something else than the paper says:
-- It subtracts the central crop of the mean image from every crop, wherever that was taken. Here each pixel loses its
-  own mean, as the text of section 2 has it.
-- It shares one crop among 32 images in a row. Here each image draws its own.
-- Both shift a crop of 224 in 256 by 0 ... 32 pixels, 33 * 33 * 2 = 2178 views. The paper counts 32 * 32 * 2 = 2048.
+Where the released code (cuda-convnet) differs from the paper:
+- It subtracts the central crop of the mean image from every crop, wherever that was taken. Here each pixel's own mean
+  is subtracted, as section 2 says.
+- It takes the same crop of 32 images in a row. Here each image has its own random crop.
+- A crop of 224 in 256 has 33 * 33 offsets, so with mirror images 2178 views. The paper counts 32 * 32 * 2 = 2048.
 - The colour noise: see `Augmenter`.
 
 Axes: n images of a batch, S stored height and width, 3 colours, V views of one image.
@@ -25,21 +25,23 @@ NOISE = 0.1  # the standard deviation of the paper's alpha, and the released cod
 
 
 class Augmenter:
-    """Turns stored images (n, S, S, 3) uint8 into what the net reads, (n, 3, crop, crop) float32.
+    """Turns stored images (n, S, S, 3) uint8 into the net's input, (n, 3, crop, crop) float32.
 
-    y = (crop of x - the same crop of the mean, mirrored or not, + noise) / pixel_scale; in 0 ... 255 units.
-    In memory y lies channels-last: it is a transposed view of a contiguous (n, crop, crop, 3) array.
+    y = (crop of x - the same crop of the mean, mirrored or not, + noise) / pixel_scale; x and noise in 0 ... 255 units.
+    y is a transposed view of a contiguous (n, crop, crop, 3) array: channels-last in memory.
 
-    crops:       take crops at random when training; if False, the centre.
-    reflections: mirror half of the training images left to right.
-    colour:      the noise of a training image, one colour added to all its pixels. Eigenvalues lambda_i, eigenvectors
-                 p_i of the RGB covariance, pixels in 0 ... 1; alpha_i ~ N(0, 0.1), drawn once an image and use:
+    crops:       if True, training crops are random; if False, central.
+    reflections: if True, half of the training images are mirrored left to right.
+    colour:      the noise of a training image: one colour, added to all its pixels. With the eigenvalues lambda_i and
+                 eigenvectors p_i of the RGB covariance (pixels in 0 ... 1), and alpha_i ~ N(0, 0.1) drawn anew for
+                 each image in each epoch:
                  "paper":        255 * sum of alpha_i lambda_i p_i, the paper's formula;
-                 "cuda-convnet": 255 * sum of alpha_i sqrt(lambda_i) p_i, and the whole is then divided by 1.1: the
-                                 released code uses standard deviations, a stronger noise;
-                 "off":          none.
-    pixel_scale: what the result is divided by; the paper's nets read 0 ... 255 units, small nets train better near 1.
-    Raises:      ShapeError where the crop does not fit the stored size; UsageError on an unknown `colour`.
+                 "cuda-convnet": 255 * sum of alpha_i sqrt(lambda_i) p_i, and y is divided by 1.1: the released code
+                                 takes standard deviations, which gives a stronger noise;
+                 "off":          no noise.
+    pixel_scale: a divisor. The paper's nets read 0 ... 255 units (1); small nets train better on values near 1.
+    Raises:      ShapeError if the crop is larger than the stored images; UsageError for an unknown `colour` or a
+                 `pixel_scale` that is not above 0.
     """
 
     def __init__(
@@ -54,11 +56,11 @@ class Augmenter:
     ) -> None:
         size = statistics.mean.shape[0]
         if not 1 <= crop <= size:
-            raise ShapeError(f"a crop of {crop} does not fit images of {size} x {size}; expected 1 ... {size}")
+            raise ShapeError(f"got crop = {crop}: expected 1 ... {size}, as the stored images are {size} x {size}")
         if colour not in COLOURS:
-            raise UsageError(f"unknown colour noise {colour!r}; expected one of {', '.join(COLOURS)}")
+            raise UsageError(f"got colour noise {colour!r}: expected one of {', '.join(COLOURS)}")
         if not pixel_scale > 0:
-            raise UsageError(f"pixel_scale is {pixel_scale}; expected a number above 0")
+            raise UsageError(f"got pixel_scale = {pixel_scale}: expected a number above 0")
         self.crop, self.margin = crop, size - crop  # margin: the largest offset of a crop
         self.crops, self.reflections, self.colour, self.pixel_scale = crops, reflections, colour, pixel_scale
         self.mean = statistics.mean
@@ -70,11 +72,11 @@ class Augmenter:
     ) -> NDArray[np.float32]:
         """Stored images (n, S, S, 3) -> augmented (n, 3, crop, crop) float32.
 
-        first, batch: they are the images first, first + 1, ... of a batch of so many (n), and get what they would get
-        in it: for all of the batch the numbers are drawn.
-        Drawn from `rng`, in this order: n vertical offsets, n horizontal offsets (0 ... S - crop, both included),
-        n reflections, (n, 3) alphas. What is switched off draws nothing.
-        Raises ShapeError where the images are not of the statistics' size.
+        first, batch: of one rank's share. The images are numbers first, first + 1, ... of a batch of `batch` images.
+        Random numbers are drawn for the whole batch, so each image comes out as it would on a single process.
+        Drawn from `rng`, in this order, for n images: n vertical offsets, n horizontal offsets (0 ... S - crop
+        inclusive), n reflections, (n, 3) alphas. An augmentation that is off draws nothing.
+        Raises ShapeError if the images do not have the size of the mean image.
         """
         self._check(images)
         count = len(images) if batch is None else batch
@@ -100,15 +102,15 @@ class Augmenter:
         return out.transpose(0, 3, 1, 2)
 
     def centre(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Stored images (n, S, S, 3) -> their central crops (n, 3, crop, crop) float32; nothing random."""
+        """Stored images (n, S, S, 3) -> their central crops (n, 3, crop, crop) float32."""
         middle = self.margin // 2
         return self._views(images, [(middle, middle)], mirror=False)[:, 0]
 
     def ten_crops(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Stored images (n, S, S, 3) -> (n, 10, 3, crop, crop) float32.
 
-        The four corners (top left, top right, bottom left, bottom right), the centre, then the mirror images of
-        these five in the same order. The paper averages the net's ten softmax outputs.
+        In order: the four corners (top left, top right, bottom left, bottom right), the centre, and the mirror images
+        of these five. The paper averages the net's ten softmax outputs.
         """
         far, middle = self.margin, self.margin // 2
         places = [(0, 0), (0, far), (far, 0), (far, far), (middle, middle)]
@@ -128,7 +130,7 @@ class Augmenter:
         return out.transpose(0, 1, 4, 2, 3)
 
     def _cut(self, images: NDArray[np.uint8], top: int, left: int, out: NDArray[np.float32]) -> None:
-        """Write into out (..., crop, crop, 3) the crop at (top, left) of images (..., S, S, 3), less its mean."""
+        """Write the crop at (top, left) of images (..., S, S, 3), less its mean, into out (..., crop, crop, 3)."""
         rows, columns = slice(top, top + self.crop), slice(left, left + self.crop)
         np.subtract(images[..., rows, columns, :], self.mean[rows, columns], out=out)
 
@@ -136,4 +138,4 @@ class Augmenter:
         """Raise ShapeError unless images are (n, S, S, 3) with the S of the mean."""
         if images.ndim != 4 or images.shape[1:] != self.mean.shape:
             side = self.mean.shape[0]
-            raise ShapeError(f"images have shape {images.shape}; expected (n, {side}, {side}, 3), as the mean has")
+            raise ShapeError(f"got images of shape {images.shape}: expected (n, {side}, {side}, 3), as the mean has")

@@ -1,4 +1,4 @@
-"""What every data set offers (section 2): labelled colour images of one stored size, and the names of the classes.
+"""Data sets (section 2): labelled colour images of one stored size, and the names of the classes.
 
 Axes: N images, S stored height and width, 3 colours (red, green, blue), bytes of 0 ... 255.
 """
@@ -14,10 +14,10 @@ from tinyalex.errors import DataError, DTypeError, LabelError, ShapeError
 class Dataset(Protocol):
     """Labelled images, read by index.
 
-    name:    what a report calls it, such as "cifar10".
-    classes: the class names; label i is classes[i].
+    name:    its name in reports and messages, such as "cifar10".
+    classes: the class names; label i stands for classes[i].
     labels:  (N,) int64.
-    size:    S, the height and width of every stored image; the net sees crops of it.
+    size:    S, the height and width of every stored image; the net reads crops of it.
     """
 
     name: str
@@ -39,10 +39,10 @@ class Dataset(Protocol):
 
 
 class ArrayDataset:
-    """Images that lie in memory: images (N, S, S, 3) uint8, labels (N,) int64 in 0 ... len(classes) - 1.
+    """Images in memory: images (N, S, S, 3) uint8, labels (N,) integers in 0 ... len(classes) - 1.
 
-    pictures: (N, height, width, 3) uint8, the images at their own resolution; left out, they are `images`.
-    Raises:   ShapeError, DTypeError, LabelError or DataError where the arrays are not such.
+    pictures: (N, height, width, 3) uint8, the images at their own resolution; None: the same as `images`.
+    Raises:   ShapeError, DTypeError or LabelError for other arrays; DataError if there are no images.
     """
 
     def __init__(
@@ -55,11 +55,11 @@ class ArrayDataset:
         pictures: NDArray[np.uint8] | None = None,
     ) -> None:
         if images.ndim != 4 or images.shape[1] != images.shape[2] or images.shape[3] != 3:
-            raise ShapeError(f"{name}: images have shape {images.shape}; expected (N, S, S, 3)")
+            raise ShapeError(f"{name}: got images of shape {images.shape}: expected (N, S, S, 3)")
         if images.dtype != np.uint8:
-            raise DTypeError(f"{name}: images are {images.dtype}; expected uint8, bytes of 0 to 255")
+            raise DTypeError(f"{name}: got images of dtype {images.dtype}: expected uint8, 0 ... 255")
         if len(images) == 0:
-            raise DataError(f"{name}: there are no images; expected at least one")
+            raise DataError(f"{name}: got no images: expected at least one")
         check_labels(name, labels, len(images), len(classes))
         self.name, self.images, self.classes = name, images, classes
         self.labels = labels.astype(np.int64)
@@ -81,11 +81,13 @@ class ArrayDataset:
 
 
 def check_labels(name: str, labels: NDArray[np.int64], images: int, classes: int) -> None:
-    """Raise LabelError, its message led by `name`, unless labels are `images` integers in 0 ... classes - 1."""
+    """Raise LabelError unless `labels` (images,) are integers in 0 ... classes - 1.   name: begins the message."""
     if labels.shape != (images,):
-        raise LabelError(f"{name}: labels have shape {labels.shape}; expected ({images},), one for each image")
+        raise LabelError(f"{name}: got labels of shape {labels.shape}: expected ({images},), one for each image")
     if not np.issubdtype(labels.dtype, np.integer):
-        raise LabelError(f"{name}: labels are {labels.dtype}; expected integers")
+        raise LabelError(f"{name}: got labels of dtype {labels.dtype}: expected integers")
     outside = labels[(labels < 0) | (labels >= classes)]
     if len(outside):
-        raise LabelError(f"{name}: label {outside[0]} is outside 0 ... {classes - 1}; there are {classes} classes")
+        raise LabelError(
+            f"{name}: got label {outside[0]}: expected 0 ... {classes - 1}, as there are {classes} classes"
+        )

@@ -1,7 +1,7 @@
 """The ten outlines of the data set `shapes`, as polygons.
 
-Proportions vary a little from picture to picture, so that no class is one fixed template. No form turns into another
-one when it is mirrored, turned, stretched or slanted, as the pictures of `shapes` are.
+Proportions vary a little from picture to picture, so no class is one fixed template. Mirroring, rotating, stretching
+and slanting, which `shapes` does to every form, never turn one form into another.
 
 Axes: points x, y of about -1 ... 1; x runs to the right, y downwards.
 """
@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 Points = NDArray[np.float64]  # (points, 2)
-Form = list[tuple[Points, bool]]  # polygons, drawn in turn: True fills, False cuts a hole
+Form = list[tuple[Points, bool]]  # polygons, drawn one after the other: True fills, False cuts a hole
 
-SUPERSAMPLING = 3  # drawn at three times the size and averaged: edges without stairs
+SUPERSAMPLING = 3  # drawn at three times the size and averaged, so that edges are smooth
 
 
 def circle(radius: float, x: float = 0.0, y: float = 0.0) -> Points:
@@ -39,7 +39,7 @@ def arrow(rng: np.random.Generator) -> Form:
 
 
 def crescent(rng: np.random.Generator) -> Form:
-    """A disc out of which a second one, moved to the right, is cut."""
+    """A disc minus a second disc to its right."""
     return [(circle(1), True), (circle(rng.uniform(0.75, 0.88), rng.uniform(0.42, 0.55)), False)]
 
 
@@ -50,12 +50,12 @@ def cross(rng: np.random.Generator) -> Form:
 
 
 def disc(rng: np.random.Generator) -> Form:
-    """A full circle; the slant makes it an ellipse."""
+    """A filled circle; stretching makes it an ellipse."""
     return [(circle(rng.uniform(0.8, 0.95)), True)]
 
 
 def heart(rng: np.random.Generator) -> Form:
-    """Two lobes, a notch between them and a tip below: a well-known sum of cosines, centred."""
+    """Two lobes, a notch between them and a tip below: the well-known heart curve, a sum of cosines, centred."""
     t = 2 * math.pi * np.arange(64) / 64
     x = np.sin(t) ** 3
     y = (13 * np.cos(t) - 5 * np.cos(2 * t) - 2 * np.cos(3 * t) - np.cos(4 * t) + 2.5) / rng.uniform(13.5, 16)
@@ -77,7 +77,7 @@ def ring(rng: np.random.Generator) -> Form:
 
 
 def square(rng: np.random.Generator) -> Form:
-    """Four sides; the slant makes it a rectangle or a parallelogram."""
+    """Four sides; stretching and slanting make it a rectangle or a parallelogram."""
     half_side = rng.uniform(0.74, 0.84)
     return [(rectangle(half_side, half_side), True)]
 
@@ -110,9 +110,9 @@ FORMS: tuple[Callable[[np.random.Generator], Form], ...] = (
 
 
 def draw_mask(form: Form, matrix: Points, centre: Points, height: int, width: int) -> Image.Image:
-    """What part of each pixel `form` covers, 0 ... 255, as a gray image.
+    """The part of each pixel that `form` covers, 0 ... 255, as a grey image of height x width.
 
-    A point p of the form lies at pixel `matrix` (2, 2) @ p + `centre` (2,).
+    A point p of the form lies at the pixel `matrix` (2, 2) @ p + `centre` (2,).
     """
     canvas = Image.new("L", (width * SUPERSAMPLING, height * SUPERSAMPLING))
     draw = ImageDraw.Draw(canvas)

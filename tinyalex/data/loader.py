@@ -1,9 +1,9 @@
-"""Batches, prepared while the net computes (the released code too loads the next batch during this one).
+"""Batches, prepared by threads while the net computes; the released code also loads the next batch ahead.
 
-Every batch has random numbers of its own, made from (seed, epoch, batch): batch 57 of epoch 3 comes out the same
-whichever thread prepares it and wherever a run was resumed.
+Each batch has its own random numbers, seeded by (seed, epoch, batch): batch 57 of epoch 3 is the same whichever thread
+prepares it, and in a run that was resumed.
 
-Axes: n images of a batch, V views of one image, c the crop's height and width.
+Axes: n images of a batch, V views of one image, c height and width of a crop.
 """
 
 from collections import deque
@@ -21,11 +21,11 @@ from tinyalex.errors import UsageError
 Batch = tuple[NDArray[np.float32], NDArray[np.int64]]  # images, labels
 Made = TypeVar("Made")
 
-STREAM = 0x10AD  # keeps the loader's random numbers apart from all others that are made from a run's seed
+STREAM = 0x10AD  # separates the loader's random numbers from the others with the same seed
 
 
 def batch_count(images: int, batch_size: int) -> int:
-    """How many training batches an epoch has: the full ones, or one that is not full if there is no full one."""
+    """The number of training batches in an epoch: the full ones, or one smaller batch if the images fill none."""
     return images // batch_size or min(images, 1)
 
 
@@ -43,17 +43,17 @@ def batches(
 ) -> Generator[Batch, None, None]:
     """The training batches of one epoch, in random order: x (n, 3, c, c) float32, labels (n,) int64.
 
-    The images that are left after the last full batch are not used in this epoch (unless there is no full batch):
-    the order differs from epoch to epoch, so that they get their turn.
+    Images that do not fill a last batch are left out of this epoch, unless there is no full batch. The order differs
+    from epoch to epoch, so they are used in others.
 
-    start:   the number of the first batch; resuming at b gives the batches b, b + 1, ... of the whole epoch.
-    share:   which of n images to prepare: all, or one of several processes its own; (n, ...) then are those.
-    workers: threads that prepare batches; depth: how many batches are prepared ahead.
-    Raises:  UsageError at once; what goes wrong in a thread, DataError say, when its batch is asked for.
+    start:   the number of the first batch: b gives the batches b, b + 1, ... of the same epoch.
+    share:   maps n to the slice of a batch of n images that this rank prepares; the default is all of them.
+    workers: the number of threads.   depth: the number of batches that are prepared ahead.
+    Raises:  UsageError at once for wrong settings; an error in a thread, such as DataError, with the batch concerned.
     """
     _check_settings(batch_size, workers, depth)
     if start < 0:
-        raise UsageError(f"start is {start}; expected 0 or more")
+        raise UsageError(f"got start = {start}: expected 0 or more")
     order = _stream(seed, epoch).permutation(len(dataset))
 
     def make(number: int) -> Batch:
@@ -75,14 +75,15 @@ def evaluation_batches(
     workers: int = 1,
     depth: int = 3,
 ) -> Generator[Batch, None, None]:
-    """All images once, in their order, the last batch as small as it comes: x (n, V, 3, c, c) float32, labels (n,).
+    """All images once, in order: x (n, V, 3, c, c) float32, labels (n,) int64; the last batch may be smaller.
 
-    views: "centre", the central crop (V = 1), or "ten", the four corners, the centre and their mirror images (V = 10).
-    Raises UsageError at once on unknown views; what goes wrong in a thread, when its batch is asked for.
+    views:  "centre", the central crop (V = 1), or "ten": the four corners, the centre and their mirror images (V = 10).
+    workers, depth: as for `batches`.
+    Raises: UsageError at once for wrong settings; an error in a thread, such as DataError, with the batch concerned.
     """
     _check_settings(batch_size, workers, depth)
     if views not in ("centre", "ten"):
-        raise UsageError(f"unknown views {views!r}; expected centre or ten")
+        raise UsageError(f"got views {views!r}: expected centre or ten")
 
     def make(first: int) -> Batch:
         indices = np.arange(first, min(first + batch_size, len(dataset)))
@@ -94,9 +95,9 @@ def evaluation_batches(
 
 
 def _stream(seed: int, *path: int) -> np.random.Generator:
-    """Random numbers of one place in a run, independent of every other's: (epoch,) orders, (epoch, batch) augments.
+    """The generator for one place in a run: `path` is (epoch,) for the order, (epoch, batch) for the augmentation.
 
-    A spawn key, since a plain list of numbers is filled up with zeros: [seed, 0] would draw what [seed, 0, 0] draws.
+    The path is a spawn key, as NumPy pads a plain list of numbers with zeros: [seed, 0] equals [seed, 0, 0].
     """
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(STREAM, *path)))
 
@@ -104,26 +105,26 @@ def _stream(seed: int, *path: int) -> np.random.Generator:
 def _prepared_ahead(
     make: Callable[[int], Made], numbers: range, workers: int, depth: int
 ) -> Generator[Made, None, None]:
-    """make(number) for each number, in order, `depth` of them under way in threads while the consumer works.
+    """Yield make(number) for each number, in order; threads compute up to `depth` of them ahead of the consumer.
 
     Threads, not processes: decoding and NumPy's loops release the interpreter lock, and nothing has to be copied.
-    Closing the generator, at its end or before, drops what is waiting and ends the threads.
+    Closing the generator early cancels the pending calls and ends the threads.
     """
     pool = ThreadPoolExecutor(workers, thread_name_prefix="batches")
-    under_way: deque[Future[Made]] = deque()
+    pending: deque[Future[Made]] = deque()
     try:
         for number in numbers:
-            under_way.append(pool.submit(make, number))
-            if len(under_way) > depth:
-                yield under_way.popleft().result()
-        while under_way:
-            yield under_way.popleft().result()
+            pending.append(pool.submit(make, number))
+            if len(pending) > depth:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
 
 
 def _check_settings(batch_size: int, workers: int, depth: int) -> None:
-    """Raise UsageError where a count is below 1."""
+    """Raise UsageError for a count below 1."""
     for name, value in (("batch_size", batch_size), ("workers", workers), ("depth", depth)):
         if value < 1:
-            raise UsageError(f"{name} is {value}; expected 1 or more")
+            raise UsageError(f"got {name} = {value}: expected 1 or more")

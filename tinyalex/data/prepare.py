@@ -1,8 +1,8 @@
-"""Section 2: any image becomes a square of S x S pixels, and a training set gives the numbers that are taken off it.
+"""Section 2: every image becomes a square of S x S pixels, from which the mean of the training set is subtracted.
 
-The paper scales each image so that its shorter side is 256, cuts out the central 256 x 256 pixels, and subtracts
-from each pixel its mean over the training set. Section 4.1's colour noise needs the covariance of the RGB values of
-the same pixels, so both are measured in one pass.
+The paper scales each image so that its shorter side is 256, cuts out the central 256 x 256 pixels, and subtracts each
+pixel's mean over the training set. The colour noise of section 4.1 needs the covariance of the RGB values of the same
+pixels, so one pass over the training set measures both.
 
 Axes: N images, S height and width, 3 colours (red, green, blue).
 """
@@ -18,17 +18,18 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from tinyalex.data.dataset import Dataset
 from tinyalex.errors import DataError
 
-BACKGROUND = (255, 255, 255, 255)  # white, the page that a transparent picture is usually shown on
+BACKGROUND = (255, 255, 255, 255)  # white, as transparent pictures are usually shown on a white page
+BATCH = 64  # images that the statistics read at a time
 
-# What Pillow may try on a file. Its other decoders are for files no photograph comes in, and one runs a program.
+# The decoders that Pillow may try on a file. Photographs do not come in its other formats, and one runs a program.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """The image upright, in 8-bit RGB, whatever its mode; its size is kept (but for an EXIF quarter turn).
+    """The image in 8-bit RGB, upright by its EXIF orientation; its size stays, or is transposed by a quarter turn.
 
-    EXIF rotation is undone. Transparent pixels (LA, PA, RGBA, or a transparent palette entry) are laid over white.
-    Modes "I" and "I;16" are taken as 16-bit grey: 0 ... 65535 becomes 0 ... 255. Of an animation, the current frame.
+    Transparent pixels (LA, PA, RGBA, or a transparent palette entry) are blended with white. Modes "I" and "I;16" are
+    read as 16-bit grey, 0 ... 65535. An animation gives its current frame.
     """
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I"):
@@ -41,56 +42,56 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 def prepare_image(image: Image.Image, size: int) -> NDArray[np.uint8]:
-    """An image of any size and mode -> (size, size, 3) uint8: shorter side to `size`, the central square of it.
+    """An image of any size and mode -> (size, size, 3) uint8: its central square, scaled to size x size.
 
-    Cutting out the central square first and then scaling it is the same, and scales fewer pixels. Where the longer
-    side exceeds the shorter one by an odd number of pixels, the square lies half a pixel to the left or above.
+    The paper scales first and cuts afterwards; the other order gives the same and scales fewer pixels. If the sides
+    differ by an odd number of pixels, the square lies half a pixel left of the centre, or above it.
     """
     image = to_rgb(image)
     side = min(image.size)
     left, top = (image.width - side) // 2, (image.height - side) // 2
     square = (left, top, left + side, top + side)
-    # reducing_gap: halve a large image by cheap averaging while it stays three times too large, then filter well.
+    # reducing_gap: average a large image down cheaply to three times the size, then filter it well
     scaled = image.resize((size, size), Image.Resampling.BICUBIC, box=square, reducing_gap=3.0)
     return np.array(scaled)
 
 
 def read_image(path: str | Path, *, smallest: int = 1) -> Image.Image:
-    """The picture in a file, upright, in RGB.
+    """The image in a file, upright, in 8-bit RGB.
 
-    smallest: the least admissible width and height in pixels, such as that of the net's first kernel.
-    Raises:   DataError naming the file, where it is missing, damaged, cut short, too large to be safe, or too small.
+    smallest: the least width and height, in pixels, such as the size of the net's first kernel.
+    Raises:   DataError, naming the file, if it is missing, damaged, cut short, too large to be safe, or too small.
     """
     try:
         with Image.open(path, formats=FORMATS) as image:
             picture = to_rgb(image)
     except FileNotFoundError as error:
-        raise DataError(f"there is no image {path}; expected a file") from error
+        raise DataError(f"got {path}, which does not exist: expected an image file") from error
     except IsADirectoryError as error:
-        raise DataError(f"{path} is a folder; expected an image file") from error
+        raise DataError(f"got {path}, a folder: expected an image file") from error
     except UnidentifiedImageError as error:
-        raise DataError(f"{path} is not an image; expected one of {', '.join(FORMATS)}") from error
-    except Exception as error:  # a damaged file makes Pillow's decoders raise nearly anything
+        raise DataError(f"got {path}: expected an image, one of {', '.join(FORMATS)}") from error
+    except Exception as error:  # on a damaged file Pillow's decoders can raise almost any exception
         reason = " ".join(str(error).split())
-        raise DataError(f"cannot read {path} as an image ({reason}); replace it or remove it") from error
+        raise DataError(f"cannot read {path} ({reason}): expected an image; replace or remove it") from error
     if min(picture.size) < smallest:
         raise DataError(
-            f"{path} is {picture.width} x {picture.height} pixels; expected at least {smallest} x {smallest}, "
-            "which the net's first kernel covers"
+            f"got {path} of {picture.width} x {picture.height} pixels: expected at least {smallest} x {smallest}, "
+            "the size of the net's first kernel"
         )
     return picture
 
 
 @dataclass(frozen=True)
 class PixelStatistics:
-    """What a training set's pixels are like.
+    """The statistics of a training set's pixels.
 
-    mean:         (S, S, 3) float32, the mean over the images of each pixel, in 0 ... 255.
-    eigenvalues:  (3,) float64, largest first, of the covariance of the pixels' RGB values, these taken in 0 ... 1.
-    eigenvectors: (3, 3) float64, in columns: eigenvectors[:, i] is the RGB direction that goes with eigenvalues[i].
+    mean:         (S, S, 3) float32, each pixel's mean over the images, in 0 ... 255.
+    eigenvalues:  (3,) float64, largest first, of the covariance of the RGB values, with pixels in 0 ... 1.
+    eigenvectors: (3, 3) float64, in columns: eigenvectors[:, i] is the RGB direction of eigenvalues[i].
 
-    The paper does not state the unit of the covariance. Its noise multiplies eigenvalues, which are squares of
-    pixel values: with pixels in 0 ... 255 it would swamp every image; with pixels in 0 ... 1 it is a few grey levels.
+    The paper does not state the unit of the covariance. Its noise multiplies the eigenvalues, which are squares of
+    pixel values: with pixels in 0 ... 255 the noise would drown every image; in 0 ... 1 it is a few grey levels.
     """
 
     mean: NDArray[np.float32]
@@ -98,27 +99,24 @@ class PixelStatistics:
     eigenvectors: NDArray[np.float64]
 
 
-def pixel_statistics(
-    dataset: Dataset, progress: Callable[[int], object] | None = None, *, batch_size: int = 64
-) -> PixelStatistics:
-    """The per-pixel mean and the principal components of the RGB values, over all images, in one pass.
+def pixel_statistics(dataset: Dataset, progress: Callable[[int], object] | None = None) -> PixelStatistics:
+    """The mean of each pixel and the principal components of the RGB values, over all images, in one pass.
 
     mean = sum over images / N;   covariance = sum over pixels of p p^T / (N S S) - m m^T,  m the mean RGB value.
 
-    The sums are of whole numbers and stay below 2**53 up to some two million images of 256 x 256, so they are exact,
-    and the result does not depend on the batches. Each eigenvector's largest entry is made positive, so that the
-    same images give the same signs everywhere.
+    The sums are of integers and stay below 2**53 up to about two million images of 256 x 256, so they are exact and do
+    not depend on the order. The largest entry of each eigenvector is made positive: its sign is otherwise arbitrary.
 
-    progress: is called with the number of images read, after each batch; the `update` of a tqdm bar will do.
-    Raises:   DataError where the data set is empty.
+    progress: called after each batch with its number of images, such as the `update` of a tqdm bar.
+    Raises:   DataError if the data set is empty.
     """
     count, size = len(dataset), dataset.size
     if count == 0:
-        raise DataError(f"{dataset.name}: there are no images to measure; expected at least one")
+        raise DataError(f"{dataset.name}: got no images: expected at least one")
     total = np.zeros((size, size, 3))  # float64: the sum of each pixel over the images
     products = np.zeros((3, 3))  # the sum of p p^T over all pixels of all images
-    for start in range(0, count, batch_size):
-        images = dataset.read(np.arange(start, min(start + batch_size, count))).astype(np.float64)
+    for start in range(0, count, BATCH):
+        images = dataset.read(np.arange(start, min(start + BATCH, count))).astype(np.float64)
         total += images.sum(axis=0)
         pixels = images.reshape(-1, 3)  # (n*S*S, 3)
         products += pixels.T @ pixels

@@ -1,12 +1,11 @@
-"""The data set `shapes`: ten kinds of textured objects before cluttered backgrounds, made as they are read.
+"""The data set `shapes`: ten kinds of textured objects before cluttered backgrounds, generated when they are read.
 
-It stands in for the photographs of section 2 where there are none to download. The class is the object's outline
-and nothing else: background, resolution, colours, texture, light, scale, position, rotation and slant come from
-random numbers that do not depend on it. So no colour, corner or mean brightness tells the class; a net has to find
-the object and follow its edge.
+It replaces the photographs of section 2 where none can be downloaded. The class is the outline of the object and
+nothing else: background, resolution, colours, texture, light, scale, position, rotation and slant are random and do
+not depend on it. So no colour, corner or mean brightness reveals the class: a net has to find the object and follow
+its edge.
 
-Picture i of a split is a function of (seed, split, i), whatever is made before it or beside it. The splits draw from
-disjoint streams of random numbers.
+Picture i of a split depends on (seed, split, i) only. The two splits use separate streams of random numbers.
 
 Axes: N images, H, W height and width, S stored height and width, 3 colours (red, green, blue), bytes of 0 ... 255;
 x runs to the right, y downwards.
@@ -31,25 +30,25 @@ Bytes = NDArray[np.uint8]
 
 CLASSES = tuple(form.__name__ for form in FORMS)
 SPLITS = ("train", "val")
-PICTURE_STREAM, LABEL_STREAM = 1, 2  # keeps the random numbers of pictures and of labels apart
+PICTURE_STREAM, LABEL_STREAM = 1, 2  # separate the random numbers of pictures from those of labels
 
 SHORTER_SIDE = (64, 120)  # of a picture, in pixels
 LARGEST_ASPECT = 4 / 3
 RADIUS = (0.33, 0.45)  # of the object, as a fraction of the shorter side
 FLATTEST = 0.8  # the least ratio of the object's two diameters
-STEEPEST = math.radians(30)  # the largest angle by which it is turned out of the upright, either way
-CONTRAST = (65, 110)  # of its first colour against the background's mean colour, in gray levels
+STEEPEST = math.radians(30)  # the largest rotation of the object, to either side
+CONTRAST = (65, 110)  # of its first colour against the background's mean colour, in grey levels
 DARK = 116  # a background whose mean is below this gets a lighter object, any other a darker one
 
 
-# Textures: uv (2, H, W), coordinates of about -1 ... 1 on the object -> (H, W): the first colour shows where the
-# value is 0 or less, the second where it is 1 or more.
+# Textures: uv (2, H, W), coordinates of about -1 ... 1 on the object -> (H, W), the share of the second colour: the
+# object has the first colour where the value is 0 or less, the second where it is 1 or more.
 
 
 def fade(uv: Floats, rng: np.random.Generator) -> Floats:
-    """A smooth passage from side to side."""
-    passage: Floats = 0.5 + rng.uniform(0.2, 0.5) * uv[0]
-    return passage
+    """A gradient from side to side."""
+    gradient: Floats = 0.5 + rng.uniform(0.2, 0.5) * uv[0]
+    return gradient
 
 
 def stripes(uv: Floats, rng: np.random.Generator) -> Floats:
@@ -83,14 +82,15 @@ TEXTURES: tuple[Callable[[Floats, np.random.Generator], Floats], ...] = (fade, s
 
 
 def rotation(angle: float) -> Matrix:
-    """The matrix (2, 2) that turns by `angle`, in radians."""
+    """The matrix (2, 2) of a rotation by `angle`, in radians."""
     return np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
 
 
 def place(rng: np.random.Generator, height: int, width: int) -> tuple[Matrix, Matrix, float]:
-    """Where an object lies: `matrix` (2, 2) and `centre` (2,) take its form to pixels, `radius` is its size there.
+    """A random placement of an object: matrix (2, 2), centre (2,), and its radius in pixels.
 
-    The circle of `radius` about `centre` stays within the central square of the picture, which is what nets see.
+    matrix and centre map its form to pixels. The circle around `centre` stays within the central square of the
+    picture, which is the part that nets see.
     """
     shorter = min(height, width)
     radius = shorter * rng.uniform(*RADIUS)
@@ -101,7 +101,7 @@ def place(rng: np.random.Generator, height: int, width: int) -> tuple[Matrix, Ma
 
 
 def surface(rng: np.random.Generator, xy: Floats, ground: Matrix) -> Floats:
-    """The colours of an object, (3, H, W): two that stand out from the colour `ground` (3,), mixed by a texture."""
+    """The colours of an object (3, H, W): two colours that contrast with `ground` (3,), mixed by a random texture."""
     away = rng.uniform(*CONTRAST) * (1 if ground.mean() < DARK else -1)
     first = colours_around(rng, ground + away, (8, 40, 22), 1).T[:, :, None]  # (3, 1, 1)
     second = colours_around(rng, ground + away * rng.uniform(0.5, 1.2), (8, 40, 22), 1).T[:, :, None]
@@ -111,10 +111,11 @@ def surface(rng: np.random.Generator, xy: Floats, ground: Matrix) -> Floats:
 
 
 def light(rng: np.random.Generator, scene: Floats, thing: Floats, mask: Image.Image, radius: float) -> Floats:
-    """`thing` (3, H, W) laid on `scene` (3, H, W) where `mask` covers it, lit from one side -> (3, H, W).
+    """The object `thing` (3, H, W) on the background `scene` (3, H, W), lit from one side -> (3, H, W).
 
-    The mask, blurred and moved away from the lamp, is the shadow; the blurred mask minus the shadow is positive on
-    the side that faces the lamp and negative on the other, which makes the object look round.
+    mask: where the object covers the background.
+    The mask, blurred and moved away from the lamp, is the shadow. The blurred mask minus the shadow is positive on the
+    side towards the lamp and negative on the other, which makes the object look round.
     """
     angle, bevel, rim, shade = rng.uniform((0, 0, 0, 0.2), (2 * math.pi, 0.9, 0.9, 0.6)).tolist()
     blurred = mask.filter(ImageFilter.GaussianBlur(radius / 12))
@@ -130,7 +131,7 @@ def light(rng: np.random.Generator, scene: Floats, thing: Floats, mask: Image.Im
 
 def paint(label: int, rng: np.random.Generator) -> Bytes:
     """A picture of an object of class `label` -> (H, W, 3) uint8, H and W from 64 to 160."""
-    form_rng = rng.spawn(1)[0]  # forms take what they need: all other random numbers are the same for every class
+    form_rng = rng.spawn(1)[0]  # so that other random numbers do not depend on how many the form draws
     shorter = int(rng.integers(*SHORTER_SIDE, endpoint=True))
     height, width = shorter, round(shorter * rng.uniform(1, LARGEST_ASPECT))
     if rng.random() < 0.5:
@@ -156,7 +157,7 @@ def paint(label: int, rng: np.random.Generator) -> Bytes:
 
 
 def central_square(image: Image.Image, size: int) -> Image.Image:
-    """The shorter side of `image` resized to `size`, then the central size x size."""
+    """The central square of `image`, resized to size x size."""
     side = min(image.size)
     left, top = (image.width - side) / 2, (image.height - side) / 2
     box = (left, top, left + side, top + side)
@@ -164,11 +165,11 @@ def central_square(image: Image.Image, size: int) -> Image.Image:
 
 
 class Shapes:
-    """`count` pictures of the split "train" or "val", made from `seed`; a `Dataset`.
+    """`count` pictures of the split "train" or "val", generated from `seed`; a `Dataset`.
 
-    Stored images are (size, size, 3) uint8; each is made when it is first read (about 2 ms) and then kept.
-    Labels: in each ten in a row every class comes once, in random order.
-    Raises UsageError for another split, and for a count, seed or size out of range.
+    Stored images are (size, size, 3) uint8. Each is generated when it is first read (about 2 ms), then kept.
+    Labels: images 0 ... 9, 10 ... 19, ... contain each class once, in random order.
+    Raises UsageError for another split, a count or size below 1, or a negative seed.
     """
 
     name = "shapes"
@@ -176,9 +177,9 @@ class Shapes:
 
     def __init__(self, count: int, *, split: str = "train", seed: int = 0, size: int = 36) -> None:
         if split not in SPLITS:
-            raise UsageError(f"shapes has no split {split!r}: choose {' or '.join(SPLITS)}")
+            raise UsageError(f"got split {split!r} of shapes: expected {' or '.join(SPLITS)}")
         if count < 1 or seed < 0 or size < 1:
-            raise UsageError(f"shapes needs count >= 1, seed >= 0, size >= 1: not {count}, {seed}, {size}")
+            raise UsageError(f"got count = {count}, seed = {seed}, size = {size}: expected 1, 0 and 1, or more")
         self.split, self.seed, self.size = split, seed, size
         tens = [self._rng(LABEL_STREAM, ten).permutation(len(CLASSES)) for ten in range(math.ceil(count / 10))]
         self.labels: NDArray[np.int64] = np.concatenate(tens)[:count].astype(np.int64)
@@ -195,28 +196,28 @@ class Shapes:
     def read(self, indices: NDArray[np.int64]) -> Bytes:
         """The stored images `indices` (n,) -> (n, S, S, 3) uint8.
 
-        Safe to call from several threads: at worst two of them make the same image.
+        Safe to call from several threads: at worst two of them generate the same image.
         """
         for index in np.unique(indices[~self._made[indices]]):
             image = Image.fromarray(self.picture(index))
             self._images[index] = np.asarray(central_square(image, self.size))
-            self._made[index] = True  # only now: another thread may be looking
+            self._made[index] = True  # only now, as another thread may read it
         return self._images[indices]
 
     def picture(self, index: int) -> Bytes:
         """Image `index` at its own resolution -> (H, W, 3) uint8, H and W from 64 to 160."""
-        index = range(len(self))[index]  # a negative one counts from the end; IndexError outside
+        index = range(len(self))[index]  # negative indices count from the end; IndexError out of range
         return paint(int(self.labels[index]), self._rng(PICTURE_STREAM, index))
 
 
 def write_jpegs(folder: str | Path, *, train: int = 6000, val: int = 1000, seed: int = 0) -> None:
     """Write both splits as FOLDER/train/<class>/00012.jpg and FOLDER/val/...; the number is the image's index.
 
-    Raises DataError where `folder` is a file or already holds something, UsageError for counts below 1.
+    Raises DataError if `folder` is a file or is not empty, UsageError for counts below 1.
     """
     root = Path(folder)
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
-        raise DataError(f"{root} already holds something: name a new or an empty folder for the shapes")
+        raise DataError(f"got {root}, which is not empty: expected a new or an empty folder")
     both = (Shapes(train, split="train", seed=seed), Shapes(val, split="val", seed=seed))
     try:
         for shapes in both:
@@ -225,9 +226,9 @@ def write_jpegs(folder: str | Path, *, train: int = 6000, val: int = 1000, seed:
             for index, label in enumerate(shapes.labels):
                 path = root / shapes.split / CLASSES[label] / f"{index:05d}.jpg"
                 Image.fromarray(shapes.picture(index)).save(path, quality=92)
-    except BaseException as error:  # half a data set would be taken for a whole one
+    except BaseException as error:  # half a data set could be mistaken for a whole one
         for shapes in both:
             shutil.rmtree(root / shapes.split, ignore_errors=True)
         if isinstance(error, OSError):
-            error.filename = str(root)  # also where the disk is full, and no file is named
+            error.filename = str(root)  # on a full disk the error names no file
         raise

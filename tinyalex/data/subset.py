@@ -1,4 +1,4 @@
-"""A part of a data set: for a first try, or to see that a net can learn a hundred images by heart."""
+"""A part of a data set: for a quick trial, or to check that a net can learn a hundred images by heart."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,12 +29,12 @@ class Subset:
 
 
 def subset(dataset: Dataset, count: int) -> Subset:
-    """`count` images of a data set, the first ones of each class, as many of each as can be.
+    """The first images of each class of a data set, `count` in all, spread over the classes as evenly as possible.
 
     Raises UsageError for a count below 1 or above the number of images.
     """
     if not 1 <= count <= len(dataset):
-        raise UsageError(f"limit is {count}: expected 1 ... {len(dataset)}, the images that there are")
+        raise UsageError(f"got limit = {count}: expected 1 ... {len(dataset)}, the number of images")
     rank = np.zeros(len(dataset), np.int64)  # within its class: 0 for the first image, 1 for the second, ...
     for label in range(len(dataset.classes)):
         of_class = dataset.labels == label

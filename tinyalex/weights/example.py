@@ -1,6 +1,6 @@
-"""A small trained net that comes with the package, to look at before one has trained any.
+"""The small trained net that comes with the package, for anyone who has not trained one yet.
 
-It is `mini` by its own recipe: 30 passes over 6,000 images of `shapes`. `make example` trains it again.
+It is the variant `mini`, trained by its own recipe: 30 epochs on 6,000 images of `shapes`. `make example` repeats it.
 """
 
 from dataclasses import replace
@@ -12,14 +12,14 @@ EXAMPLE = Path(__file__).with_name("example.npz")
 
 
 def load_example() -> Checkpoint:
-    """The trained net that comes with the package, made anew at each call.
+    """The trained net that comes with the package; each call returns a new copy.
 
-    net: `mini`, for 32 x 32 images of the ten classes of `shapes`; its float32 parameters have the precision of
-    float16.   classes, statistics: what pictures are prepared with and named by.   training: its settings and history.
+    net: `mini`, for 32 x 32 images of the ten classes of `shapes`; float32 parameters, rounded to float16.
+    classes: the names of the classes.   statistics: of the training images.   training: the run's settings and history.
     """
     return read(EXAMPLE)
 
 
 def keep_as_example(run: str | Path, path: str | Path = EXAMPLE) -> None:
-    """Write the checkpoint `run` to `path` without the velocities and in float16, at a quarter of its size."""
+    """Write the checkpoint in the file `run` to `path`, in a quarter of the space: float16, without velocities."""
     write(replace(read(run), velocity={}), path, half=True)
