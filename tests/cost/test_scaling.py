@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 
 from runs import carried_out, refused
+from tinyalex.cost import pictures
 from tinyalex.cost import scaling as plan
-from tinyalex.cost.scaling import Machine, Step
-from tinyalex.cost.scaling_picture import scaling
+from tinyalex.cost.scaling import Machine, StepCost
 from tinyalex.count import count
 from tinyalex.errors import DataError, UsageError
 from tinyalex.spec import Conv, Spec, variant
@@ -37,7 +37,7 @@ def test_rings():
 
 def test_one_device_has_nobody_to_wait_for():
     (step,) = plan.steps(PAPER, SLOW, 20, 1)
-    assert step == Step("data", 1, 20, compute=2.0, update=0.5, exchange=0, waiting=0, sent=0)
+    assert step == StepCost("data", 1, 20, compute=2.0, update=0.5, exchange=0, waiting=0, sent=0)
     assert step.seconds == 2.5
     assert step.images_per_s == 8.0
 
@@ -161,12 +161,12 @@ def test_which_ways_there_are():
 @pytest.mark.parametrize(
     ("given", "complaint"),
     [
-        ({"rate": 0.0}, "rate is 0 images/s: expected 0.001"),
-        ({"rate": math.nan}, "rate is nan images/s: expected 0.001"),
-        ({"bandwidth": -1.0}, "bandwidth is -1 bytes/s: expected 1 "),
-        ({"loading": 0.0}, "loading is 0 images/s: expected 0.001"),
-        ({"latency": -1e-6}, "latency is -1e-06 s: expected 0 "),
-        ({"update": math.inf}, "update is inf s: expected 0 "),
+        ({"rate": 0.0}, "got rate=0 images/s: expected 0.001"),
+        ({"rate": math.nan}, "got rate=nan images/s: expected 0.001"),
+        ({"bandwidth": -1.0}, "got bandwidth=-1 bytes/s: expected 1 "),
+        ({"loading": 0.0}, "got loading=0 images/s: expected 0.001"),
+        ({"latency": -1e-6}, "got latency=-1e-06 s: expected 0 "),
+        ({"update": math.inf}, "got update=inf s: expected 0 "),
     ],
 )
 def test_machines_that_there_are_not(given, complaint):
@@ -175,9 +175,9 @@ def test_machines_that_there_are_not(given, complaint):
 
 
 def test_too_few_images_or_devices():
-    with pytest.raises(UsageError, match="3 images for 4 devices: use a larger batch, or fewer devices"):
+    with pytest.raises(UsageError, match="got 3 images for 4 devices: expected 1 or more each; use a larger batch"):
         plan.steps(PAPER, SLOW, 3, 4)
-    with pytest.raises(UsageError, match=r"devices is 0: expected 1 \.\.\. 1,000,000"):
+    with pytest.raises(UsageError, match=r"got devices=0: expected 1 \.\.\. 1,000,000"):
         plan.steps(PAPER, SLOW, 3, 0)
 
 
@@ -210,10 +210,10 @@ def test_what_is_not_given_is_measured(capsys, tmp_path):
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        ("--devices 0", "devices is 0: expected 1 ... 1,000,000"),
-        ("--devices ,", "devices: expected one number or more, such as 1,2,4"),
-        ("--rate -1", "rate is -1 images/s: expected 0.001 ... 1e+09"),
-        ("--batch 3 --devices 4", "3 images for 4 devices: use a larger batch, or fewer devices"),
+        ("--devices 0", "got devices=0: expected 1 ... 1,000,000"),
+        ("--devices ,", "got no numbers of devices: expected one or more, such as --devices 1,2,4"),
+        ("--rate -1", "got rate=-1 images/s: expected 0.001 ... 1e+09"),
+        ("--batch 3 --devices 4", "got 3 images for 4 devices: expected 1 or more each; use a larger batch"),
     ],
 )
 def test_mistakes(capsys, words, complaint):
@@ -223,11 +223,11 @@ def test_mistakes(capsys, words, complaint):
 def test_the_picture():
     machine = Machine(rate=2000.0)
     steps = [step for devices in (1, 2, 4) for step in plan.steps(PAPER, machine, 128, devices)]
-    (axes,) = scaling(steps).axes
+    (axes,) = pictures.scaling(steps).axes
     drawn = {line.get_label(): [tuple(point) for point in line.get_xydata()] for line in axes.lines}
     assert drawn["nothing lost"] == [(1, 2000), (2, 4000), (4, 8000)]
     assert [x for x, _ in drawn["data"]] == [1, 2, 4]
     expected = [step.images_per_s for step in steps if step.scheme.startswith("columns")]
     assert [y for _, y in drawn["columns, in pairs from 4 devices on"]] == expected
-    with pytest.raises(DataError, match="nothing to draw"):
-        scaling([])
+    with pytest.raises(DataError, match="got no steps"):
+        pictures.scaling([])

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from tinyalex import cli
+from tinyalex.cost import pictures
 from tinyalex.cost import speed as bench
-from tinyalex.cost.roofline import roofline
 from tinyalex.cost.speed import Bench, Cost, Roofs
 from tinyalex.count import count, total_parameters
 from tinyalex.errors import DataError, UsageError
@@ -56,19 +56,19 @@ def test_what_a_layer_has_to_do():
     image, map1, map2 = 3 * 32 * 32, 32 * 32 * 32, 64 * 16 * 16
     pooled = 32 * 16 * 16
     conv2 = 64 * 16 * 5 * 5 + 64  # weights and biases
-    assert bench.forward_work(rows["conv2"], 5) == (5 * 2 * 6_553_600, 4 * (5 * (pooled + map2) + conv2))
-    assert bench.backward_work(rows["conv2"], 5) == (5 * 4 * 6_553_600, 4 * (5 * (2 * pooled + map2) + 2 * conv2))
-    assert bench.backward_work(rows["conv1"], 5, input_gradient=False) == (
+    assert bench.layer_work(rows["conv2"], 5) == (
+        (5 * 2 * 6_553_600, 4 * (5 * (pooled + map2) + conv2)),
+        (5 * 4 * 6_553_600, 4 * (5 * (2 * pooled + map2) + 2 * conv2)),
+    )
+    assert bench.layer_work(rows["conv1"], 5, input_gradient=False)[1] == (
         5 * 2 * 2_457_600,
         4 * (5 * (image + map1) + 2 * 2_432),
     )
-    assert bench.forward_work(rows["norm1"], 5) == (5 * 16 * map1, 4 * 5 * 2 * map1)
-    assert bench.backward_work(rows["norm1"], 5) == (5 * 32 * map1, 4 * 5 * 3 * map1)
-    assert bench.forward_work(rows["pool1"], 5) == (5 * 9 * pooled, 4 * 5 * (map1 + 1.25 * pooled))
-    assert bench.backward_work(rows["pool1"], 5) == (5 * 9 * pooled, 4 * 5 * (map1 + 1.25 * pooled))
-    assert bench.backward_work(rows["relu1"], 5) == (5 * map1, 4 * 5 * 3 * map1)
-    assert bench.forward_work(rows["dropout6"], 5) == (5 * 512, 4 * 5 * 2.25 * 512)
-    assert bench.forward_work(rows["flatten"], 5) == (5 * 1024, 4 * 5 * 2 * 1024)
+    assert bench.layer_work(rows["norm1"], 5) == ((5 * 16 * map1, 4 * 5 * 2 * map1), (5 * 32 * map1, 4 * 5 * 3 * map1))
+    assert bench.layer_work(rows["pool1"], 5) == ((5 * 9 * pooled, 4 * 5 * (map1 + 1.25 * pooled)),) * 2
+    assert bench.layer_work(rows["relu1"], 5) == ((5 * map1, 4 * 5 * 2 * map1), (5 * map1, 4 * 5 * 3 * map1))
+    assert bench.layer_work(rows["dropout6"], 5) == ((5 * 512, 4 * 5 * 2.25 * 512),) * 2
+    assert bench.layer_work(rows["flatten"], 5) == ((5 * 1024, 4 * 5 * 2 * 1024),) * 2
     assert bench.update_work(list(rows.values())) == (6 * 945_354, 20 * 945_354)
     assert total_parameters(list(rows.values())) == 945_354
 
@@ -98,7 +98,7 @@ def test_roofline():
         Cost("flatten", "forward", 1e-5, 1e3, 1e4),  # takes no time to speak of
         Cost("all", "update", 0.5, 3e8, 3e9),
     ]
-    figure = roofline(costs, ROOFS)
+    figure = pictures.roofline(costs, ROOFS)
     forward, backward = figure.axes
     assert [tuple(mark.get_offsets()[0]) for mark in forward.collections] == [(10, 2), (10, 2)]
     assert [tuple(mark.get_offsets()[0]) for mark in backward.collections] == [(0.1, 0.6)]
@@ -106,11 +106,11 @@ def test_roofline():
     assert roof.get_xydata()[1].tolist() == [4.0, 4.0]  # the ridge: 4 operations a byte, 4 GFLOP/s
     names = {text.get_text(): text.xyann for text in forward.texts}
     assert {"conv1", "conv2"} <= set(names)
-    assert names["conv1"][1] - names["conv2"][1] == pytest.approx(roofline.__globals__["NAME_HEIGHT"])
+    assert names["conv1"][1] - names["conv2"][1] == pytest.approx(pictures.NAME_HEIGHT)
     assert "update" in {text.get_text() for text in backward.texts}
-    assert len(roofline(costs[:2], ROOFS).axes) == 1
-    with pytest.raises(DataError, match="no layers to draw"):
-        roofline([], ROOFS)
+    assert len(pictures.roofline(costs[:2], ROOFS).axes) == 1
+    with pytest.raises(DataError, match="got no layers: expected the costs of a net"):
+        pictures.roofline([], ROOFS)
 
 
 # ---------------------------------------------------------------- the command
@@ -142,8 +142,8 @@ def test_layers_are_printed(capsys, tmp_path):
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        ("--batch 0", "batch=0: expected 1 image or more"),
-        ("--steps 0", "steps=0: expected 1 or more"),
+        ("--batch 0", "got batch=0: expected 1 image or more"),
+        ("--steps 0", "got steps=0: expected 1 or more"),
         ("--threads 0", "threads=0: expected a number of threads, 1 or more"),
     ],
 )
@@ -153,5 +153,5 @@ def test_mistakes(capsys, words, complaint):
 
 
 def test_another_mode():
-    with pytest.raises(UsageError, match="mode='fast': expected 'train' or 'infer'"):
+    with pytest.raises(UsageError, match="got mode='fast': expected 'train' or 'infer'"):
         Bench("mini", "fast", 2)

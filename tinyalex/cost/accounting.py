@@ -1,12 +1,13 @@
-"""How many bytes NumPy's arrays take while a net trains, by device: an allocator that keeps accounts.
+"""How many bytes a net takes while it trains, measured: an allocator that counts the bytes of NumPy's arrays.
 
-NumPy asks its allocator for the memory of every array, and lets another be put in its place. This one asks the one
-before it as ever, and charges each array to the device whose thread made it, until the array is freed.
+NumPy lets a program replace the allocator of its arrays. This one passes each request on to the allocator that it
+replaces. Until an array is freed, its bytes count for the CPU device whose thread allocated it.
 
 Source: NumPy enhancement proposal 49, data allocation strategies.
 """
 
 import ctypes
+import gc
 import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -17,13 +18,12 @@ from typing import Any
 import numpy as np
 
 from tinyalex import spec as nets
-from tinyalex.backend import device_in_use, device_scope, forget_memory, is_cpu
-from tinyalex.backend.devices import gpu_library
+from tinyalex.backend import device_in_use, device_scope, forget_memory, gpu_library, is_cpu
 from tinyalex.cost.memory import STEPS
 from tinyalex.net import AlexNet
 from tinyalex.optim import SGD
 
-SET_HANDLER, GET_HANDLER = 304, 305  # the places of PyDataMem_SetHandler and its twin in NumPy's table of C functions
+SET_HANDLER, GET_HANDLER = 304, 305  # PyDataMem_SetHandler and PyDataMem_GetHandler in NumPy's table of C functions
 
 _Size, _Pointer = ctypes.c_size_t, ctypes.c_void_p
 _Malloc = ctypes.PYFUNCTYPE(_Pointer, _Pointer, _Size)
@@ -33,7 +33,7 @@ _Free = ctypes.PYFUNCTYPE(None, _Pointer, _Pointer, _Size)
 
 
 class _Handler(ctypes.Structure):
-    """NumPy's PyDataMem_Handler: a name, a version, and what allocates and frees."""
+    """NumPy's PyDataMem_Handler: a name, a version, and the functions that allocate and free."""
 
     _fields_ = (
         ("name", ctypes.c_char * 127),
@@ -47,72 +47,72 @@ class _Handler(ctypes.Structure):
 
 
 class Accounts:
-    """What each device holds now, and the most that it has held since `begin_anew`, in bytes."""
+    """The bytes of arrays by device: `held` now, and `peak`, the most since `reset_peak`."""
 
     def __init__(self) -> None:
         self.held: Counter[str] = Counter()
-        self.most: Counter[str] = Counter()
-        self._owners: dict[int, tuple[str, int]] = {}  # by address: the device, and the bytes
+        self.peak: Counter[str] = Counter()
+        self._arrays: dict[int, tuple[str, int]] = {}  # address -> device, bytes
         self._lock = threading.RLock()
 
-    def enter(self, address: int | None, size: int) -> int | None:
-        """An array of `size` bytes begins at `address`; the device is that of the calling thread. Returns `address`."""
+    def allocated(self, address: int | None, size: int) -> int | None:
+        """Count an array of `size` bytes at `address` for the calling thread's device. Returns `address`."""
         if address:
             device = device_in_use()
             with self._lock:
-                self._owners[address] = device, size
+                self._arrays[address] = device, size
                 self.held[device] += size
-                self.most[device] = max(self.most[device], self.held[device])
+                self.peak[device] = max(self.peak[device], self.held[device])
         return address
 
-    def leave(self, address: int | None) -> None:
-        """The array at `address` is freed."""
+    def freed(self, address: int | None) -> None:
+        """Count the array at `address` no longer; None, or an array that was never counted, is skipped."""
         with self._lock:
-            if address in self._owners:
-                device, size = self._owners.pop(address)
+            if address in self._arrays:
+                device, size = self._arrays.pop(address)
                 self.held[device] -= size
 
-    def begin_anew(self) -> None:
-        """Let the most be what is held now."""
+    def reset_peak(self) -> None:
+        """Set the peak to what is held now."""
         with self._lock:
-            self.most = Counter(self.held)
+            self.peak = Counter(self.held)
 
 
 @contextmanager
 def accounting() -> Iterator[Accounts]:
-    """Within the block, and in the threads it gives work to, arrays are charged to the accounts that it gives."""
+    """Count the arrays that are allocated within the block, in whatever thread; yields the `Accounts`."""
     get_handler = ctypes.PYFUNCTYPE(ctypes.py_object)(_numpy_function(GET_HANDLER))
     set_handler = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.py_object)(_numpy_function(SET_HANDLER))
     accounts, before = Accounts(), get_handler()
     system = _Handler.from_address(_pointer(before))
-    handler = _keeping(accounts, system)
+    handler = _counting(accounts, system)
     set_handler(_new_capsule(ctypes.addressof(handler)))
     try:
         yield accounts
     finally:
         set_handler(before)
         for name in ("context", "malloc", "calloc", "realloc", "free"):
-            setattr(handler, name, getattr(system, name))  # arrays that are freed later are nobody's any more
+            setattr(handler, name, getattr(system, name))  # arrays of the block are now freed without counting
 
 
-_handlers: list[_Handler] = []  # for ever: an array may be freed long after the block in which it was made
+_handlers: list[_Handler] = []  # never freed: an array may outlive the block, and needs its handler to be freed
 
 
-def _keeping(accounts: Accounts, system: _Handler) -> _Handler:
-    """A handler that allocates as `system` does, and keeps accounts."""
+def _counting(accounts: Accounts, system: _Handler) -> _Handler:
+    """A handler that allocates as `system` does, and counts."""
 
     def malloc(_: Any, size: int) -> int | None:
-        return accounts.enter(system.malloc(system.context, size), size)
+        return accounts.allocated(system.malloc(system.context, size), size)
 
     def calloc(_: Any, count: int, itemsize: int) -> int | None:
-        return accounts.enter(system.calloc(system.context, count, itemsize), count * itemsize)
+        return accounts.allocated(system.calloc(system.context, count, itemsize), count * itemsize)
 
     def realloc(_: Any, address: int | None, size: int) -> int | None:
-        accounts.leave(address)
-        return accounts.enter(system.realloc(system.context, address, size), size)
+        accounts.freed(address)
+        return accounts.allocated(system.realloc(system.context, address, size), size)
 
     def free(_: Any, address: int | None, size: int) -> None:
-        accounts.leave(address)
+        accounts.freed(address)
         system.free(system.context, address, size)
 
     handler = _Handler(b"tinyalex", 1, None, _Malloc(malloc), _Calloc(calloc), _Realloc(realloc), _Free(free))
@@ -121,13 +121,13 @@ def _keeping(accounts: Accounts, system: _Handler) -> _Handler:
 
 
 def _numpy_function(place: int) -> int:
-    """The address of a function in NumPy's table."""
+    """The address of a function in NumPy's table of C functions."""
     capsule = import_module("numpy._core._multiarray_umath")._ARRAY_API
     return int(ctypes.cast(_pointer(capsule), ctypes.POINTER(_Pointer))[place] or 0)
 
 
 def _pointer(capsule: Any) -> int:
-    """What a capsule, Python's wrapping of a C pointer, points to."""
+    """The C pointer that a capsule wraps."""
     name = ctypes.pythonapi.PyCapsule_GetName
     name.restype, name.argtypes = ctypes.c_char_p, [ctypes.py_object]
     get = ctypes.pythonapi.PyCapsule_GetPointer
@@ -137,6 +137,7 @@ def _pointer(capsule: Any) -> int:
 
 
 def _new_capsule(address: int) -> Any:
+    """A capsule that wraps a C pointer to a handler."""
     new = ctypes.pythonapi.PyCapsule_New
     new.restype, new.argtypes = ctypes.py_object, [_Pointer, ctypes.c_char_p, _Pointer]
     return new(address, b"mem_handler", None)
@@ -145,15 +146,14 @@ def _new_capsule(address: int) -> Any:
 def measured(
     variant: str | nets.Spec, batch: int, devices: Sequence[str] | None = None, **settings: Any
 ) -> dict[str, int]:
-    """The most bytes that each device holds while a net trains on `batch` random images, but for those on the CPU.
+    """The most bytes that each device holds while a net trains on `batch` random images; images on the CPU not counted.
 
-    devices, settings: as for AlexNet.   Returns bytes by device, "cpu" for the whole net on the CPU, of a device that
-    holds both columns those of both; of a GPU what CuPy's pool holds in the end, as it gives nothing back.
+    devices, settings: as for AlexNet.   Returns bytes by device: "cpu" for the whole net on the CPU; for a device that
+    holds both columns, the bytes of both; for a GPU, what CuPy's memory pool holds at the end, as it returns nothing.
     """
     names = devices or ("cpu",)
     forget_memory()
-    for name in names:
-        _pool_of_gpu(name, forget=True)
+    _free_gpu_pools(names)
     spec = nets.variant(variant) if isinstance(variant, str) else variant
     size, rng = settings.get("input_size") or spec.input_size, np.random.default_rng(0)
     dtype = settings.get("dtype", "float32")
@@ -162,23 +162,27 @@ def measured(
     with accounting() as accounts:
         net = AlexNet(spec, devices=devices, **settings)
         sgd = SGD(net)
-        accounts.begin_anew()
+        accounts.reset_peak()
         for _ in range(STEPS):
             net.loss(x, labels, train=True)
             net.backward(net.criterion.backward(), input_gradient=False)
             sgd.step()
-        most = {name: accounts.most[name] if is_cpu(name) else _pool_of_gpu(name) for name in names}
+        most = {name: accounts.peak[name] if is_cpu(name) else _gpu_pool_size(name) for name in names}
     del net, sgd
     forget_memory()
     return most
 
 
-def _pool_of_gpu(device: str, forget: bool = False) -> int:
-    """The bytes that CuPy's pool holds on a GPU; with `forget` it first gives back what no array lies in."""
-    if is_cpu(device):
-        return 0
+def _free_gpu_pools(devices: Sequence[str]) -> None:
+    """Return to the GPUs the blocks of CuPy's memory pool that no array uses."""
+    gc.collect()  # arrays in reference cycles would keep their blocks
+    for device in devices:
+        if not is_cpu(device):
+            with device_scope(device):
+                gpu_library().get_default_memory_pool().free_all_blocks()
+
+
+def _gpu_pool_size(device: str) -> int:
+    """The bytes that CuPy's memory pool holds on a GPU."""
     with device_scope(device):
-        pool = gpu_library().get_default_memory_pool()
-        if forget:
-            pool.free_all_blocks()
-        return int(pool.total_bytes())
+        return int(gpu_library().get_default_memory_pool().total_bytes())

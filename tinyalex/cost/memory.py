@@ -53,13 +53,13 @@ def predicted(
     devices = ("cpu",) if devices is None else tuple(devices)
     on_cpu = sum(map(is_cpu, devices))
     if kernels_in_use() == "reference" or (on_cpu and cpu_kernels() is None):
-        raise UsageError("memory is predicted for the compiled kernels: install numba, or leave TINYALEX_KERNELS out")
+        raise UsageError("got no compiled kernels: expected them, to predict memory; install numba, use kernels='auto'")
     if batch < 1:
-        raise UsageError(f"batch={batch}: expected 1 image or more")
+        raise UsageError(f"got batch={batch}: expected 1 image or more")
     if len(devices) == 1:
         return [_simulate(rows, batch, devices[0], None, dtype)]
     if len(devices) != 2:
-        raise UsageError(f"devices={devices}: expected one, or two, one for each column")
+        raise UsageError(f"got devices={devices}: expected one, or two, one for each column")
     if across := across_columns(rows):
         raise UsageError(f"{across[0]} looks across the maps of both columns: the net does not run on two devices")
     with use_threads(max(1, thread_count() // max(1, on_cpu))):

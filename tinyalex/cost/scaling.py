@@ -1,11 +1,11 @@
-"""What a step of training costs on machines that are not here: four ways to share it out to 1 to 64 devices.
+"""A model of what a training step would cost on 1 to 64 devices, for four ways to share the work.
 
-    data              every device has the whole net and its share of the images; gradients are added up (MPI)
-    columns           the paper's own way: two devices, a column of the net each (section 3.2)
-    columns x data    pairs of devices: a column each within a pair, a share of the images for each pair
-    one weird trick   convolutions as in `data`; of the fully connected layers every device has a share of the units
+    data              each device has the whole net and a share of the images; gradients are summed (MPI)
+    columns           the paper's way: two devices, each with a column of the net (section 3.2)
+    columns x data    pairs of devices: each pair has a share of the images, each device of a pair a column of the net
+    one weird trick   convolutions as in `data`; each device has a share of the units of the fully connected layers
 
-Axes: N images of a step, all devices together; K devices; D features that a fully connected layer reads.
+Axes: N images of a step on all devices together; K devices; D features that a fully connected layer reads.
 
 Source of the last: A. Krizhevsky, One weird trick for parallelizing convolutional neural networks (2014).
 """
@@ -21,10 +21,9 @@ from tinyalex.spec import Conv, Full
 
 NUMBER = 4  # bytes of a float32
 MOST = 10**6  # devices
-BOTH_WAYS = 2  # what crosses forward crosses backward again, as a gradient
+BOTH_WAYS = 2  # what is sent forward is sent back as a gradient of the same size
 
-
-POSSIBLE = {  # the numbers that a machine may have, and their units
+POSSIBLE = {  # the least and the most that a machine's numbers may be, and their units
     "rate": (1e-3, 1e9, "images/s"),
     "update": (0.0, 1e3, "s"),
     "bandwidth": (1.0, math.inf, "bytes/s"),
@@ -35,13 +34,13 @@ POSSIBLE = {  # the numbers that a machine may have, and their units
 
 @dataclass(frozen=True)
 class Machine:
-    """Devices that are all alike, and what connects them.
+    """Identical devices and the network that connects them.
 
-    rate: images a second that one device computes forward and backward.   update: seconds in which it then updates all
-    parameters.   bandwidth: bytes a second that a device can send, and receive at the same time.
-    latency: seconds that a message takes besides.   loading: images a second that one process prepares.
-    overlap: do sums of gradients get on while the backward pass goes on?
-    Raises UsageError for numbers that no machine has.
+    rate: images a second that one device computes, forward and backward.   update: seconds that one device takes to
+    update all parameters.   bandwidth: bytes a second that a device sends while it receives as many.
+    latency: seconds that a message takes whatever its size.   loading: images a second that one process prepares.
+    overlap: gradients are summed while the backward pass goes on.
+    Raises UsageError for numbers outside POSSIBLE.
     """
 
     rate: float
@@ -54,27 +53,28 @@ class Machine:
     def __post_init__(self) -> None:
         for name, (least, most, unit) in POSSIBLE.items():
             if not least <= getattr(self, name) <= most:  # NaN fails too
-                raise UsageError(f"{name} is {getattr(self, name):g} {unit}: expected {least:g} ... {most:g}")
+                raise UsageError(f"got {name}={getattr(self, name):g} {unit}: expected {least:g} ... {most:g}")
 
     def gather(self, size: float, devices: int) -> float:
-        """Seconds until all devices have all of `size` bytes, of which each had one part: a ring of K - 1 messages.
+        """Seconds of an all-gather: each device has a K-th of `size` bytes and receives the others, in K - 1 messages.
 
-        As long as the sums of K arrays take, each device keeping one part (reduce-scatter).
+        (K - 1) (latency + size/K / bandwidth). A reduce-scatter of K arrays of `size` bytes takes as long.
         """
         return (devices - 1) * (self.latency + size / devices / self.bandwidth)
 
     def sum(self, size: float, devices: int) -> float:
-        """Seconds until all devices have the sum of their arrays of `size` bytes: a reduce-scatter, then a gather."""
+        """Seconds of an all-reduce, a reduce-scatter and an all-gather: each device gets the sum of all K arrays."""
         return 2 * self.gather(size, devices)
 
 
 @dataclass(frozen=True)
-class Step:
-    """A step of training of N images on K devices, and where its seconds go.
+class StepCost:
+    """What a training step of N images on K devices costs, in seconds but for `sent`.
 
-    compute: forward and backward.   update: of the parameters.   exchange: of activations, while all wait.
-    waiting: for sums of gradients, once the backward pass is over.   sent: bytes that each device sends.
-    loading: for images, if they come too slowly.
+    scheme: how the work is shared.   compute: forward and backward.   update: of the parameters.
+    exchange: sending activations and their gradients, while nothing is computed.
+    waiting: for sums of gradients, after the backward pass.   sent: bytes that each device sends.
+    loading: waiting for images, if they are prepared too slowly.
     """
 
     scheme: str
@@ -89,25 +89,25 @@ class Step:
 
     @property
     def seconds(self) -> float:
-        """Of the whole step."""
+        """Seconds of the whole step."""
         return self.compute + self.update + self.exchange + self.waiting + self.loading
 
     @property
     def images_per_s(self) -> float:
-        """Images that all devices together train in a second."""
+        """Images a second of all devices together."""
         return self.images / self.seconds
 
 
-def steps(rows: Sequence[Row], machine: Machine, images: int, devices: int) -> list[Step]:
-    """A step of `images` images on so many devices, by each way that there is to share it out.
+def steps(rows: Sequence[Row], machine: Machine, images: int, devices: int) -> list[StepCost]:
+    """The cost of a step of `images` images on `devices` devices, for each way to share the work that is possible.
 
-    Columns take two devices, pairs of them an even number from four on, and a net that comes apart.
-    Raises UsageError for fewer images than devices.
+    Columns need an even number of devices and a net that can be split; one weird trick needs two devices or more.
+    Raises UsageError for fewer than 1 or more than MOST devices, and for fewer images than devices.
     """
     if not 1 <= devices <= MOST:
-        raise UsageError(f"devices is {devices}: expected 1 ... {MOST:,}")
+        raise UsageError(f"got devices={devices}: expected 1 ... {MOST:,}")
     if images < devices:
-        raise UsageError(f"{images} images for {devices} devices: use a larger batch, or fewer devices")
+        raise UsageError(f"got {images} images for {devices} devices: expected 1 or more each; use a larger batch")
     found = [data(rows, machine, images, devices)]
     if devices % 2 == 0 and not across_columns(rows):
         found.append(columns(rows, machine, images, devices))
@@ -116,22 +116,22 @@ def steps(rows: Sequence[Row], machine: Machine, images: int, devices: int) -> l
     return found
 
 
-def data(rows: Sequence[Row], machine: Machine, images: int, devices: int) -> Step:
-    """Data parallel: each device computes N/K images; the gradients of all P parameters are added up.
+def data(rows: Sequence[Row], machine: Machine, images: int, devices: int) -> StepCost:
+    """Data parallel: each device computes N/K images; the gradients of all P parameters are summed over the devices.
 
     Each device sends 2 (K - 1)/K * 4 P bytes, whatever N is.
     """
     own = math.ceil(images / devices)
     waiting = _waiting(rows, machine, own / machine.rate, lambda row: machine.sum(NUMBER * row.parameters, devices))
     sent = 2 * (devices - 1) / devices * NUMBER * total_parameters(rows)
-    return _fed(Step("data", devices, images, own / machine.rate, machine.update, 0.0, waiting, sent), machine, own)
+    return _fed(StepCost("data", devices, images, own / machine.rate, machine.update, 0.0, waiting, sent), machine, own)
 
 
-def columns(rows: Sequence[Row], machine: Machine, images: int, devices: int) -> Step:
-    """K/2 pairs: each computes N/(K/2) images, half of the net on each device; with K = 2 the paper's two columns.
+def columns(rows: Sequence[Row], machine: Machine, images: int, devices: int) -> StepCost:
+    """K/2 pairs: each pair computes N/(K/2) images, each of its devices a column; K = 2 is the paper's net.
 
-    Before each layer that reads both columns a device receives the other's half of what it reads, and backward the
-    other's part of its gradient. Then each half of the gradients is added up between the pairs.
+    Before a layer that reads both columns, each device receives the other's half of the input; backward it receives the
+    other's part of its half of the gradient. Then each column's gradients of parameters are summed over the pairs.
     """
     pairs = devices // 2
     own = math.ceil(images / pairs)
@@ -141,58 +141,59 @@ def columns(rows: Sequence[Row], machine: Machine, images: int, devices: int) ->
     waiting = _waiting(rows, machine, compute, lambda row: machine.sum(NUMBER * row.parameters / 2, pairs))
     sent = sum(meets.values()) / 2 + 2 * (pairs - 1) / pairs * NUMBER * total_parameters(rows) / 2
     name = "columns" if pairs == 1 else "columns x data"
-    return _fed(Step(name, devices, images, compute, machine.update / 2, exchange, waiting, sent), machine, own)
+    return _fed(StepCost(name, devices, images, compute, machine.update / 2, exchange, waiting, sent), machine, own)
 
 
-def weird_trick(rows: Sequence[Row], machine: Machine, images: int, devices: int) -> Step:
-    """Convolutions data parallel, fully connected layers model parallel: each device 1/K of the units, for all images.
+def weird_trick(rows: Sequence[Row], machine: Machine, images: int, devices: int) -> StepCost:
+    """Convolutions data parallel; fully connected layers model parallel: each device has 1/K of the units, for all N.
 
-    Before a fully connected layer every device gathers what the layer reads, N*D numbers; backward their gradients
-    come back as sums. Only the gradients of the convolutions, 4 % of the paper's net, are added up.
+    Before a fully connected layer each device gathers the layer's whole input, N*D numbers; backward the gradients of
+    the input are summed (reduce-scatter). Of the parameters only the convolutions' gradients, 4 % in the paper's net,
+    are summed over the devices.
     """
     own = math.ceil(images / devices)
     full = [row for row in rows if isinstance(row.layer, Full)]
     read = [NUMBER * images * row.in_shape[0] for row in full]
     exchange = sum(BOTH_WAYS * machine.gather(size, devices) for size in read)
 
-    def adding(row: Row) -> float:
+    def summing(row: Row) -> float:
         return machine.sum(NUMBER * row.parameters, devices) if isinstance(row.layer, Conv) else 0.0
 
-    waiting = _waiting(rows, machine, own / machine.rate, adding)
-    shared = total_parameters(full)
-    everywhere = total_parameters(rows) - shared
-    update = machine.update * (everywhere + shared / devices) / (everywhere + shared)
-    sent = (devices - 1) / devices * (BOTH_WAYS * sum(read) + 2 * NUMBER * everywhere)
-    step = Step("one weird trick", devices, images, own / machine.rate, update, exchange, waiting, sent)
+    waiting = _waiting(rows, machine, own / machine.rate, summing)
+    divided = total_parameters(full)
+    copied = total_parameters(rows) - divided  # to each device
+    update = machine.update * (copied + divided / devices) / (copied + divided)
+    sent = (devices - 1) / devices * (BOTH_WAYS * sum(read) + 2 * NUMBER * copied)
+    step = StepCost("one weird trick", devices, images, own / machine.rate, update, exchange, waiting, sent)
     return _fed(step, machine, own)
 
 
-def _fed(step: Step, machine: Machine, own: int) -> Step:
-    """The step, with the time that it waits for the `own` images that each process prepares meanwhile."""
+def _fed(step: StepCost, machine: Machine, own: int) -> StepCost:
+    """The step with its `loading`: each process prepares `own` images during the step before."""
     return replace(step, loading=max(0.0, own / machine.loading - step.seconds))
 
 
-def _waiting(rows: Sequence[Row], machine: Machine, compute: float, adding: Callable[[Row], float]) -> float:
-    """Seconds that the sums of gradients last beyond the backward pass; they are added one after the other.
+def _waiting(rows: Sequence[Row], machine: Machine, compute: float, summing: Callable[[Row], float]) -> float:
+    """Seconds from the end of the backward pass to the end of the last sum of gradients; sums run one after another.
 
-    compute: seconds forward and backward.   adding: seconds that it takes to add up a layer's gradients.
-    The layers take their time in proportion to their multiply-adds: as many for the weights as forward, and as many
-    again for the input, which the first layer leaves out. The last layer's gradients are there first.
+    compute: seconds forward and backward.   summing: seconds to sum a layer's gradients over the devices.
+    A layer takes time in proportion to its multiply-adds. Backward has as many as forward for the weights, and as many
+    for the input, except in the first layer. The last layer's gradients are ready first.
     """
     weighted = [row for row in rows if row.kernel]
     if not machine.overlap:
-        return sum(map(adding, weighted))
+        return sum(map(summing, weighted))
     backward = {row.name: row.multiply_adds * (1 if row is weighted[0] else 2) for row in weighted}
-    second = compute / (sum(backward.values()) + sum(row.multiply_adds for row in weighted))  # a multiply-add
-    computed = added = 0.0  # seconds into the backward pass
+    seconds = compute / (sum(backward.values()) + sum(row.multiply_adds for row in weighted))  # of a multiply-add
+    computed = summed = 0.0  # seconds into the backward pass at which the last gradients, and their sum, were ready
     for row in reversed(weighted):
-        computed += backward[row.name] * second
-        added = max(added, computed) + adding(row)
-    return max(0.0, added - computed)
+        computed += backward[row.name] * seconds
+        summed = max(summed, computed) + summing(row)
+    return max(0.0, summed - computed)
 
 
-def table(found: Sequence[Step]) -> str:
-    """The steps as text: images a second, how many times one device's, and where the milliseconds go."""
+def table(found: Sequence[StepCost]) -> str:
+    """The steps as text: images a second, also as a multiple of one device's, and where the milliseconds go."""
     one = next((step.images_per_s for step in found if step.devices == 1), None)
     lines = [
         f"{'devices':<8}{'scheme':<17}{'images':>7}{'images/s':>11}{'times one':>10}"

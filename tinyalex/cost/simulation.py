@@ -27,7 +27,7 @@ class DeviceMemory:
     def __init__(self, name: str, itemsize: int) -> None:
         self.name, self.itemsize, self.on_gpu = name, itemsize, not is_cpu(name)
         kernels: Any = gpu_kernels() if self.on_gpu else cpu_kernels()
-        self.pool, self.workspace = kernels.pool_on_paper(), kernels.workspace
+        self.pool, self.workspace = kernels.simulated_pool(), kernels.workspace
         self.system = self.peak = 0
 
     def allocate_bytes(self, size: int, pooled: bool = True) -> "Allocation":

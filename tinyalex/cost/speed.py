@@ -1,7 +1,9 @@
-"""How fast a net trains or infers here, and where the time goes: each layer against what the machine can do.
+"""How fast a net trains or infers on this machine, and where the time goes: each layer against the machine's limits.
 
-Two roofs bound every layer: the operations that the cores can do in a second, and the bytes that the memory can move
-(the roofline model: Williams, Waterman and Patterson, 2009). Both are measured on the spot.
+Two limits, or roofs, bound every layer: the operations that the cores can do in a second, and the bytes that the memory
+can move in a second. Both are measured here.
+
+Source: S. Williams, A. Waterman and D. Patterson, Roofline: an insightful visual performance model (2009).
 """
 
 import math
@@ -11,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, assert_never
 
 import numpy as np
 
@@ -25,16 +27,17 @@ from tinyalex.net import AlexNet
 from tinyalex.optim import SGD, sgd_update
 from tinyalex.parallel.ranks import Ranks
 
-WARM_UP = 2  # steps before those that count: in the first one kernels are compiled, and memory is fetched
-SIDE = 2048  # of the matrices whose product measures the operations
-WEIGHTS = 1 << 24  # whose update measures the memory: 200 MB, more than a cache holds
+WARM_UP = 2  # steps that do not count: the first ones compile kernels and allocate memory
+SIDE = 2048  # rows and columns of the matrices whose product measures operations a second
+WEIGHTS = 1 << 24  # weights whose update measures bytes a second: 200 MB, more than a cache holds
 
 
 @dataclass(frozen=True)
 class Pace:
-    """Images a second: of the best step, and of the median one; and the most memory the process has held, in MB.
+    """How fast a net went: images a second of the fastest step and of the median step.
 
-    waiting_share: of the time, what several ranks spent on adding up, and on waiting for each other.
+    peak_rss_mb: the most memory that the process has held, in MB of 2**20 bytes; None if the system does not tell.
+    waiting_share: the share of the time that a rank spent on summing gradients and waiting for the other ranks.
     """
 
     images_per_s: float
@@ -45,7 +48,10 @@ class Pace:
 
 @dataclass(frozen=True)
 class Cost:
-    """One layer in one direction: its median time, its operations (of the definition), and the bytes it must move."""
+    """One layer in one direction: its median time in seconds, and its work (see `layer_work`).
+
+    layer: its name, or "all" for the update.   direction: "forward", "backward" or "update".
+    """
 
     layer: str
     direction: str
@@ -55,16 +61,17 @@ class Cost:
 
 
 class Roofs(NamedTuple):
-    """The most that was measured of float32 operations a second, in a matrix product, and of bytes a second."""
+    """The machine's limits: float32 operations a second, measured in a matrix product, and bytes a second."""
 
     operations: float
     bytes: float
 
 
 class Bench:
-    """A net at work on random images: forward, backward and update (mode "train"), or forward alone ("infer").
+    """Training steps ("train") or forward passes ("infer") of a net on random images, timed.
 
-    threads, devices: as in AlexNet.   ranks: processes that train together, a share of the images each.
+    variant, threads, devices: as for AlexNet.   batch: images a step, of all ranks together.
+    ranks: the processes that train together; each takes its share of the images.
     Raises UsageError for another mode, or fewer than 1 image.
     """
 
@@ -78,9 +85,9 @@ class Bench:
         ranks: Ranks | None = None,
     ) -> None:
         if mode not in ("train", "infer"):
-            raise UsageError(f"mode={mode!r}: expected 'train' or 'infer'")
+            raise UsageError(f"got mode={mode!r}: expected 'train' or 'infer'")
         if batch < 1:
-            raise UsageError(f"batch={batch}: expected 1 image or more")
+            raise UsageError(f"got batch={batch}: expected 1 image or more")
         classes = 10 if variant == "mini" else 1000
         self.net = AlexNet(variant, num_classes=classes, threads=threads, devices=devices)
         self.mode, self.batch = mode, batch
@@ -88,7 +95,7 @@ class Bench:
         own = self._own = len(range(batch)[self._ranks.share(batch)])
         rng = np.random.default_rng(0)
         images = rng.standard_normal((own, self.net.input_size, self.net.input_size, 3), dtype="float32")
-        self._x = images.transpose(0, 3, 1, 2)  # as the loader hands them out: (N, 3, H, W), channels last in memory
+        self._x = images.transpose(0, 3, 1, 2)  # (N, 3, H, W), channels last in memory, as the loader returns them
         if self.net.device:
             self._x = to_device(self._x, self.net.device)
         self._wait = partial(synchronize, *((devices,) if isinstance(devices, str) else devices or ()))
@@ -96,7 +103,7 @@ class Bench:
         self._sgd = SGD(self.net) if mode == "train" else None
 
     def step(self) -> None:
-        """One step of training, or one inference."""
+        """One training step, or one forward pass."""
         if self._sgd is None:
             self.net.forward(self._x)
             return
@@ -106,11 +113,11 @@ class Bench:
         self._sgd.step()
 
     def pace(self, steps: int) -> Pace:
-        """Images a second over `steps` steps, after two that do not count. UsageError for fewer than 1."""
+        """Time `steps` steps, after WARM_UP that do not count. Raises UsageError for fewer than 1."""
         if steps < 1:
-            raise UsageError(f"steps={steps}: expected 1 or more")
+            raise UsageError(f"got steps={steps}: expected 1 or more")
         seconds: list[float] = []
-        step = _watched(self.step, seconds, self._wait)
+        step = _timed(self.step, seconds, self._wait)
         for _ in range(WARM_UP):
             step()
         self._ranks.waited = 0.0
@@ -121,55 +128,59 @@ class Bench:
         return Pace(self.batch / min(counted), self.batch / statistics.median(counted), peak_memory(), waiting)
 
     def costs(self, steps: int) -> list[Cost]:
-        """Each layer in each direction, in the order of a step, for the images of this rank.
+        """Time each layer in each direction, over `steps` steps on this rank's images; in the order of a step.
 
-        The loss is left out, as it takes no time, and the ReLU of a convolution on the way forward, as the convolution
-        does its work.
+        The loss is missing, as its time is negligible; so is a ReLU that the convolution before it applies.
         """
-        watched: list[tuple[str, str, list[float], tuple[float, float]]] = []
+        timed: list[tuple[str, str, list[float], Work]] = []
 
-        def watch(owner: Any, method: str, layer: str, direction: str, work: tuple[float, float]) -> None:
-            seconds: list[float] = []  # the net is the bench's own: nobody else sees the stopwatch in it
-            setattr(owner, method, _watched(getattr(owner, method), seconds, self._wait))
-            watched.append((layer, direction, seconds, work))
+        def time_calls(owner: Any, method: str, layer: str, direction: str, work: Work) -> None:
+            seconds: list[float] = []
+            setattr(owner, method, _timed(getattr(owner, method), seconds, self._wait))  # the net is the bench's own
+            timed.append((layer, direction, seconds, work))
 
-        rows = [(row.name, row, self.net.layers[row.name]) for row in self.net.rows]
-        for name, row, layer in rows:
-            watch(layer, "forward", name, "forward", forward_work(row, self._own))
-        for name, row, layer in reversed(rows):
-            watch(layer, "backward", name, "backward", backward_work(row, self._own, input_gradient=name != "conv1"))
+        rows = self.net.rows
+        works = {row.name: layer_work(row, self._own, input_gradient=row is not rows[0]) for row in rows}
+        for name, (forward, _) in works.items():
+            time_calls(self.net.layers[name], "forward", name, "forward", forward)
+        for name, (_, backward) in reversed(works.items()):
+            time_calls(self.net.layers[name], "backward", name, "backward", backward)
         if self._sgd is not None:
-            watch(self._sgd, "step", "all", "update", update_work(self.net.rows))
+            time_calls(self._sgd, "step", "all", "update", update_work(rows))
         self.pace(steps)
         return [
-            Cost(layer, direction, statistics.median(seconds[WARM_UP:]), *work)
-            for layer, direction, seconds, work in watched
+            Cost(layer, direction, statistics.median(seconds[WARM_UP:]), work.operations, work.bytes)
+            for layer, direction, seconds, work in timed
             if seconds
         ]
 
 
 def roofs(threads: int | None = None, device: str = "cpu") -> Roofs:
-    """The best of a few large matrix products, and of a few updates of weights that no cache holds, on `device`."""
+    """Measure the limits of `device`: the fastest of a few large matrix products, and of a few updates of weights.
+
+    threads: how many the CPU uses; None: as many as `AlexNet` would.   The weights do not fit in a cache.
+    """
     rng = np.random.default_rng(0)
     x, w = (to_device(matrix, device) for matrix in rng.standard_normal((2, SIDE, SIDE), dtype="float32"))
     weights, velocity, gradient = (to_device(np.zeros(WEIGHTS, "float32"), device) for _ in range(3))
     b, wait = to_device(np.zeros(SIDE, "float32"), device), partial(synchronize, device)
     with computing(threads=threads, device=device):
-        product = _best(partial(linear_forward, x, w, b), wait)
-        update = _best(partial(sgd_update, weights, velocity, gradient, 0.1, 0.9, 0.0), wait)
+        product = _fastest(partial(linear_forward, x, w, b), wait)
+        update = _fastest(partial(sgd_update, weights, velocity, gradient, 0.1, 0.9, 0.0), wait)
     return Roofs(2 * SIDE**3 / product, 20 * WEIGHTS / update)
 
 
-def _best(call: Callable[[], Any], wait: Callable[[], None], rounds: int = 5) -> float:
+def _fastest(call: Callable[[], Any], wait: Callable[[], None], rounds: int = 5) -> float:
+    """The seconds of the fastest of several calls."""
     seconds: list[float] = []
-    watched = _watched(call, seconds, wait)
+    timed = _timed(call, seconds, wait)
     for _ in range(rounds):
-        watched()
+        timed()
     return min(seconds)
 
 
-def _watched(call: Callable[..., Any], seconds: list[float], wait: Callable[[], None]) -> Callable[..., Any]:
-    """`call`, that also adds the time it takes to `seconds`; `wait` returns when a GPU has done what it was given."""
+def _timed(call: Callable[..., Any], seconds: list[float], wait: Callable[[], None]) -> Callable[..., Any]:
+    """A function like `call` that also appends the time it takes to `seconds`; `wait` waits for a GPU to finish."""
 
     def timed(*args: Any, **kwargs: Any) -> Any:
         wait()
@@ -183,7 +194,7 @@ def _watched(call: Callable[..., Any], seconds: list[float], wait: Callable[[], 
 
 
 def table(costs: list[Cost], roofs: Roofs) -> str:
-    """The costs as text: of each layer its time, its speed, its traffic, and both as shares of the two roofs."""
+    """The costs as text: each layer's time, operations and bytes a second, and these as shares of the two roofs."""
     total = sum(cost.seconds for cost in costs)
     lines = [
         f"roofs, measured here: {roofs.operations / 1e9:.0f} GFLOP/s in a matrix product, "
@@ -202,62 +213,64 @@ def table(costs: list[Cost], roofs: Roofs) -> str:
     lines += [
         f"{'sum':<20}{total * 1e3:>8.2f}",
         "",
-        "GFLOP/s count the operations of the definition, MB what must be moved if no cache helps: a convolution above",
-        "100 % multiplies less than its definition (Winograd), a layer above 100 % of the memory finds it in a cache.",
+        "GFLOP/s count the operations of the definition, MB the bytes to move if no cache helps. Above 100 % of the",
+        "first roof a convolution multiplies less than its definition (Winograd); above 100 % of the second roof a",
+        "layer finds its numbers in a cache.",
     ]
     return "\n".join(lines)
 
 
-# ---------------------------------------------------------------- what a layer has to do: (operations, bytes)
+# ---------------------------------------------------------------- what a layer has to do
 
 
-def forward_work(row: Row, batch: int) -> tuple[float, float]:
-    """Operations as the definition counts them; bytes if every float32 is read or written once, and no cache helps."""
-    seen, made = math.prod(row.in_shape), math.prod(row.out_shape)
+class Work(NamedTuple):
+    """Operations as the definition counts them, and bytes if every number is moved once and no cache helps."""
+
+    operations: float
+    bytes: float
+
+
+def layer_work(row: Row, batch: int, input_gradient: bool = True) -> tuple[Work, Work]:
+    """The work of a layer forward, and backward, for `batch` images of float32 numbers, 4 bytes each.
+
+    Forward, x and the parameters are read; y is written, and what the layer keeps. Backward, that and dy are read; dx
+    and the gradients of the parameters are written. Without `input_gradient` a convolution computes no dx.
+    """
+    x, y = math.prod(row.in_shape), math.prod(row.out_shape)  # numbers of an image
+    forward: tuple[float, float]  # operations and moved numbers, of an image
+    backward: tuple[float, float]
     match row.layer:
         case nets.Conv() | nets.Full():
-            operations = 2 * row.multiply_adds
-        case nets.Norm() as norm:
-            operations = (2 * norm.size + 6) * seen
-        case nets.SpatialNorm() as norm:
-            operations = (4 * norm.size + 6) * seen
-        case nets.Pool() as pool:
-            operations = pool.size**2 * made
-        case _:
-            operations = made
-    return batch * operations, 4 * (batch * (seen + made + _noted(row)) + row.parameters)
-
-
-def backward_work(row: Row, batch: int, input_gradient: bool = True) -> tuple[float, float]:
-    """Likewise; weights are read and their gradients written, and what the forward pass kept is read again."""
-    seen, made = math.prod(row.in_shape), math.prod(row.out_shape)
-    operations, _ = forward_work(row, batch)
-    match row.layer:
-        case nets.Conv() | nets.Full():
-            return operations * (1 + input_gradient), 4 * (
-                batch * (made + seen + seen * input_gradient) + 2 * row.parameters
-            )
-        case nets.Norm() | nets.SpatialNorm():
-            return 2 * operations, 4 * batch * (made + 2 * seen)
+            products = 1 + input_gradient  # each as large as that of the forward pass
+            forward, backward = (2 * row.multiply_adds, x + y), (2 * row.multiply_adds * products, y + x * products)
+        case nets.Norm(size=size):
+            forward, backward = ((2 * size + 6) * x, x + y), (2 * (2 * size + 6) * x, y + 2 * x)
+        case nets.SpatialNorm(size=size):
+            forward, backward = ((4 * size + 6) * x, x + y), (2 * (4 * size + 6) * x, y + 2 * x)
+        case nets.Pool(size=size):
+            forward = backward = (size**2 * y, x + y + y / 4)  # y/4: a byte each, the cell that was the largest
+        case nets.Drop():
+            forward = backward = (y, x + y + y / 4)  # y/4: a byte each, the mask
         case nets.Activation():
-            return operations, 4 * batch * 3 * made
+            forward, backward = (y, x + y), (y, 3 * y)
+        case nets.Flat():
+            forward = backward = (y, x + y)
         case _:
-            return operations, 4 * batch * (made + seen + _noted(row))
+            assert_never(row.layer)
+    return (
+        Work(batch * forward[0], 4 * (batch * forward[1] + row.parameters)),
+        Work(batch * backward[0], 4 * (batch * backward[1] + 2 * row.parameters)),
+    )
 
 
-def _noted(row: Row) -> float:
-    """What pooling and dropout note for the backward pass, a byte for each output, in float32 numbers."""
-    return math.prod(row.out_shape) / 4 if isinstance(row.layer, nets.Pool | nets.Drop) else 0
-
-
-def update_work(rows: list[Row]) -> tuple[float, float]:
+def update_work(rows: Sequence[Row]) -> Work:
     """Six operations a weight; w, its velocity and its gradient are read, w and the velocity written."""
     weights = sum(row.parameters for row in rows)
-    return 6 * weights, 20 * weights
+    return Work(6 * weights, 20 * weights)
 
 
 def peak_memory() -> float | None:
-    """The most memory that this process has held, in MB of 2**20 bytes; None where no system tells (Windows)."""
+    """The most memory that this process has held, in MB of 2**20 bytes; None on Windows, which does not tell."""
     try:
         import resource
     except ImportError:
