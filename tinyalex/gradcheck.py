@@ -1,8 +1,8 @@
-"""Numerical gradients: is a backward pass the derivative of its forward pass?
+"""Gradient checks: is a backward pass the derivative of its forward pass?
 
-Every check runs in float64 on a copy of what it is given, and compares the analytic gradient of L = sum(dy * y), for
-a random dy, with the central difference (L(a + h) - L(a - h)) / 2h of each entry a. A dy of ones would let a softmax
-pass whose backward is zero, and float32 leaves no digits to compare.
+For a random dy, the analytic gradient of L = sum(dy * y) is compared with the central difference
+(L(a + h) - L(a - h)) / 2h of each entry a. A dy of ones would not do: a softmax whose backward is zero would pass.
+Every check works on copies, in float64, as float32 leaves too few digits to compare.
 """
 
 import copy
@@ -18,24 +18,28 @@ from tinyalex.errors import DTypeError, TinyAlexError, UsageError
 from tinyalex.net import AlexNet
 
 Floats = NDArray[np.float64]
-STEP = 1e-5  # of h: the error of a central difference falls with h**2, its rounding error grows with 1/h
+STEP = 1e-5  # h, for entries up to 1: the truncation error of a central difference grows as h**2, rounding as 1/h
 
 
 class GradientError(TinyAlexError, AssertionError):
-    """An analytic gradient that is not the derivative; it names the array, the index and both numbers."""
+    """An analytic gradient that is not the derivative.
+
+    name: of the array.   index: of the entry.   analytic, numerical: the two gradients of that entry.
+    """
 
     def __init__(self, name: str, index: tuple[int, ...], analytic: float, numerical: float) -> None:
         self.name, self.index, self.analytic, self.numerical = name, index, analytic, numerical
         where = f"{name}[{', '.join(map(str, index))}]"
-        super().__init__(f"gradient of {where}: analytic {analytic:.9g}, numerical {numerical:.9g}")
+        super().__init__(f"gradient of {where}: got {analytic:.9g} from backward, expected {numerical:.9g} (numerical)")
 
 
 @dataclass(frozen=True)
 class Checked:
-    """What was found for one array: its name, the entries compared, the largest relative error among them.
+    """The result of checking one array.
 
-    kinks: how many further entries lie where the function bends (a ReLU at 0, a tie in max-pooling); there the slopes
-    on the two sides differ, and the analytic gradient was found between them.
+    name: of the array.   entries: how many were compared.   error: the largest relative error among them.
+    kinks: how many further entries lie at a kink (a ReLU at 0, a tie in max-pooling). There the slopes on the two
+    sides differ, and the analytic gradient lies between them.
     """
 
     name: str
@@ -47,22 +51,23 @@ class Checked:
 def check_layer(
     layer: Any, x: Any, *, rng: int | np.random.Generator = 0, entries: int = 100, tolerance: float = 1e-6
 ) -> list[Checked]:
-    """Check dx and the gradient of every parameter of `layer`, which must have the methods and dicts of a Layer.
+    """Check dx and the gradient of every parameter of `layer` -> one Checked for each array.
 
-    x: an input of it, any float dtype.   entries: arrays of at most so many are compared whole, larger ones in as many
-    places drawn at random.   rng: a seed or Generator, for dy and these places.   tolerance: relative.
-    Random numbers that the layer draws (dropout) are drawn anew from the same state for every evaluation.
-    Returns one Checked per array. Raises GradientError at the first entry that is wrong, and TinyAlexError for a layer
-    that writes into x or dy, or makes float64 of float32.
+    layer: any object with the methods and dicts of a Layer.   x: an input for it, of any float dtype.
+    entries: how many entries of an array are compared; a larger array is compared at random places.
+    rng: a seed or Generator, for dy and the places.   tolerance: the largest relative error.
+    A layer that draws random numbers (dropout) draws the same ones in every evaluation.
+    Raises GradientError at the first wrong entry, TinyAlexError for a layer that writes into x or dy, and DTypeError
+    for one that turns float32 into float64.
     """
     rng = np.random.default_rng(rng)
     layer, x = copy.deepcopy(layer), np.array(x, np.float64)
-    _check_manners(copy.deepcopy(layer), x, rng)
+    _check_arguments_and_dtype(copy.deepcopy(layer), x, rng)
     params = _in_dtype(layer, "float64")
     generators = _generators(layer)
     with _frozen(generators):
         dy = rng.standard_normal(layer.forward(rng.permuted(x), train=True).shape)
-        layer.backward(dy.copy())  # what this pass leaves behind must not show in the next
+        layer.backward(dy.copy())  # a second pass then shows whether the first left anything behind
     with _frozen(generators):
         layer.forward(x, train=True)
     analytic = {"x": layer.backward(dy.copy()), **layer.grads}
@@ -83,12 +88,13 @@ def check_net(
     entries: int = 10,
     tolerance: float = 1e-5,
 ) -> list[Checked]:
-    """Check the gradient of the loss in the images x (N, 3, H, W) and in every parameter of `net`, dropout frozen.
+    """Check the gradient of the loss with respect to every parameter of `net` and to its images.
 
-    labels (N,) integers. The other arguments, what is returned and raised: as for check_layer.
+    x (N, 3, H, W), labels (N,) integers; dropout draws the same masks in every evaluation. The other arguments, the
+    result and GradientError are as for `check_layer`. Raises UsageError for a net that was placed on a device.
     """
     if net.device is not None:
-        raise UsageError("check_net computes on the CPU: move the net there with net.place(None)")
+        raise UsageError(f"got a net on {net.device}: expected one on the CPU; move it with net.place(None)")
     rng = np.random.default_rng(rng)
     net, x = copy.deepcopy(net), np.array(x, np.float64)
     params = {
@@ -115,9 +121,10 @@ def check_function(
     entries: int = 100,
     tolerance: float = 1e-6,
 ) -> list[Checked]:
-    """Check gradient(dy, *arrays) -> one gradient for each array (or, for one, just it) against function(*arrays) -> y.
+    """Check the gradients of a function: gradient(dy, *arrays) against function(*arrays) -> y.
 
-    Arrays are named "0", "1", ... in their order. The other arguments, what is returned and raised: as for check_layer.
+    gradient: returns a tuple with one gradient for each array; for a single array it may return just that gradient.
+    The arrays are named "0", "1", ... The other arguments, the result and GradientError are as for `check_layer`.
     """
     rng = np.random.default_rng(rng)
     copies = [np.array(array, np.float64) for array in arrays]
@@ -136,7 +143,7 @@ def check_function(
 
 
 def table(title: str, checked: Sequence[Checked]) -> str:
-    """The findings as lines of text, an array a line."""
+    """The results as text, one line for each array."""
     lines = [f"{title:<28}{'entries':>8}{'kinks':>7}{'largest relative error':>24}"]
     lines += [f"  {one.name:<26}{one.entries:>8}{one.kinks:>7}{one.error:>24.1e}" for one in checked]
     return "\n".join(lines)
@@ -153,12 +160,12 @@ def _check_all(
     entries: int,
     tolerance: float,
 ) -> list[Checked]:
-    """Check every array; `evaluate()` gives the terms of L for the values that the arrays hold at the moment."""
+    """Check every array.   evaluate: returns the terms of the sum L for the current values of the arrays."""
     found = []
     for name, array in arrays.items():
         if name not in analytic or np.shape(analytic[name]) != array.shape:
-            given = f"of shape {np.shape(analytic[name])}" if name in analytic else "missing"
-            raise TinyAlexError(f"the gradient of {name} is {given}: expected one of shape {array.shape}")
+            found_shape = f"shape {np.shape(analytic[name])}" if name in analytic else "none"
+            raise TinyAlexError(f"gradient of {name}: got {found_shape}, expected shape {array.shape}")
         found.append(_check_array(name, evaluate, array, np.asarray(analytic[name]), rng, entries, tolerance))
     return found
 
@@ -172,8 +179,9 @@ def _check_array(
     entries: int,
     tolerance: float,
 ) -> Checked:
+    """Check up to `entries` entries of one array."""
     places = np.arange(array.size) if array.size <= entries else rng.choice(array.size, entries, replace=False)
-    floor = 1e-3 * float(np.abs(analytic).max(initial=0.0))  # entries far below the largest count as zero
+    floor = 1e-3 * float(np.abs(analytic).max(initial=0.0))  # errors of smaller entries are relative to this
     kinks, largest = 0, 0.0
     for place in places:
         index = tuple(int(i) for i in np.unravel_index(place, array.shape))
@@ -181,7 +189,7 @@ def _check_array(
         kinks += error is None
         largest = max(largest, error or 0.0)
     if kinks == len(places) > 0:
-        raise TinyAlexError(f"every entry of {name} that was compared lies at a kink: check with another input")
+        raise TinyAlexError(f"{name}: got kinks at all {kinks} entries: expected some without; use another input")
     return Checked(name, len(places) - kinks, kinks, largest)
 
 
@@ -194,7 +202,7 @@ def _check_entry(
     floor: float,
     tolerance: float,
 ) -> float | None:
-    """The relative error of one entry, or None if the function bends just there. Raises GradientError."""
+    """The relative error of one entry, or None at a kink. Raises GradientError."""
     value = array[index]
 
     def terms_at(shifted: float) -> Floats:
@@ -205,7 +213,7 @@ def _check_entry(
             array[index] = value
 
     here = terms_at(value)
-    for h in STEP * max(1.0, abs(value)) * np.array([1.0, 0.1, 0.01]):  # a kink within h is left behind by a smaller h
+    for h in STEP * max(1.0, abs(value)) * np.array([1.0, 0.1, 0.01]):  # a smaller step may avoid a kink nearby
         above, below = terms_at(value + h), terms_at(value - h)
         right, left = float((above - here).sum() / h), float((here - below).sum() / h)
         numerical = float((above - below).sum() / (2 * h))
@@ -219,11 +227,11 @@ def _check_entry(
     raise GradientError(name, index, analytic, numerical)
 
 
-# ---------------------------------------------------------------- what is no derivative, dtypes, and chance held still
+# ---------------------------------------------------------------- arguments left alone, dtypes, random numbers
 
 
-def _check_manners(layer: Any, x: Floats, rng: np.random.Generator) -> None:
-    """Raise TinyAlexError unless a pass of `layer` in float32 stays in float32 and writes into neither x nor dy."""
+def _check_arguments_and_dtype(layer: Any, x: Floats, rng: np.random.Generator) -> None:
+    """Raise TinyAlexError if a float32 pass of `layer` writes into x or dy, DTypeError if it makes another dtype."""
     _in_dtype(layer, "float32")
     given_x = x.astype("float32")
     with _frozen(_generators(layer)):
@@ -233,14 +241,16 @@ def _check_manners(layer: Any, x: Floats, rng: np.random.Generator) -> None:
         dx = layer.backward(given_dy)
     for name, given, before in (("x", given_x, x.astype("float32")), ("dy", given_dy, dy)):
         if not np.array_equal(given, before, equal_nan=True):
-            raise TinyAlexError(f"{type(layer).__name__} writes into {name}: work on a copy of it")
+            raise TinyAlexError(
+                f"{type(layer).__name__}: got a changed {name}: expected it unchanged; write into a copy"
+            )
     for name, array in {"y": y, "dx": dx, **{f"grads['{key}']": grad for key, grad in layer.grads.items()}}.items():
         if getattr(array, "dtype", "float32") != "float32":
-            raise DTypeError(f"{type(layer).__name__} makes {name} {array.dtype} of float32: keep to the dtype of x")
+            raise DTypeError(f"{type(layer).__name__}: got {name} in {array.dtype}: expected float32, the dtype of x")
 
 
 def _in_dtype(layer: Any, dtype: str) -> dict[str, Any]:
-    """Replace the parameters of `layer` by copies of that dtype, also where an attribute is another name of one."""
+    """Replace the parameters of `layer` by copies of `dtype` -> the new ones; attributes that refer to one follow."""
     for key, array in list(layer.params.items()):
         exact = np.array(array, dtype)
         for attribute, held in list(vars(layer).items()):
@@ -257,9 +267,9 @@ def _generators(layer: Any) -> list[np.random.Generator]:
 
 @contextmanager
 def _frozen(generators: Sequence[np.random.Generator]) -> Iterator[None]:
-    """Put the generators, and NumPy's global one, back afterwards: every evaluation then draws the same numbers."""
+    """Restore the generators, and NumPy's global one, after the block: every evaluation then draws the same numbers."""
     states = [generator.bit_generator.state for generator in generators]
-    shared = np.random.get_state()  # noqa: NPY002  a layer of one's own may well use np.random.rand
+    shared = np.random.get_state()  # noqa: NPY002  a user's layer may call np.random.rand
     try:
         yield
     finally:

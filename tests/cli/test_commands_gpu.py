@@ -149,5 +149,5 @@ def test_a_recorded_pass(gpu, two):
 def test_gradients_are_checked_on_the_cpu(gpu):
     for place in (gpu.two[0], gpu.two, ("cpu:0", "cpu:1")):
         net, x, labels = small_net(devices=place)
-        with pytest.raises(UsageError, match=r"check_net computes on the CPU: move the net there with"):
+        with pytest.raises(UsageError, match=r"got a net on .*: expected one on the CPU; move it with net.place"):
             check_net(net, x, labels)

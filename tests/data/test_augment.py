@@ -201,13 +201,13 @@ def test_float32_and_channels_last_in_memory():
 
 
 def test_mistakes_are_named():
-    with pytest.raises(ShapeError, match=r"got crop = 9: expected 1 ... 8"):
+    with pytest.raises(ShapeError, match=r"got crop=9: expected 1 ... 8"):
         Augmenter(statistics(8), 9)
-    with pytest.raises(ShapeError, match="got crop = 0"):
+    with pytest.raises(ShapeError, match="got crop=0"):
         Augmenter(statistics(8), 0)
     with pytest.raises(UsageError, match="'strong': expected one of paper, cuda-convnet, off"):
         Augmenter(statistics(8), 4, colour="strong")
-    with pytest.raises(UsageError, match="got pixel_scale = 0"):
+    with pytest.raises(UsageError, match="got pixel_scale=0"):
         Augmenter(statistics(8), 4, pixel_scale=0.0)
     augmenter = Augmenter(statistics(8), 4)
     for call in (lambda x: augmenter.train_batch(x, np.random.default_rng(0)), augmenter.centre, augmenter.ten_crops):

@@ -206,10 +206,10 @@ def test_evaluation_views_are_the_right_ones():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"workers": 0}, "got workers = 0: expected 1 or more"),
-        ({"depth": 0}, "got depth = 0"),
-        ({"batch_size": 0}, "got batch_size = 0"),
-        ({"start": -1}, "got start = -1: expected 0 or more"),
+        ({"workers": 0}, "got workers=0: expected 1 or more"),
+        ({"depth": 0}, "got depth=0"),
+        ({"batch_size": 0}, "got batch_size=0"),
+        ({"start": -1}, "got start=-1: expected 0 or more"),
     ],
 )
 def test_mistakes_are_named_at_once(options, message):

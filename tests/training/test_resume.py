@@ -151,13 +151,13 @@ def test_other_settings_are_refused(tmp_path, changed):
     (name, value), *_ = changed.items()
     with pytest.raises(CheckpointError) as raised:
         resumed(tmp_path, **changed)
-    assert str(raised.value).startswith(f"got {name} = {value}: expected ")
+    assert str(raised.value).startswith(f"got {name}={value}: expected ")
     assert str(raised.value).endswith(f", as {tmp_path} began with")
 
 
 def test_fewer_epochs_are_refused(tmp_path):
     started(tmp_path)
-    with pytest.raises(CheckpointError, match="got epochs = 2: expected 3 or more"):
+    with pytest.raises(CheckpointError, match="got epochs=2: expected 3 or more"):
         resumed(tmp_path, epochs=2)
 
 

@@ -56,11 +56,11 @@ class Augmenter:
     ) -> None:
         size = statistics.mean.shape[0]
         if not 1 <= crop <= size:
-            raise ShapeError(f"got crop = {crop}: expected 1 ... {size}, as the stored images are {size} x {size}")
+            raise ShapeError(f"got crop={crop}: expected 1 ... {size}, as the stored images are {size} x {size}")
         if colour not in COLOURS:
             raise UsageError(f"got colour noise {colour!r}: expected one of {', '.join(COLOURS)}")
         if not pixel_scale > 0:
-            raise UsageError(f"got pixel_scale = {pixel_scale}: expected a number above 0")
+            raise UsageError(f"got pixel_scale={pixel_scale}: expected a number above 0")
         self.crop, self.margin = crop, size - crop  # margin: the largest offset of a crop
         self.crops, self.reflections, self.colour, self.pixel_scale = crops, reflections, colour, pixel_scale
         self.mean = statistics.mean

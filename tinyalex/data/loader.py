@@ -53,7 +53,7 @@ def batches(
     """
     _check_settings(batch_size, workers, depth)
     if start < 0:
-        raise UsageError(f"got start = {start}: expected 0 or more")
+        raise UsageError(f"got start={start}: expected 0 or more")
     order = _stream(seed, epoch).permutation(len(dataset))
 
     def make(number: int) -> Batch:
@@ -127,4 +127,4 @@ def _check_settings(batch_size: int, workers: int, depth: int) -> None:
     """Raise UsageError for a count below 1."""
     for name, value in (("batch_size", batch_size), ("workers", workers), ("depth", depth)):
         if value < 1:
-            raise UsageError(f"got {name} = {value}: expected 1 or more")
+            raise UsageError(f"got {name}={value}: expected 1 or more")

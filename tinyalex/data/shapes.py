@@ -179,7 +179,7 @@ class Shapes:
         if split not in SPLITS:
             raise UsageError(f"got split {split!r} of shapes: expected {' or '.join(SPLITS)}")
         if count < 1 or seed < 0 or size < 1:
-            raise UsageError(f"got count = {count}, seed = {seed}, size = {size}: expected 1, 0 and 1, or more")
+            raise UsageError(f"got count={count}, seed={seed}, size={size}: expected count >= 1, seed >= 0, size >= 1")
         self.split, self.seed, self.size = split, seed, size
         tens = [self._rng(LABEL_STREAM, ten).permutation(len(CLASSES)) for ten in range(math.ceil(count / 10))]
         self.labels: NDArray[np.int64] = np.concatenate(tens)[:count].astype(np.int64)

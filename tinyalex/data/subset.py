@@ -34,7 +34,7 @@ def subset(dataset: Dataset, count: int) -> Subset:
     Raises UsageError for a count below 1 or above the number of images.
     """
     if not 1 <= count <= len(dataset):
-        raise UsageError(f"got limit = {count}: expected 1 ... {len(dataset)}, the number of images")
+        raise UsageError(f"got limit={count}: expected 1 ... {len(dataset)}, the number of images")
     rank = np.zeros(len(dataset), np.int64)  # within its class: 0 for the first image, 1 for the second, ...
     for label in range(len(dataset.classes)):
         of_class = dataset.labels == label

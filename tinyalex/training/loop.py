@@ -21,7 +21,8 @@ from tinyalex.errors import CheckpointError, DivergenceError, UsageError
 from tinyalex.files import remove_leftovers
 from tinyalex.net import AlexNet
 from tinyalex.optim import SGD
-from tinyalex.parallel.ranks import Ranks, share_masks
+from tinyalex.parallel.masks import split_masks
+from tinyalex.parallel.ranks import Ranks
 from tinyalex.training.evaluate import augmenter_for
 from tinyalex.training.history import Record, epoch_record, validation_errors, write_history
 from tinyalex.training.losses import UnreadLosses
@@ -58,7 +59,7 @@ class Training:
         self.net, self.statistics = checkpoint.net, checkpoint.statistics
         self.net.place(self.ranks.devices(settings.devices))
         if self.ranks.size > 1:
-            share_masks(self.net, self.ranks.share(self.batch), self.batch)
+            split_masks(self.net, self.ranks.share(self.batch), self.batch)
         self.optimizer = SGD(self.net, lr=settings.lr, momentum=settings.momentum, weight_decay=settings.weight_decay)
         for name, velocity in checkpoint.velocity.items():
             self.optimizer.velocity[name] = to_device(velocity, self.net.device or "cpu")

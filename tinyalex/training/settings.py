@@ -58,13 +58,13 @@ class Settings:
         for key in ("epochs", "batch", "patience", "validate_every", "save_every", "input_size", "limit"):
             value = getattr(self, key)
             if value is not None and value < 1:
-                raise UsageError(f"got {key} = {value}: expected 1 or more")
+                raise UsageError(f"got {key}={value}: expected 1 or more")
         if min(self.drops, default=1) < 1:
             raise UsageError(
-                f"got drops = {self.drops}: expected epochs, 1 or more, after which the rate is divided by 10"
+                f"got drops={self.drops}: expected epochs, 1 or more, after which the rate is divided by 10"
             )
         if self.seed < 0:
-            raise UsageError(f"got seed = {self.seed}: expected 0 or more")
+            raise UsageError(f"got seed={self.seed}: expected 0 or more")
         if self.schedule not in ("steps", "plateau", "constant"):
             raise UsageError(f"got schedule {self.schedule!r}: expected steps, plateau or constant")
 
@@ -109,9 +109,7 @@ def check_unchanged(saved: Settings, settings: Settings, folder: Path) -> None:
     Raises CheckpointError for fewer epochs, and for other values of settings that are not in CHANGEABLE.
     """
     if settings.epochs < saved.epochs:
-        raise CheckpointError(
-            f"got epochs = {settings.epochs}: expected {saved.epochs} or more, as {folder} began with"
-        )
+        raise CheckpointError(f"got epochs={settings.epochs}: expected {saved.epochs} or more, as {folder} began with")
     for key, value in asdict(settings).items():
         if key not in CHANGEABLE and getattr(saved, key) != value:
-            raise CheckpointError(f"got {key} = {value}: expected {getattr(saved, key)}, as {folder} began with")
+            raise CheckpointError(f"got {key}={value}: expected {getattr(saved, key)}, as {folder} began with")
