@@ -17,7 +17,9 @@ from tinyalex import Dropout, spec
 from tinyalex.backend import thread_count
 from tinyalex.data import Augmenter, batches, pixel_statistics
 from tinyalex.errors import UsageError
-from tinyalex.parallel.ranks import MpiRanks, OwnRows, Ranks, all_ranks, share_masks
+from tinyalex.parallel.failure import ranks_at_work
+from tinyalex.parallel.masks import RankRandom, split_masks
+from tinyalex.parallel.ranks import MpiRanks, Ranks, all_ranks
 from tinyalex.training.loop import Training
 from tinyalex.weights.checkpoint import read
 
@@ -84,7 +86,7 @@ def test_each_rank_keeps_its_part_of_every_mask():
     expected = [whole.forward(x, train=True) for _ in range(2)]
     for rank in range(3):
         share = Rank(rank, 3).share(8)
-        layer = Dropout(rng=OwnRows(np.random.default_rng(1), share, 8))
+        layer = Dropout(rng=RankRandom(np.random.default_rng(1), share, 8))
         parts.append([layer.forward(x[share], train=True) for _ in range(2)])
     for number in range(2):
         np.testing.assert_array_equal(np.concatenate([part[number] for part in parts]), expected[number])
@@ -94,17 +96,21 @@ def test_all_dropout_layers_share_the_nets_masks():
     from cases import small_net
 
     net, _, _ = small_net()
-    share_masks(net, slice(2, 4), 6)
+    split_masks(net, slice(2, 4), 6)
     other, _, _ = small_net()
     drawn = [net.layers[name].rng.random((2, 5), dtype="float32") for name in ("dropout6", "dropout7")]
     for rows in drawn:
         np.testing.assert_array_equal(rows, other.mask_rng.random((6, 5), dtype="float32")[2:4])
 
 
-def test_a_process_that_was_started_alone(monkeypatch):
+def test_a_process_that_was_started_alone(monkeypatch, capsys):
+    """It sums with nobody; an error in its block is raised, and nothing is printed."""
     for name in ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MPI_LOCALNRANKS"):
         monkeypatch.delenv(name, raising=False)
     assert type(all_ranks()) is Ranks
+    with pytest.raises(UsageError, match="a mistake"), ranks_at_work():
+        raise UsageError("a mistake")
+    assert capsys.readouterr() == ("", "")
     monkeypatch.setenv("PMI_SIZE", "1")
     assert type(all_ranks()) is Ranks
 
@@ -127,6 +133,7 @@ import tinyalex.training.loop, tinyalex.training.evaluate, tinyalex.training.rep
 from runs import TINY
 from tinyalex import AlexNet, cli, spec
 from tinyalex.training.loop import Training
+from tinyalex.training.validation import Validation
 
 class Wide(AlexNet):
     def forward(self, x, **given):
@@ -336,7 +343,7 @@ def test_a_rank_that_fails_takes_the_run_down(place):
         (1, "Training._step", 5, "", (1, 0)),  # while the other adds up; checkpoints only after epochs
         (0, "numpy.savez", 3, "given[0].write(b'half a checkpoint'); given[0].flush(); ", (1, 0)),
         (1, "Training.save", 4, "time.sleep(1); ", (0, 3)),  # while the other, that has written, waits
-        (1, "Training._validated", 2, "", (1, 0)),
+        (1, "Validation.record", 2, "", (1, 0)),
     ],
 )
 def test_a_rank_that_is_killed_takes_the_run_down(place, rank, method, call, first, position):

@@ -1,44 +1,39 @@
-"""Data parallel training over MPI: every process, a rank, has the whole net and its share of each batch.
+"""Data parallel training over MPI: every process, called a rank, has the whole net and its share of each batch.
 
     mpiexec -n 4 tinyalex train ...
 
-Shares of a batch are computed side by side; each rank's gradients are sums over its own images, and the sum over all
-ranks is that of the batch. It is added up layer by layer while the backward pass goes on (non-blocking all-reduce). The
-batches, their crops, and the dropout masks are those of a single process, so the parameters are too, to rounding.
+The ranks compute their shares at the same time. The gradients of a rank are sums over its own images; summed over all
+ranks (all-reduce) they are the gradients of the batch. A layer's sum begins as soon as its gradients are computed, and
+runs during the rest of the backward pass. All ranks use the batches, crops and dropout masks that a single process
+would use, so they get its parameters too, up to rounding.
 
-Axes: N images of a batch.
+What happens when a rank fails or dies is in `tinyalex.parallel.failure`.
 """
 
 import os
-import sys
 import time
-import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
 import numpy as np
-from numpy.random import Generator
-from numpy.typing import NDArray
 
-from tinyalex.backend import Array, gpu_count, is_cpu, thread_count, use_threads
-from tinyalex.errors import TinyAlexError, UsageError
-from tinyalex.layers import Dropout, Layer
-from tinyalex.net import AlexNet
+from tinyalex.backend import Array, gpu_count, is_cpu, thread_count
+from tinyalex.errors import UsageError
+from tinyalex.layers import Layer
 from tinyalex.parallel.staging import Staging
 
-STARTED_BY_MPI = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MPI_LOCALNRANKS")  # what an mpiexec tells its processes
-GPU_AWARE = "TINYALEX_GPU_AWARE_MPI"  # set to 1: this MPI adds up arrays in the memory of a GPU, without copies
-OTHERS_WAIT = 2.0  # seconds that the other ranks leave rank 0 to tell a mistake that all have met
-TO_BE_READ = 0.5  # seconds that mpiexec has to pass on what was printed, before it ends with the last rank
+STARTED_BY_MPI = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MPI_LOCALNRANKS")  # the number of ranks, set by mpiexec
+GPU_AWARE = "TINYALEX_GPU_AWARE_MPI"  # 1: this MPI reads and writes the memory of a GPU, so gradients are not copied
 
 
 class Ranks:
-    """The processes that train one net. This class is of a process that trains alone; see MpiRanks.
+    """The processes that train one net. This class is for a process that trains alone, MpiRanks for several.
 
-    rank: 0 ... size - 1; only rank 0 writes files.   waited: seconds spent on adding up, and on waiting for the others.
-    threads: how many each rank has of the cores that it shares with others; None: as many as it may use.
+    rank: the number of this process, 0 ... size - 1; only rank 0 writes files.
+    waited: seconds spent in sums over all ranks.
+    threads: the threads that this rank uses, where ranks share cores; None: one for each core that it may use.
     """
 
     rank, size = 0, 1
@@ -47,48 +42,48 @@ class Ranks:
 
     @property
     def writes(self) -> bool:
-        """Is this the rank that writes files and speaks to the terminal?"""
+        """Whether this rank writes files and prints progress."""
         return self.rank == 0
 
     def devices(self, names: Sequence[str] | None) -> Sequence[str] | None:
-        """The devices that this rank computes on, where all are asked to use `names`: of several each has its own."""
+        """The devices of this rank if all ranks are asked to use `names`: GPUs are dealt out among the ranks."""
         return names
 
     def share(self, count: int) -> slice:
-        """The part of `count` images that this rank computes: parts differ in size by one at most.
+        """The part of `count` images that this rank computes. Parts differ in size by at most one.
 
-        Raises UsageError where some rank would get none.
+        Raises UsageError if there are fewer images than ranks.
         """
         if count < self.size:
             raise UsageError(f"{count} images for {self.size} ranks: use a larger batch, or fewer ranks")
         return slice(count * self.rank // self.size, count * (self.rank + 1) // self.size)
 
     def begin_sums(self, layer: Layer) -> None:
-        """Begin to replace the gradients of `layer`, just computed, by their sums over all ranks."""
+        """Begin to replace the gradients of `layer` by their sums over all ranks."""
         for part in layer.parts():
             for grad in part.grads.values():
                 self.begin_sum(grad)
 
     def begin_sum(self, array: Array) -> None:
-        """Begin to replace `array`, which lies in one piece, by its sum over all ranks."""
+        """Begin to replace the contiguous `array` by its sum over all ranks."""
 
     def end_sums(self) -> None:
-        """Wait for all sums that were begun."""
+        """Wait until all sums are complete."""
 
     def sum(self, values: list[float]) -> list[float]:
-        """The sums of each of `values` over all ranks."""
+        """The sum of each value over all ranks, in float64."""
         return values
 
     def agree(self, value: Any) -> Any:
-        """What rank 0 gives for `value`; all ranks have come as far as this when it returns."""
+        """Broadcast the `value` of rank 0 to all ranks. No rank returns before rank 0 has called."""
         return value
 
-    def fail(self, error: Exception) -> None:
-        """End the processes of all ranks, as this one cannot go on; alone there is nobody to end."""
+    def abort(self) -> None:
+        """End the processes of all ranks; a process that trains alone has no others to end."""
 
 
 class MpiRanks(Ranks):
-    """The ranks of an MPI world, through mpi4py."""
+    """The ranks of an MPI world, through mpi4py. Raises UsageError if mpi4py is not installed."""
 
     def __init__(self) -> None:
         try:
@@ -97,20 +92,20 @@ class MpiRanks(Ranks):
             raise UsageError("several ranks need mpi4py: pip install 'tinyalex[mpi]'") from None
         self._world = self._mpi.COMM_WORLD
         self.rank, self.size = self._world.rank, self._world.size
-        self._here = self._world.Split_type(self._mpi.COMM_TYPE_SHARED)  # the ranks of this machine
+        self._here = self._world.Split_type(self._mpi.COMM_TYPE_SHARED)  # the ranks on this machine
         self.threads = self._share_of_cores()
-        self._under_way: list[Any] = []
+        self._requests: list[Any] = []
         self._staging = Staging(self._begin, direct=os.environ.get(GPU_AWARE, "0") not in ("", "0"))
 
     def devices(self, names: Sequence[str] | None) -> Sequence[str] | None:
-        """As in Ranks: the GPUs of this machine go round its ranks, those of a rank side by side."""
+        """As in Ranks. The GPUs of this machine are dealt out in order: first all of one rank, then of the next."""
         if names is None or all(map(is_cpu, names)):
             return names
         first, count = len(names) * self._here.rank, gpu_count()
         return tuple(name if is_cpu(name) else f"cuda:{(first + place) % count}" for place, name in enumerate(names))
 
     def _share_of_cores(self) -> int | None:
-        """The cores that this rank may use, shared out to the ranks of this machine that may use the same ones."""
+        """The number of this rank's cores, divided by the number of ranks that may use the same ones."""
         if os.environ.get("TINYALEX_THREADS"):
             return None
         cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [*range(thread_count())]
@@ -118,28 +113,28 @@ class MpiRanks(Ranks):
         return max(1, len(cores) // neighbours.count(cores))
 
     def begin_sum(self, array: Array) -> None:
-        """As in Ranks. What was begun before gets on meanwhile, as MPI works when it is called only."""
+        """As in Ranks. It also lets earlier sums progress, as MPI does so only when it is called."""
         with self._waiting():
             if isinstance(array, np.ndarray):
                 self._begin(array)
             else:
                 self._staging.add(array)
-            self._mpi.Request.Testall(self._under_way)
+            self._mpi.Request.Testall(self._requests)
 
     def _begin(self, array: Any) -> Any:
         request = self._world.Iallreduce(self._mpi.IN_PLACE, array)
-        self._under_way.append(request)
+        self._requests.append(request)
         return request
 
     def end_sums(self) -> None:
         """As in Ranks."""
         with self._waiting():
             self._staging.finish()
-            self._mpi.Request.Waitall(self._under_way)
-            self._under_way.clear()
+            self._mpi.Request.Waitall(self._requests)
+            self._requests.clear()
 
     def sum(self, values: list[float]) -> list[float]:
-        """As in Ranks, in float64."""
+        """As in Ranks."""
         total = np.array(values, np.float64)
         with self._waiting():
             self._world.Allreduce(self._mpi.IN_PLACE, total)
@@ -147,7 +142,7 @@ class MpiRanks(Ranks):
 
     @contextmanager
     def _waiting(self) -> Iterator[None]:
-        """Count the time of the block."""
+        """Add the time of the block to `waited`."""
         begun = time.perf_counter()
         yield
         self.waited += time.perf_counter() - begun
@@ -156,54 +151,16 @@ class MpiRanks(Ranks):
         """As in Ranks."""
         return self._world.bcast(value, root=0)
 
-    def fail(self, error: Exception) -> None:
-        """As in Ranks. The reason is told once: what all ranks meet rank 0 tells, and ends the others meanwhile."""
-        if self.rank > 0:
-            time.sleep(OTHERS_WAIT)
-        if not isinstance(error, TinyAlexError | OSError):
-            traceback.print_exception(error)
-        print(f"tinyalex: rank {self.rank} of {self.size}: {' '.join(str(error).split())}", file=sys.stderr, flush=True)
-        time.sleep(TO_BE_READ)
+    def abort(self) -> None:
+        """As in Ranks."""
         self._world.Abort(2)
-        os._exit(2)  # an MPI may return from Abort, and end the process a moment later
+        os._exit(2)  # some MPIs return from Abort and end the process a moment later
 
 
 def all_ranks() -> Ranks:
-    """Those of the MPI world that this process was started in, or itself alone.
+    """The ranks of the MPI world in which mpiexec started this process, or this process alone.
 
-    Raises UsageError where it was started as one of several, and mpi4py is not installed.
+    Raises UsageError if it is one of several and mpi4py is not installed.
     """
     several = any(int(os.environ.get(name, "1")) > 1 for name in STARTED_BY_MPI)
     return MpiRanks() if several else Ranks()
-
-
-@contextmanager
-def ranks_at_work() -> Iterator[Ranks]:
-    """The block of what all ranks do together, each on its share of the cores; where one fails, it ends them all."""
-    ranks = all_ranks()
-    try:
-        with use_threads(ranks.threads):
-            yield ranks
-    except Exception as error:
-        ranks.fail(error)
-        raise
-
-
-class OwnRows:
-    """Random numbers of the images of one share: those of the whole batch are drawn, and the own ones kept."""
-
-    def __init__(self, rng: Generator, share: slice, count: int) -> None:
-        self._rng, self._share, self._count = rng, share, count
-
-    def random(self, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
-        """The own rows of numbers of [0, 1) for the whole batch."""
-        return self._rng.random((self._count, *shape[1:]), dtype=dtype)[self._share]
-
-
-def share_masks(net: AlexNet, share: slice, count: int) -> None:
-    """Let the dropout layers draw the masks of `count` images, and keep those of the images of `share`."""
-    rows: Any = OwnRows(net.mask_rng, share, count)
-    for layer in net.layers.values():
-        whole = layer.whole
-        if isinstance(whole, Dropout):
-            whole.rng = rows

@@ -1,8 +1,8 @@
-"""Gradients on a GPU, added up over MPI: through the host's memory, or directly where MPI reads a GPU's.
+"""Sums of a GPU's gradients over MPI: through the host's memory, or directly if MPI can read a GPU's memory.
 
-The GPU copies each array to the host in a stream of its own, while the stream that computes goes on with the layers
-before. When a copy has arrived its sum begins; when the sum has, the array is copied back. A sum over all ranks is
-begun by all of them in the same order: that of the layers, whichever copy arrives first.
+The GPU copies each gradient to the host in a stream of its own, while its other stream goes on with the backward pass.
+A sum begins when its copy has arrived, and the result is copied back. MPI requires that all ranks begin their sums in
+the same order; this is the order of the layers, whichever copy arrives first.
 """
 
 from collections import deque
@@ -13,76 +13,76 @@ from typing import Any, NamedTuple
 from tinyalex.backend import Array, Event, device_of, device_scope, new_stream, record_event, wait_for_events
 
 
-class Sum(NamedTuple):
-    """An array of a GPU on its way: `place` is what MPI adds up, the array itself or its copy on the host."""
+class Gradient(NamedTuple):
+    """A gradient that is being summed."""
 
-    array: Array
-    place: Any
-    ready: Event  # after which `place` holds the gradient
+    array: Array  # on a GPU
+    buffer: Any  # what MPI sums: the array itself, or its copy on the host
+    ready: Event  # after which `buffer` holds the gradient
 
 
 class Staging:
-    """Sums of arrays of GPUs, in the order in which they were begun.
+    """Sums of arrays on GPUs, begun in the order in which the arrays are added.
 
-    begin: starts the sum of what lies in one piece of memory, and gives the request to wait for.
-    direct: can MPI read and write the memory of a GPU itself?
+    begin: begins the sum of a contiguous buffer, and returns its MPI request.
+    direct: whether MPI can read and write the memory of a GPU.
     """
 
     def __init__(self, begin: Callable[[Any], Any], direct: bool) -> None:
         self._begin, self._direct = begin, direct
-        self._waiting: deque[Sum] = deque()
-        self._adding: list[tuple[Sum, Any]] = []
+        self._waiting: deque[Gradient] = deque()  # for their copies
+        self._summing: list[tuple[Gradient, Any]] = []  # with their MPI requests
         self._streams: dict[str, Any] = {}
-        self._host: list[Any] = []  # memory for the copies, the same in every step
+        self._buffers: list[Any] = []  # on the host; every step uses the same
 
     def add(self, array: Array) -> None:
-        """Begin to replace `array` by its sum; what was begun before gets on."""
+        """Begin to replace `array` by its sum; also begin earlier sums whose copies have arrived."""
         device = device_of(array)
         computed = record_event(device)
         if self._direct:
-            self._waiting.append(Sum(array, array, computed))
+            self._waiting.append(Gradient(array, array, computed))
         else:
-            place, stream = self._place(array), self._stream(device)
+            buffer, stream = self._buffer(array), self._stream(device)
             stream.wait_event(computed)
-            array.get(stream=stream, out=place, blocking=False)
-            self._waiting.append(Sum(array, place, self._mark(device)))
+            array.get(stream=stream, out=buffer, blocking=False)
+            self._waiting.append(Gradient(array, buffer, self._event(device)))
         while self._waiting and self._waiting[0].ready.done:
-            self._start()
+            self._begin_next()
 
     def finish(self) -> None:
-        """Wait for all sums. What the GPUs compute from now on finds them in the arrays."""
+        """Wait until all sums are complete. Work queued on the GPUs afterwards waits until the sums are copied back."""
         while self._waiting:
             self._waiting[0].ready.synchronize()
-            self._start()
-        for one, request in self._adding:
+            self._begin_next()
+        for gradient, request in self._summing:
             request.Wait()
             if not self._direct:
-                one.array.set(one.place, stream=self._stream(device_of(one.array)))
-        self._adding.clear()
+                gradient.array.set(gradient.buffer, stream=self._stream(device_of(gradient.array)))
+        self._summing.clear()
         for device in self._streams:
-            wait_for_events([self._mark(device)], device)
+            wait_for_events([self._event(device)], device)
 
-    def _mark(self, device: str) -> Event:
-        """The place that the stream of copies of `device` is filled to."""
+    def _begin_next(self) -> None:
+        gradient = self._waiting.popleft()
+        self._summing.append((gradient, self._begin(gradient.buffer)))
+
+    def _event(self, device: str) -> Event:
+        """An event that follows all copies queued so far on `device`."""
         with device_scope(device), self._stream(device):
             return record_event(device)
 
-    def _start(self) -> None:
-        one = self._waiting.popleft()
-        self._adding.append((one, self._begin(one.place)))
-
     def _stream(self, device: str) -> Any:
-        """The stream of `device` in which arrays are copied."""
+        """The stream of `device` for copies."""
         if device not in self._streams:
             self._streams[device] = new_stream(device)
         return self._streams[device]
 
-    def _place(self, array: Array) -> Any:
-        """Host memory for a copy: pinned, as the GPU copies only such memory while all else goes on."""
-        number = len(self._waiting) + len(self._adding)
-        if number == len(self._host):
-            self._host.append(None)
-        place = self._host[number]
-        if place is None or (place.shape, place.dtype) != (array.shape, array.dtype):
-            place = self._host[number] = import_module("cupyx").empty_pinned(array.shape, array.dtype)
-        return place
+    def _buffer(self, array: Array) -> Any:
+        """A buffer on the host for a copy of `array`; pinned, as only such copies run while the GPU computes."""
+        number = len(self._waiting) + len(self._summing)
+        if number == len(self._buffers):
+            self._buffers.append(None)
+        buffer = self._buffers[number]
+        if buffer is None or (buffer.shape, buffer.dtype) != (array.shape, array.dtype):
+            buffer = self._buffers[number] = import_module("cupyx").empty_pinned(array.shape, array.dtype)
+        return buffer

@@ -1,0 +1,54 @@
+"""What happens when a rank fails or dies: the whole run ends, and can be resumed from its last checkpoint.
+
+- A rank raises an error. It prints one line, "tinyalex: rank 1 of 4: ...", after a traceback if the error is not one
+  of ours or the system's, and ends all ranks with MPI_Abort.
+- All ranks raise the same error, such as a batch that is too small. Only rank 0 prints it: the others wait OTHERS_WAIT
+  seconds, within which rank 0 ends them.
+- A rank is killed, by the system or by hand. None of our code runs. mpiexec notices, ends the other ranks, and says so
+  (with MPICH: "BAD TERMINATION").
+- A rank hangs, or its machine is cut off. The others wait in their next sum, without a time limit; end mpiexec.
+
+The checkpoint on disk is complete in each case, as it is written to a temporary file that then takes its place.
+`tinyalex train --resume` goes on from it, with any number of ranks.
+"""
+
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tinyalex.backend import use_threads
+from tinyalex.errors import TinyAlexError
+from tinyalex.parallel.ranks import Ranks, all_ranks
+
+OTHERS_WAIT = 2.0  # seconds
+OUTPUT_TIME = 0.5  # seconds in which mpiexec passes on what was printed; output after MPI_Abort may be lost
+
+
+@contextmanager
+def ranks_at_work() -> Iterator[Ranks]:
+    """A block that all ranks run together, each with its share of the cores. An error in one rank ends all ranks.
+
+    Raises UsageError as `all_ranks` does, and in a process that trains alone whatever the block raises.
+    """
+    ranks = all_ranks()
+    try:
+        with use_threads(ranks.threads):
+            yield ranks
+    except Exception as error:
+        if ranks.size > 1:
+            _end_all(ranks, error)
+        raise
+
+
+def _end_all(ranks: Ranks, error: Exception) -> None:
+    """Print the error, once for all ranks, and end all ranks."""
+    if ranks.rank > 0:
+        time.sleep(OTHERS_WAIT)
+    if not isinstance(error, TinyAlexError | OSError):
+        traceback.print_exception(error)
+    message = " ".join(str(error).split())
+    print(f"tinyalex: rank {ranks.rank} of {ranks.size}: {message}", file=sys.stderr, flush=True)
+    time.sleep(OUTPUT_TIME)
+    ranks.abort()
