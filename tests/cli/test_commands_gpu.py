@@ -1,9 +1,7 @@
 """The commands on GPUs: what they compute is what they compute on the CPU, and they say what is there."""
 
-import importlib.util
 import json
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,8 +15,6 @@ from tinyalex.cost import speed as bench
 from tinyalex.cost.speed import Bench
 from tinyalex.errors import UsageError
 from tinyalex.training import report
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -114,21 +110,6 @@ def test_info_without_a_gpu_or_without_cupy(capsys, monkeypatch):
     assert "GPU          none (CuPy finds no GPU here: use the device 'cpu')" in carried_out(capsys, "info")[1]
     monkeypatch.setitem(sys.modules, "cupy", None)
     assert "GPU          none (a 'cuda' device needs CuPy: install" in carried_out(capsys, "info")[1]
-
-
-def test_the_comparison_with_pytorch_says_what_it_lacks(capsys, monkeypatch):
-    found = importlib.util.spec_from_file_location("bench_gpu", ROOT / "docs" / "bench_gpu.py")
-    bench_gpu = importlib.util.module_from_spec(found)
-    found.loader.exec_module(bench_gpu)
-    monkeypatch.setattr(sys, "argv", ["bench_gpu.py"])
-    monkeypatch.setitem(sys.modules, "cupy", None)
-    assert bench_gpu.main() == 0
-    assert capsys.readouterr().out.startswith("bench-gpu did not run: no GPU: a 'cuda' device needs CuPy: install")
-    for name, module in standin.forget().items():
-        monkeypatch.setitem(sys.modules, name, module)
-    monkeypatch.setitem(sys.modules, "torch", None)
-    assert bench_gpu.main() == 0
-    assert capsys.readouterr().out == "bench-gpu did not run: PyTorch is not installed: pip install torch\n"
 
 
 @pytest.mark.parametrize("two", [False, True])

@@ -56,7 +56,7 @@ def test_links_on_the_site():
         "../pictures/kernels.png": "/pictures/kernels.png",
         "../../tinyalex/layers/conv.py#im2col": "source:/tinyalex/layers/conv.py#im2col",
         "../../tinyalex/layers": "source:/tinyalex/layers",
-        "../ladder.py": "source:/docs/ladder.py",
+        "../conf.py": "source:/docs/conf.py",
         "../../notebooks/02_a.ipynb#b": "source:/notebooks/02_a.ipynb#b",
         "../../Makefile": "source:/Makefile",
     }
