@@ -99,9 +99,9 @@ def prepared(here):
         (f"{TRAIN} --lr -1", ["lr=-1.0", "expected 0 or more"]),
         (f"{TRAIN} --dropout 1", ["p=1.0", "below 1"]),
         (f"{TRAIN} --cross-columns 7", ["got cross_columns=(7,): expected numbers out of [1, 2, 3]"]),
-        (f"{TRAIN} --variant paper --input-size 9", ["paper, conv1: got an image of 9 x 9: expected at least the window"]),
+        (f"{TRAIN} --variant paper --input-size 9", ["conv1: got an image of 9 x 9: expected at least the window"]),
         (f"{TRAIN} --out file", ["got the file file: expected the folder of a run"]),
-        (f"{TRAIN} --out file/run", ["file/run: a file is in the way: expected a folder, or a new one"]),
+        (f"{TRAIN} --out file/run", ["got file/run, where a file is in the way: expected a folder"]),
         (f"{TRAIN} --out run", ["got run, which holds a run: expected a new folder; use --resume, or another --out"]),
         ("train --resume empty", ["got empty: expected the folder of a run; it holds no checkpoint.npz"]),
         ("train --resume run --epochs 2 --momentum 0.5", ["got momentum=0.5: expected 0.9, as run began with"]),
@@ -117,7 +117,7 @@ def prepared(here):
         ("eval run --data empty", ["got empty without class folders"]),
         ("eval run --data too-small", ["too-small/val/class1/1.png of 2 x 9 pixels: expected at least 3 x 3"]),
         ("eval run --batch 0", ["got batch_size=0: expected 1 or more"]),
-        ("eval run --out file", ["file: a file is in the way: expected a folder, or a new one"]),
+        ("eval run --out file", ["got file, where a file is in the way: expected a folder"]),
         ("eval nan.npz", ["nan.npz: got NaN or infinity in fc8.b: expected finite numbers; use another one"]),
         ("eval newer.npz", ["got settings of another version of tinyalex", "colours"]),
         ("eval renamed.npz", ["got renamed.npz, which contradicts itself", "2 names for 4 classes"]),
@@ -136,7 +136,7 @@ def prepared(here):
         ("predict images/val/class0/0.png --checkpoint cut.npz", ["got cut.npz, which is cut short"]),
         (
             "predict images/val/class0/0.png --checkpoint run --out file",
-            ["file: a file is in the way: expected a folder, or a new one"],
+            ["got file, where a file is in the way: expected a folder"],
         ),
         ("step nothing.jpg --checkpoint run", ["got nothing.jpg, which does not exist"]),
         ("step narrow.png --checkpoint run", ["narrow.png of 2 x 9 pixels: expected at least 3 x 3"]),
@@ -145,11 +145,17 @@ def prepared(here):
             "step images/val/class0/0.png --checkpoint run --label cat",
             ["got the label 'cat': expected one of class0, class1, class2, ... (4)"],
         ),
-        ("step images/val/class0/0.png --checkpoint run --out file/step.html", ["file: a file is in the way"]),
-        ("step images/val/class0/0.png --checkpoint run --out empty", ["empty is a folder: expected a file to write"]),
-        ("step images/val/class0/0.png --checkpoint run --out .", [". is a folder: expected a file to write"]),
-        ("plan --rate 9 --out file", ["file: a file is in the way"]),
-        ("bench --variant tiny --layers --out file", ["file: a file is in the way"]),
+        (
+            "step images/val/class0/0.png --checkpoint run --out file/step.html",
+            ["got file, where a file is in the way"],
+        ),
+        (
+            "step images/val/class0/0.png --checkpoint run --out empty",
+            ["got empty, a folder: expected a file to write"],
+        ),
+        ("step images/val/class0/0.png --checkpoint run --out .", ["got ., a folder: expected a file to write"]),
+        ("plan --rate 9 --out file", ["got file, where a file is in the way"]),
+        ("bench --variant tiny --layers --out file", ["got file, where a file is in the way"]),
         ("prepare shapes --out images", ["got images, which is not empty"]),
         ("prepare shapes --out file", ["got file, which is not empty"]),
     ],
@@ -245,8 +251,8 @@ def test_a_full_disk_is_told_with_the_file_that_did_not_fit(capsys, here, monkey
 def test_a_folder_that_another_process_trains_in_is_left_alone(capsys, here):
     before = contents(here)
     with alone_in(here / "run"), alone_in(here / "new"):
-        assert "run is in use by another process" in refused(capsys, "train --resume run --epochs 2")
-        assert "new is in use by another process" in refused(capsys, f"{TRAIN} --out new")
+        assert "got run, which another process uses" in refused(capsys, "train --resume run --epochs 2")
+        assert "got new, which another process uses" in refused(capsys, f"{TRAIN} --out new")
     assert contents(here) == before
     assert cli.main(shlex.split(f"{TRAIN} --out new")) == 0
 
