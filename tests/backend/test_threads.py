@@ -84,7 +84,7 @@ def test_a_child_forked_within_a_block():
     """It leaves its parent's block, and the blocks of its own hold BLAS as ever."""
     with one_blas_thread():
         threads._start_anew()  # what the child does first
-    assert threads._state._holding == 0
+    assert threads._state._limiting == 0
     with one_blas_thread():
         assert blas_threads() == {1}
     assert blas_threads() == AT_FIRST

@@ -1,7 +1,8 @@
-"""One pool of threads for all kernels: each takes a share of the images, or of the units, and multiplies on its own.
+"""One pool of threads for all kernels: each thread computes a share of the images, or of the units.
 
-A matrix product inside a share runs on one BLAS thread, else two layers of threads would fight for the same cores.
-The shares depend on the number of threads only, so a result is the same, bit for bit, from run to run.
+A matrix product inside a share uses one BLAS thread; otherwise the threads of the pool and those of BLAS would compete
+for the same cores. The shares depend only on the number of threads, so results are the same, bit for bit, from run to
+run.
 """
 
 import os
@@ -18,14 +19,17 @@ from typing import Any, TypeVar
 from tinyalex.errors import UsageError
 
 R = TypeVar("R")
-WORTH_A_THREAD = 1 << 16  # numbers: to wake a thread takes as long as to compute some 50,000
-MOST_THREADS = 256  # of all callers together; what is beyond waits
+WORTH_A_THREAD = 1 << 16  # numbers: to wake a thread takes as long as to compute about 50,000
+MOST_THREADS = 256  # in the pool, for all callers together; more shares than that wait for a free thread
 
 _chosen: ContextVar[int | None] = ContextVar("threads", default=None)
 
 
 def thread_count() -> int:
-    """That of the innermost `use_threads`, else TINYALEX_THREADS, else the number of cores this process may use."""
+    """The number of threads in force: that of the innermost `use_threads`, else TINYALEX_THREADS, else of the cores.
+
+    The cores are those that this process may use. Raises UsageError if TINYALEX_THREADS is not a positive integer.
+    """
     chosen = _chosen.get()
     if chosen is not None:
         return chosen
@@ -37,9 +41,9 @@ def thread_count() -> int:
 
 @contextmanager
 def use_threads(count: int | None) -> Iterator[None]:
-    """Within the block the kernels share their work out to `count` threads; None: to those in force.
+    """Within the block the kernels use `count` threads; None keeps the number in force.
 
-    Raises UsageError for a number below 1, or where None finds a TINYALEX_THREADS that is none.
+    Raises UsageError for a number below 1, and for None if TINYALEX_THREADS is not a positive integer.
     """
     if count is None:
         thread_count()
@@ -59,16 +63,17 @@ def _checked(wanted: str, source: str) -> int:
 
 
 def shares(count: int, at_least: int = 1) -> list[tuple[int, int]]:
-    """0 ... count - 1 cut into (first, last) for each thread that `in_shares` would use."""
+    """The shares of `in_shares`: (first, last) for each thread, which together are 0 ... count - 1 (last excluded)."""
     threads = max(1, min(thread_count(), count // at_least))
     return list(pairwise(count * i // threads for i in range(threads + 1)))
 
 
 def in_shares(work: Callable[[int, int], R], count: int, at_least: int = 1) -> list[R]:
-    """What work(first, last) returns for shares that together are 0 ... count - 1, each in a thread of the pool.
+    """[work(first, last), ...] for shares of 0 ... count - 1 (last excluded), each computed in a thread of the pool.
 
-    at_least: a share of fewer is not worth a thread of its own.
-    The threads work in the caller's context: an np.errstate there holds for them too.
+    at_least: the smallest size of a share that is worth a thread.
+    The threads run in a copy of the caller's context, so np.errstate holds in them too. The first error of a share is
+    raised after all shares have ended.
     """
     mine, *rest = shares(count, at_least)
     others: list[Future[R]] = []
@@ -76,53 +81,53 @@ def in_shares(work: Callable[[int, int], R], count: int, at_least: int = 1) -> l
         try:
             for first, last in rest:
                 others.append(_state.pool.submit(copy_context().run, work, first, last))
-            done = work(*mine)  # the calling thread takes a share too
+            done = work(*mine)  # the calling thread computes a share too
         finally:
-            wait(others)  # also after an error: nobody may still be writing when this returns
+            wait(others)  # also after an error: no thread may still write when this returns
     return [done, *(other.result() for other in others)]
 
 
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
-    """Hold BLAS to one thread; of blocks that overlap the first sets the limit and the last lifts it.
+    """Limit BLAS to one thread within the block. The first of overlapping blocks sets it, the last lifts it.
 
-    A net holds it for a whole pass, as to set it takes as long as a small layer.
+    A net enters this block once for a whole pass, because setting the limit takes as long as a small layer.
     """
-    state = _state  # a child that is forked within the block lets go of its parent's, not of its own
-    state.hold()
+    state = _state  # a child forked within the block has a new state, which this block must not change
+    state.set_limit()
     try:
         yield
     finally:
-        state.let_go()
+        state.lift_limit()
 
 
 class _State:
-    """The pool, whose threads begin when there is work for them, and how many blocks hold BLAS to one thread."""
+    """The pool of threads, which start when there is work for them, and how many blocks limit BLAS."""
 
     def __init__(self) -> None:
         self.pool = ThreadPoolExecutor(MOST_THREADS, thread_name_prefix="tinyalex-kernels")
         self._lock = threading.Lock()
-        self._holding = 0
+        self._limiting = 0
         self._keeper = ThreadPoolExecutor(1, thread_name_prefix="tinyalex-blas")
 
-    # Set and lifted in the same thread, whoever calls: threadpoolctl lets the thread that has set a limit of OpenBLAS
-    # change it, and ignores all others until that one has left its limit's block.
+    # One thread, the keeper, sets and lifts the limit for all callers: threadpoolctl lets only the thread that set a
+    # limit of OpenBLAS change it.
 
-    def hold(self) -> None:
+    def set_limit(self) -> None:
         with self._lock:
-            if self._holding == 0:
+            if self._limiting == 0:
                 self._limit = self._keeper.submit(_limit_blas).result()
-            self._holding += 1
+            self._limiting += 1
 
-    def let_go(self) -> None:
+    def lift_limit(self) -> None:
         with self._lock:
-            self._holding -= 1
-            if self._holding == 0:
+            self._limiting -= 1
+            if self._limiting == 0:
                 self._keeper.submit(self._limit.close).result()
 
 
 def _limit_blas() -> ExitStack:
-    """BLAS on one thread from now on, until the result is closed."""
+    """Limit BLAS to one thread until the result is closed."""
     limit = ExitStack()
     limit.enter_context(_blas().limit(limits=1))
     return limit
@@ -130,12 +135,12 @@ def _limit_blas() -> ExitStack:
 
 @cache
 def _blas() -> Any:
-    """The BLAS libraries of this process; looked for at first use, as that alone imports threadpoolctl."""
+    """The BLAS libraries of this process, found at first use, as only that needs threadpoolctl."""
     return import_module("threadpoolctl").ThreadpoolController().select(user_api="blas")
 
 
 def _start_anew() -> None:
-    """A forked child has none of its parent's threads: it begins with a fresh pool and a fresh lock."""
+    """Give a forked child a new pool and a new lock: the threads of its parent do not exist in it."""
     global _state
     _state = _State()
 

@@ -19,7 +19,7 @@ from tinyalex.cost.memory import predicted
 from tinyalex.count import count
 from tinyalex.errors import UsageError
 from tinyalex.files import make_folder
-from tinyalex.parallel.ranks import ranks_at_work
+from tinyalex.parallel.failure import ranks_at_work
 from tinyalex.training import report
 
 MEASURED_STEPS, MEASURED_BATCH = 3, 128  # of the training that tells `plan` how fast one device is

@@ -12,7 +12,8 @@ from tinyalex.cli.terminal import Bar, counting, shared_by
 from tinyalex.count import total_parameters
 from tinyalex.errors import CheckpointError, UsageError
 from tinyalex.files import alone_in, make_folder
-from tinyalex.parallel.ranks import Ranks, ranks_at_work
+from tinyalex.parallel.failure import ranks_at_work
+from tinyalex.parallel.ranks import Ranks
 from tinyalex.training import report
 from tinyalex.training.loop import CHECKPOINT, Training
 from tinyalex.training.settings import Settings, saved_settings
