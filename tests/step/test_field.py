@@ -131,10 +131,10 @@ def test_a_window_within_the_padding_sees_nothing():
 
 def test_what_is_refused():
     rows = count(spec.PAPER)
-    with pytest.raises(UsageError, match="no layer is called 'conv9'"):
+    with pytest.raises(UsageError, match="got layer 'conv9': expected one of conv1, "):
         receptive_field(rows, "conv9", (0, 0))
     for cell in ((55, 0), (0, -1)):
-        with pytest.raises(ShapeError, match="lies outside the maps of conv1"):
+        with pytest.raises(ShapeError, match=r"expected \(row, column\) inside the maps of conv1, \(55, 55\)"):
             receptive_field(rows, "conv1", cell)
-    with pytest.raises(ShapeError, match="fc6 has units, no maps"):
+    with pytest.raises(ShapeError, match=r"got cell=\(0, 0\): expected None, as fc6 has units and no maps"):
         receptive_field(rows, "fc6", (0, 0))

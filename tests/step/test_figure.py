@@ -61,9 +61,9 @@ def test_what_pooling_sends_back(small_pass):
     strongest = np.unravel_index(np.abs(dx).argmax(), dx.shape)
     for cell in (tuple(int(place) for place in strongest), (4, 6), (15, 15)):
         grid, text = show(small_pass, "pool1", cell, 7, "backward").subfigs[2].axes
-        over = [[u for u in range(8) if 2 * u <= place < 2 * u + 3] for place in cell]
-        won = [[x[cell] == x[2 * u : 2 * u + 3, 2 * v : 2 * v + 3].max() for v in over[1]] for u in over[0]]
-        sent = np.where(won, dy[np.ix_(*over)], 0)
+        windows = [[u for u in range(8) if 2 * u <= place < 2 * u + 3] for place in cell]
+        won = [[x[cell] == x[2 * u : 2 * u + 3, 2 * v : 2 * v + 3].max() for v in windows[1]] for u in windows[0]]
+        sent = np.where(won, dy[np.ix_(*windows)], 0)
         np.testing.assert_array_equal(grid.images[0].get_array(), scaled(sent))
         assert sent.sum() == pytest.approx(dx[cell])
         assert f"dx = {number(dx[cell])}" in text.texts[0].get_text()
@@ -148,10 +148,10 @@ def test_normalisation_backward_is_written_out(small_pass):
 
 
 def test_the_matrix_product_has_the_lit_row_and_kernel(small_pass):
-    columns, kernels, lit, product = show(small_pass, "conv2", (3, 6), 40).subfigs[3].axes
+    patches, kernels, lit, product = show(small_pass, "conv2", (3, 6), 40).subfigs[3].axes
     place, first = 3 * 8 + 6, 3 * 8 + 6 - 8
-    assert boxes(columns) == [(8, 0, 9, 400)]
-    assert f"rows {first} to {first + 16} of 64" in columns.get_title(loc="left")
+    assert boxes(patches) == [(8, 0, 9, 400)]
+    assert f"patches {first} to {first + 16} of 64" in patches.get_title(loc="left")
     assert boxes(kernels) == [(8, 0, 9, 400)]  # of kernels 32 ... 48, the other column's
     assert boxes(product) == [(8, 8, 9, 9)]
     assert lit.images[0].get_array().shape == (1, 400)

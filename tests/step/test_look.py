@@ -9,12 +9,12 @@ from cases import geometries
 from runs import slim
 from tinyalex import AlexNet, record, spec
 from tinyalex.errors import ShapeError, UsageError
-from tinyalex.step.look import conv_shares, conv_terms, look, over, under
+from tinyalex.step.look import conv_shares, conv_terms, look, window_contents, windows_containing
 from tinyalex.window import Window
 
 
 @given(geometries(), st.data())
-def test_under_a_window(case, data):
+def test_the_contents_of_a_window(case, data):
     """Cell (i, j) of the window sees what the loops say, and NaN outside."""
     sliding = case.sliding()
     window = Window(case.kernel, case.stride, case.pad, case.ceil_mode)
@@ -26,18 +26,18 @@ def test_under_a_window(case, data):
     expected = np.full((2, *case.kernel), np.nan)
     for i, j, h, w in sliding.pixels(*place):
         expected[:, i, j] = maps[:, h, w]
-    np.testing.assert_array_equal(under(window, maps, place), expected)
+    np.testing.assert_array_equal(window_contents(window, maps, place), expected)
 
 
 @given(geometries(), st.data())
-def test_windows_over_a_cell(case, data):
+def test_the_windows_that_contain_a_cell(case, data):
     """Those, and only those, in whose pixels the cell is."""
     sliding = case.sliding()
     window = Window(case.kernel, case.stride, case.pad, case.ceil_mode)
     cell = (data.draw(st.integers(0, case.H - 1)), data.draw(st.integers(0, case.W - 1)))
     output = (len(sliding.tops), len(sliding.lefts))
     expected = {(u, v, i, j) for u, v in np.ndindex(*output) for i, j, h, w in sliding.pixels(u, v) if (h, w) == cell}
-    rows, columns = over(window, cell, output)
+    rows, columns = windows_containing(window, cell, output)
     assert {(u, v, i, j) for u, i in rows for v, j in columns} == expected
 
 
@@ -108,18 +108,38 @@ def test_the_image_and_its_colours(small_pass):
 @pytest.mark.parametrize(
     ("error", "line", "words"),
     [
-        (UsageError, "no layer is called 'conv9'", {"name": "conv9"}),
-        (UsageError, "direction='up': expected 'forward' or 'backward'", {"name": "conv1", "direction": "up"}),
-        (UsageError, "loss has no backward step", {"name": "loss", "direction": "backward"}),
-        (UsageError, r"image=1: the pass holds the images 0 \.\.\. 0", {"name": "conv1", "image": 1}),
-        (UsageError, "channel=32: conv1 has 32 maps here", {"name": "conv1", "channel": 32}),
-        (UsageError, "channel=3: conv1 has 3 maps here", {"name": "conv1", "channel": 3, "direction": "backward"}),
-        (UsageError, "channel=-1: fc8 has 3 units here", {"name": "fc8", "channel": -1}),
-        (ShapeError, r"cell=\(0, 16\): the maps of conv1 are 16 x 16 here", {"name": "conv1", "cell": (0, 16)}),
-        (ShapeError, r"cell=\(1,\): the maps of conv1", {"name": "conv1", "cell": (1,)}),
-        (ShapeError, "fc6 has units, no maps", {"name": "fc6", "cell": (0, 0)}),
-        (UsageError, r"other=16: the channels here are 0 \.\.\. 15", {"name": "conv2", "channel": 0, "other": 16}),
-        (UsageError, "other=0: only a convolution", {"name": "pool1", "other": 0}),
+        (UsageError, "got layer 'conv9': expected one of conv1, ", {"name": "conv9"}),
+        (UsageError, "got direction='up': expected 'forward' or 'backward'", {"name": "conv1", "direction": "up"}),
+        (
+            UsageError,
+            "got direction='backward' for the loss: expected 'forward'",
+            {"name": "loss", "direction": "backward"},
+        ),
+        (UsageError, r"got image=1: expected one of the pass, 0 \.\.\. 0", {"name": "conv1", "image": 1}),
+        (UsageError, r"got channel=32: expected a map of conv1, 0 \.\.\. 31", {"name": "conv1", "channel": 32}),
+        (
+            UsageError,
+            r"got channel=3: expected a map of conv1, 0 \.\.\. 2",
+            {"name": "conv1", "channel": 3, "direction": "backward"},
+        ),
+        (UsageError, r"got channel=-1: expected a unit of fc8, 0 \.\.\. 2", {"name": "fc8", "channel": -1}),
+        (
+            ShapeError,
+            r"got cell=\(0, 16\): expected \(row, column\) in the 16 x 16 maps of conv1",
+            {"name": "conv1", "cell": (0, 16)},
+        ),
+        (ShapeError, r"got cell=\(1,\): expected \(row, column\) in the 16 x 16 maps", {"name": "conv1", "cell": (1,)}),
+        (
+            ShapeError,
+            r"got cell=\(0, 0\): expected None, as fc6 has units and no maps",
+            {"name": "fc6", "cell": (0, 0)},
+        ),
+        (
+            UsageError,
+            r"got other=16: expected one of the channels 0 \.\.\. 15",
+            {"name": "conv2", "channel": 0, "other": 16},
+        ),
+        (UsageError, "got other=0: expected None, as pool1 is not a convolution", {"name": "pool1", "other": 0}),
     ],
 )
 def test_what_is_refused(small_pass, error, line, words):
@@ -129,5 +149,8 @@ def test_what_is_refused(small_pass, error, line, words):
 
 def test_a_pass_without_labels_has_no_way_back():
     net = AlexNet("mini", num_classes=3, input_size=16)
-    with pytest.raises(UsageError, match="conv1 has no backward step: record with labels"):
+    with pytest.raises(
+        UsageError,
+        match="got direction='backward' for conv1: expected a layer with a backward step; record the pass with labels",
+    ):
         look(record(net, np.zeros((1, 3, 16, 16), "float32")), "conv1", direction="backward")

@@ -245,13 +245,13 @@ def test_training_goes_on_without_changing_what_was_recorded():
 
 def test_what_is_refused():
     net, x, labels = small_net()
-    with pytest.raises(UsageError, match="no layer is called 'conv9': expected one of conv1, "):
+    with pytest.raises(UsageError, match="got layer 'conv9': expected one of conv1, "):
         record(net, x)["conv9"]
-    with pytest.raises(LabelError, match=r"the labels are 2 \.\.\. 3: expected integers of 0 \.\.\. 2"):
+    with pytest.raises(LabelError, match=r"got labels from 2 to 3: expected integers of 0 \.\.\. 2"):
         record(net, x, [2, 3])
-    with pytest.raises(ShapeError, match="pool5: an image of 2 x 2 is smaller than the window"):
+    with pytest.raises(ShapeError, match="pool5: got an image of 2 x 2: expected at least the window"):
         record(net, x[:, :, :8, :8])
-    with pytest.raises(ShapeError, match="1 pictures for 2 images"):
+    with pytest.raises(ShapeError, match="got 1 pictures for 2 images: expected one for each image"):
         record(net, x, pictures=[np.zeros((16, 16, 3), np.uint8)])
     masks = net.mask_rng.bit_generator.state
     with pytest.raises(LabelError):

@@ -43,7 +43,7 @@ def test_mathml(latex, expected):
 
 
 def test_mathml_of_what_is_not_known():
-    with pytest.raises(ValueError, match=r"no MathML for \\int"):
+    with pytest.raises(ValueError, match=r"got \\int: expected a command that mathml\(\) knows"):
         mathml(r"\int x")
 
 

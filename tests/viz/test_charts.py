@@ -135,7 +135,7 @@ def test_a_run_that_diverged_or_is_perfect_is_drawn(tmp_path, loss):
 
 
 def test_an_empty_history_is_refused():
-    with pytest.raises(DataError, match="history is empty"):
+    with pytest.raises(DataError, match="got an empty history"):
         viz.learning_curves([])
 
 
@@ -232,5 +232,5 @@ def test_a_thousand_classes_are_an_image_only(tmp_path):
 
 @pytest.mark.parametrize(("shape", "names"), [((2, 3), "ab"), ((2, 2), "abc"), ((0, 0), ""), ((4,), "ab")])
 def test_confusion_refuses_a_matrix_that_does_not_fit_its_names(shape, names):
-    with pytest.raises(ShapeError, match="a confusion matrix of shape"):
+    with pytest.raises(ShapeError, match="got a confusion matrix of shape"):
         viz.confusion(np.ones(shape, int), list(names))

@@ -51,5 +51,5 @@ def test_nothing_lies_on_anything_else(check_layout):
 
 
 def test_more_than_two_columns():
-    with pytest.raises(UsageError, match="a net in 4 columns cannot be drawn: expected 1 or 2"):
+    with pytest.raises(UsageError, match="got a net in 4 columns: expected 1 or 2"):
         viz.architecture(count(replace(spec.PAPER, columns=4)))

@@ -109,13 +109,13 @@ def test_kernels_leave_the_weights_as_they_were():
 
 @pytest.mark.parametrize("shape", [(96, 1, 11, 11), (256, 48, 5, 5), (10, 27), (0, 3, 3, 3)])
 def test_kernels_that_are_no_colours_are_refused(shape):
-    with pytest.raises(ShapeError, match=r"cannot be shown in colour; expected \(OC, 3, KH, KW\)"):
+    with pytest.raises(ShapeError, match=r"got kernels of shape .*: expected \(OC, 3, KH, KW\)"):
         viz.kernels(np.ones(shape))
 
 
 @pytest.mark.parametrize("columns", [2, 0])
 def test_kernels_that_do_not_divide_into_columns_are_refused(columns):
-    with pytest.raises(UsageError, match="7 kernels do not divide"):
+    with pytest.raises(UsageError, match=f"got columns={columns} for 7 kernels: expected a divisor of 7"):
         viz.kernels(np.ones((7, 3, 3, 3)), columns)
 
 

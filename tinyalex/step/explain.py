@@ -1,4 +1,4 @@
-"""What each kind of layer does, in words and as a formula, and where the paper says so.
+"""Each kind of layer in words and formulas, with the section of the paper that describes it.
 
 Axes: n images, o kernels, c channels, (u, v) row and column of the output, (p, q) of the input, (i, j) of the kernel.
 S is the stride and P the pad. Gradients are written as in the code: dy = dL/dy.
@@ -7,7 +7,6 @@ S is the stride and P the pad. Gradients are written as in the code: dy = dL/dy.
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from tinyalex.columns import Pair
 from tinyalex.layers import (
     Conv2D,
     Dropout,
@@ -24,7 +23,7 @@ from tinyalex.layers import (
 
 
 class Formula(NamedTuple):
-    """One formula as plain text, in LaTeX, and what it means in a sentence."""
+    """One formula as plain text, in LaTeX, and as a sentence."""
 
     text: str
     latex: str
@@ -35,8 +34,8 @@ class Formula(NamedTuple):
 class Explanation:
     """One kind of layer.
 
-    kind: a short name of the kind.   title: the field's name for it.   section: of the paper.
-    kept: the names of the arrays that forward keeps for backward, in the order in which the layer keeps them.
+    kind: a short name.   title: the usual name of the layer.   section: the section of the paper.
+    kept: the names of the arrays that forward keeps for backward, in the order of the layer's cache.
     """
 
     kind: str
@@ -55,7 +54,7 @@ _EXPLAINED: dict[type, Explanation] = {
         Formula(
             "y[o, u, v] = b[o] + sum over c, i, j of w[o, c, i, j] * x[c, u*S + i - P, v*S + j - P]",
             r"y_{o,u,v} = b_o + \sum_{c,i,j} w_{o,c,i,j} \cdot x_{c,\,uS+i-P,\,vS+j-P}",
-            "Each kernel slides over the input. At every place it multiplies what it sees by its weights, and adds up.",
+            "Each kernel slides over the input. At every place it multiplies the input by its weights, and adds up.",
         ),
         Formula(
             "dw[o, c, i, j] = sum over u, v of dy[o, u, v] * x[c, u*S + i - P, v*S + j - P];  "
@@ -63,8 +62,8 @@ _EXPLAINED: dict[type, Explanation] = {
             "w[o, c, i, j] was multiplied with",
             r"dx_{c,p,q} = \sum_{o,i,j} w_{o,c,i,j} \cdot dy_{o,u,v} , \quad uS+i-P=p , \ vS+j-P=q ; "
             r"\quad dw_{o,c,i,j} = \sum_{u,v} dy_{o,u,v} \cdot x_{c,\,uS+i-P,\,vS+j-P}",
-            "Every product of the forward pass hands its share of the gradient to both of its factors: "
-            "to the pixel it read, and to the weight.",
+            "Every product of the forward pass has two factors, a pixel and a weight. "
+            "Each factor gets the gradient times the other factor.",
         ),
         ("x",),
     ),
@@ -72,7 +71,7 @@ _EXPLAINED: dict[type, Explanation] = {
         "relu",
         "Rectified linear unit",
         "3.1",
-        Formula("y = max(0, x)", r"y = \max(0, x)", "What is positive passes, what is negative becomes 0."),
+        Formula("y = max(0, x)", r"y = \max(0, x)", "Positive numbers pass, negative ones become 0."),
         Formula(
             "dx = dy where y > 0, else 0",
             r"dx = dy \cdot [y > 0]",
@@ -105,7 +104,7 @@ _EXPLAINED: dict[type, Explanation] = {
             "dx[j] = dy[j] / s[j]**beta - 2 alpha beta x[j] * sum of dy[c] y[c] / s[c] over the maps c that see j",
             r"dx_j = \frac{dy_j}{s_j^{\beta}} - 2 \alpha \beta \, x_j \sum_c \frac{dy_c \, y_c}{s_c} , \quad "
             r"s_c = k + \alpha \sum_j x_j^2",
-            "A response has its own gradient, less what it took from its neighbours by damping them.",
+            "A response gets its own gradient, less its effect on the neighbours that it damps.",
         ),
         ("x",),
     ),
@@ -116,13 +115,13 @@ _EXPLAINED: dict[type, Explanation] = {
         Formula(
             "y[p] = x[p] / (1 + alpha * sum of x[q]**2 over the cells q around p)**beta",
             r"y_p = \frac{x_p}{( 1 + \alpha \sum_q x_q^2 )^{\beta}}",
-            "Each response is damped by those around it in its own map: the released code has this, the paper has not.",
+            "Each response is damped by those around it in its own map. Only the released code has this layer.",
         ),
         Formula(
             "dx[q] = dy[q] / s[q]**beta - 2 alpha beta x[q] * sum of dy[p] y[p] / s[p] over the cells p that see q",
             r"dx_q = \frac{dy_q}{s_q^{\beta}} - 2 \alpha \beta \, x_q \sum_p \frac{dy_p \, y_p}{s_p} , \quad "
             r"s_p = 1 + \alpha \sum_q x_q^2",
-            "A response has its own gradient, less what it took from its neighbours by damping them.",
+            "A response gets its own gradient, less its effect on the neighbours that it damps.",
         ),
         ("x", "y", "s"),
     ),
@@ -133,12 +132,12 @@ _EXPLAINED: dict[type, Explanation] = {
         Formula(
             "y[c, u, v] = max over i, j of x[c, u*S + i, v*S + j]",
             r"y_{c,u,v} = \max_{i,j} \, x_{c,\,uS+i,\,vS+j}",
-            "Of each window only the largest number goes on. Neighbouring windows share a row or a column of cells.",
+            "Each window passes on its largest number. Neighbouring windows share a row or a column of cells.",
         ),
         Formula(
-            "dx[c, p, q] = sum of dy[c, u, v] over the windows (u, v) in which x[c, p, q] was the largest",
+            "dx[c, p, q] = sum of dy[c, u, v] over the windows (u, v) in which x[c, p, q] is the largest",
             r"dx_{c,p,q} = \sum_{u,v} dy_{c,u,v} , \quad x_{c,p,q} = y_{c,u,v}",
-            "The gradient goes to the cell that won, and to no other. A cell that won in several windows adds them up.",
+            "Only the largest cell of a window gets its gradient. The largest cell of several windows gets their sum.",
         ),
         ("argmax",),
     ),
@@ -154,7 +153,7 @@ _EXPLAINED: dict[type, Explanation] = {
         Formula(
             "dx[c, p, q] = dy[c*H*W + p*W + q]",
             r"dx_{c,p,q} = dy_{cHW+pW+q}",
-            "The row is folded into maps again.",
+            "The row is cut into maps again.",
         ),
         (),
     ),
@@ -170,7 +169,7 @@ _EXPLAINED: dict[type, Explanation] = {
         Formula(
             "dx[d] = sum over u of w[u, d] * dy[u];  dw[u, d] = dy[u] * x[d];  db[u] = dy[u]",
             r"dx_d = \sum_u w_{u,d} \cdot dy_u ; \quad dw_{u,d} = dy_u \cdot x_d ; \quad db_u = dy_u",
-            "Each feature collects the gradients of all units, by the same weights.",
+            "Each feature gets the gradients of all units, weighted by the same weights.",
         ),
         ("x",),
     ),
@@ -179,14 +178,14 @@ _EXPLAINED: dict[type, Explanation] = {
         "Dropout",
         "4.2",
         Formula(
-            "y = x * mask when training, x * (1 - p) else",
+            "y = x * mask in training, x * (1 - p) in testing",
             r"y = x \cdot m , \quad m = 0 \ \mathrm{or} \ 1",
-            "In training each unit is switched off with probability p, anew for every image.",
+            "In training each unit is switched off with probability p, independently for each image.",
         ),
         Formula(
             "dx = dy * mask",
             r"dx = dy \cdot m",
-            "A unit that was switched off gets no gradient, and so learns nothing from this image.",
+            "A unit that was switched off gets no gradient, so it learns nothing from this image.",
         ),
         ("mask",),
     ),
@@ -202,7 +201,7 @@ _EXPLAINED: dict[type, Explanation] = {
         Formula(
             "dx[k] = (p[k] - [k = label]) / N",
             r"dx_k = ( p_k - [ k = \mathrm{label} ] ) / N",
-            "What the net says, less what is true: here the gradient begins its way down.",
+            "The predicted probabilities minus the true ones. Here the backward pass begins.",
         ),
         ("p",),
     ),
@@ -210,5 +209,5 @@ _EXPLAINED: dict[type, Explanation] = {
 
 
 def explanation(layer: Layer | SoftmaxCrossEntropy) -> Explanation:
-    """What there is to say about a layer, or about its halves where it lies in two columns."""
-    return _EXPLAINED[type(layer.whole if isinstance(layer, Pair) else layer)]
+    """The words and formulas for a layer."""
+    return _EXPLAINED[type(layer)]

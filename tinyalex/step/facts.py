@@ -1,8 +1,7 @@
-"""What a step's numbers come to, as words and figures for people to read."""
+"""The facts of a step as text: shapes, parameters, time, memory and statistics."""
 
 from typing import TypedDict
 
-from tinyalex import spec as nets
 from tinyalex.step.field import window_of
 from tinyalex.step.steps import Step
 
@@ -10,14 +9,14 @@ RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 class Facts(TypedDict):
-    """facts: (what, how much) lines.   statistics: a line an array: its name, min, max, mean, norm, share of zeros."""
+    """facts: pairs of a name and a value.   statistics: per array (name, min, max, mean, norm, percentage of 0)."""
 
     facts: list[tuple[str, str]]
     statistics: list[tuple[str, ...]]
 
 
 def facts(step: Step) -> Facts:
-    """All that is known of a step."""
+    """All facts of a step."""
     lines = [(name, times(shape)) for name, shape in step.shapes.items()]
     row = step.row
     window = window_of(row) if row else None
@@ -25,8 +24,8 @@ def facts(step: Step) -> Facts:
         what = "kernels" if row.kernel else "window"
         lines.append((what, times(row.kernel or window.kernel)))
         lines.append(("stride, pad", f"{window.stride[0]}, {window.pad[0]}"))
-    if row and isinstance(row.layer, nets.Conv) and row.groups > 1:
-        lines.append(("columns", f"{row.groups}: each kernel reads the maps of its own (section 3.2)"))
+    if row and row.kernel and row.groups > 1:
+        lines.append(("columns", f"{row.groups}; each kernel reads the maps of its own column (section 3.2)"))
     if row and row.parameters:
         lines.append(("parameters", f"{row.parameters:,}"))
     if step.operations:
@@ -43,7 +42,7 @@ def facts(step: Step) -> Facts:
 
 
 def number(value: float) -> str:
-    """A number in about four digits, with a real minus sign: 0.03172, 40,823, 2.8·10⁻⁷."""
+    """A number in about four digits, with the sign − of print: 0.03172, −1.25, 40,823, 2.80·10⁻⁷."""
     if value == 0:
         return "0"
     if 1e-4 <= abs(value) < 1e6:
@@ -60,14 +59,14 @@ def times(shape: tuple[int, ...]) -> str:
 
 
 def size(count: int) -> str:
-    """Bytes, in the unit that suits them."""
+    """A count of bytes as text in bytes, KB or MB."""
     if count < 1 << 10:
         return f"{count} bytes"
     return f"{count / 2**10:.1f} KB" if count < 1 << 20 else f"{count / 2**20:.1f} MB"
 
 
 def duration(seconds: float) -> str:
-    """Seconds, in the unit that suits them."""
+    """Seconds as text in s, ms or µs."""
     if seconds >= 1:
         return f"{seconds:.3g} s"
     return f"{seconds * 1e6:.0f} µs" if seconds < 1e-3 else f"{seconds * 1e3:.3g} ms"

@@ -1,16 +1,16 @@
-"""Receptive fields: which pixels of the image a cell of a layer depends on, from the windows on the way (section 3.5).
+"""Receptive fields: the pixels of the image that a cell of a layer depends on (section 3.5).
 
-Along each axis a window that slides by `stride` over an input with `pad` cells around it sees, for the outputs
-first ... last, the inputs first * stride - pad ... last * stride - pad + kernel - 1. Applied layer by layer from the
-cell down to the image, and cut off at each input's edges (padding depends on nothing), this gives its pixels.
+The outputs first ... last of a window depend on the inputs first * stride - pad ... last * stride - pad + kernel - 1,
+along each axis. We apply this layer by layer, from the cell back to the image. At each layer we cut the range off at
+the edges of the input, since padding depends on nothing.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, assert_never
 
 from tinyalex.count import Row, conv_window, pool_window
 from tinyalex.errors import ShapeError, UsageError
-from tinyalex.spec import Conv, Pool, SpatialNorm
+from tinyalex.spec import Activation, Conv, Drop, Flat, Full, Norm, Pool, SpatialNorm
 from tinyalex.window import Pair, Window, pair
 
 Span = tuple[int, int]  # the first index, and the one after the last
@@ -26,20 +26,23 @@ class Box(NamedTuple):
 
 
 def window_of(row: Row) -> Window | None:
-    """The window that a layer slides over its input; None for one that looks at a cell at a time."""
-    match row.layer:
+    """The window that a layer slides over its input; None for a layer without one."""
+    layer = row.layer
+    match layer:
         case Conv() as conv:
             return conv_window(conv)
         case Pool() as pool:
             return pool_window(pool)
         case SpatialNorm() as norm:
             return Window(pair(norm.size), (1, 1), pair(norm.size // 2), False)
-        case _:
+        case Norm() | Activation() | Drop() | Flat() | Full():
             return None
+        case _:
+            assert_never(layer)
 
 
 def seen(window: Window, axis: int, outputs: Span, size: int) -> Span:
-    """The cells, of an input of `size` along `axis`, that the window sees at the positions `outputs`."""
+    """The span of input cells that the window covers at the positions `outputs`; the input has `size` cells."""
     kernel, stride, pad = window.kernel[axis], window.stride[axis], window.pad[axis]
     first = max(0, outputs[0] * stride - pad)
     end = min(size, (outputs[1] - 1) * stride - pad + kernel)
@@ -47,23 +50,24 @@ def seen(window: Window, axis: int, outputs: Span, size: int) -> Span:
 
 
 def receptive_field(rows: Sequence[Row], name: str, cell: Pair | None = None) -> Box:
-    """The pixels of the image that the output cell (row, column) of the layer `name` depends on.
+    """The box of pixels that a cell of the layer `name` depends on.
 
-    rows: of `tinyalex.count.count`, or `net.rows`.   cell None: all cells at once; a unit of a fully connected layer
-    depends on all cells of the last maps. The box is exact where no stride exceeds its kernel; else it has gaps.
-    Raises UsageError for a layer that the net does not have, ShapeError for a cell outside its maps.
+    rows: the layers of the net, from `net.rows` or `tinyalex.count.count`.   cell: (row, column) of the layer's output.
+    None means all cells; use it for fully connected layers, where each unit depends on all cells of the last maps.
+    The cell depends on every pixel of the box, unless a stride on the way is larger than its kernel.
+    Raises UsageError for a name that the net does not have, ShapeError for a cell outside the maps.
     """
     names = [row.name for row in rows]
     if name not in names:
-        raise UsageError(f"no layer is called {name!r}: expected one of {', '.join(names)}")
+        raise UsageError(f"got layer {name!r}: expected one of {', '.join(names)}")
     path = rows[: names.index(name) + 1]
     maps = next(row for row in reversed(path) if len(row.out_shape) == 3)
     spans: list[Span] = [(0, size) for size in maps.out_shape[1:]]
     if cell is not None:
         if len(path[-1].out_shape) != 3:
-            raise ShapeError(f"{name} has units, no maps: leave the cell out")
+            raise ShapeError(f"got cell={cell}: expected None, as {name} has units and no maps; leave the cell out")
         if not all(0 <= place < size for place, size in zip(cell, maps.out_shape[1:], strict=True)):
-            raise ShapeError(f"cell {cell} lies outside the maps of {name}: expected (row, column) below {spans}")
+            raise ShapeError(f"got cell={cell}: expected (row, column) inside the maps of {name}, {maps.out_shape[1:]}")
         spans = [(place, place + 1) for place in cell]
     for row in reversed(path):
         window = window_of(row)

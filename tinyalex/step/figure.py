@@ -1,4 +1,4 @@
-"""One cell of a recorded pass as a figure: what it sees, what it is made of, of a convolution the matrix product."""
+"""One cell of a recorded pass as a figure: its receptive field, its terms, and for a convolution the matrix product."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from tinyalex.backend import Array
 from tinyalex.layers.conv import im2col
 from tinyalex.step.facts import number, times
-from tinyalex.step.look import Look, joined_cells, look, winner
+from tinyalex.step.look import Look, connected_cells, look, winner
 from tinyalex.step.paint import bare, draw_map, mark, mark_cell, on_grid
 from tinyalex.step.recording import Recording
 from tinyalex.step.steps import Direction
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
 
-ROWS = 17  # of a matrix, that are drawn around the lit one
+ROWS = 17  # how many rows of a matrix are drawn, the marked one in the middle
 
 
 def show(
@@ -61,7 +61,7 @@ def draw(at: Look) -> Figure:
 
 
 def _heading(figure: SubFigure, at: Look) -> None:
-    """The step, what happens in it, and its formula."""
+    """The name of the step, its section of the paper, and its formula."""
     step = at.step
     arrow = "← backward" if at.back else "→ forward"
     figure.text(0.012, 0.95, f"{step.name}  {arrow}", fontsize=14, color=INK, va="top", weight="bold")
@@ -72,7 +72,7 @@ def _heading(figure: SubFigure, at: Look) -> None:
 
 
 def _pictures(figure: SubFigure, at: Look) -> None:
-    """The image with the receptive field, the map of the input side, the kernel, the map of the output side."""
+    """The image with the receptive field, the map on the input side, the kernel, the map on the output side."""
     with_kernel = at.kind == "conv"
     widths = [1, 1, 0.5, 1] if with_kernel else [1, 1, 1]
     axes = list(figure.subplots(1, len(widths), width_ratios=widths))
@@ -93,25 +93,29 @@ def _pictures(figure: SubFigure, at: Look) -> None:
 
 
 def _image(axes: Axes, at: Look) -> None:
-    """The picture, pale but for the receptive field."""
+    """The picture, pale outside the receptive field."""
     top, left, bottom, right = field = at.receptive_field()
     picture = np.array(at.recording.pictures[at.image])
     pale = (255 - (255 - picture.astype("float32")) * 0.35).astype("uint8")
     pale[top:bottom, left:right] = picture[top:bottom, left:right]
     axes.imshow(pale, interpolation="nearest")
     mark(axes, field)
-    bare(axes, "image, and what the cell sees", f"{bottom - top} × {right - left} pixels from row {top}, column {left}")
+    bare(
+        axes,
+        "image and receptive field",
+        f"{bottom - top} × {right - left} pixels from row {top}, column {left}",
+    )
 
 
 def _map_of(array: Array, channel: int) -> tuple[Array, str]:
-    """One map, or units on a grid, with its title."""
+    """One map, or the units on a grid, with a title."""
     if array.ndim == 3:
         return array[channel], f"map {channel} of {len(array)}"
     return on_grid(array), f"{len(array):,} units"
 
 
 def _kernel(axes: Axes, at: Look) -> None:
-    """The kernel: in colour where it reads the image, else its weights for the map of the input side."""
+    """The kernel: in colour if it reads the image, else its weights for the map on the input side."""
     w = at.parameter("w")[at.right]
     if at.reads_image:
         axes.imshow(0.5 + 0.5 * w.transpose(1, 2, 0) / (np.abs(w).max() or 1), interpolation="nearest")
@@ -121,7 +125,7 @@ def _kernel(axes: Axes, at: Look) -> None:
 
 
 def _marks(left: Axes, right: Axes, at: Look) -> None:
-    """The cell on its own side; on the other side the cells that it is joined with, and of pooling the one that won."""
+    """Mark the cell; on the other side the cells that it is connected with, and for pooling the largest of them."""
     here, there = (left, right) if at.back else (right, left)
     one, other = (at.left, at.right) if at.back else (at.right, at.left)
     inputs, outputs = (at.dx, at.dy) if at.back else (at.x, at.y)
@@ -133,7 +137,7 @@ def _marks(left: Axes, right: Axes, at: Look) -> None:
         mark_cell(here, divmod(one, on_grid(at.focus).shape[1]))
         note = f"unit {one}: {number(at.focus[one])}"
     here.set_xlabel(note, loc="left", fontsize=8.5, color=GREY)
-    box = joined_cells(at)
+    box = connected_cells(at)
     if box is not None:
         mark(there, box)
     elif at.kind not in ("linear", "loss") and across.ndim == 1:
@@ -144,11 +148,14 @@ def _marks(left: Axes, right: Axes, at: Look) -> None:
 
 
 def _matrix_product(figure: SubFigure, at: Look) -> None:
-    """The rows of im2col around the cell's, the kernels around its own, the lit ones multiplied, and what it makes."""
+    """The matrix product of the convolution: patches, kernels, the products of the marked rows, and the output.
+
+    A row of im2col is the patch of one place of the output.
+    """
     w = at.parameter("w")
     OC, channels = len(w), w.shape[1]
     first = at.first_channel(at.right)
-    columns = im2col(at.x[None, first : first + channels], at.window)  # (OH*OW, KH*KW*C/G)
+    patches = im2col(at.x[None, first : first + channels], at.window)  # (OH*OW, KH*KW*C/G)
     kernels = w.transpose(0, 2, 3, 1).reshape(OC, -1)  # (OC, KH*KW*C/G)
     OH, OW = at.y.shape[1:]
     place = at.cell[0] * OW + at.cell[1]
@@ -158,21 +165,21 @@ def _matrix_product(figure: SubFigure, at: Look) -> None:
     beside = _around(at.right, group, group + per_group)
     grid = figure.add_gridspec(3, 2, width_ratios=(4.6, 1), height_ratios=(3, 3, 0.7))
     strips: list[Any] = [figure.add_subplot(grid[k, 0]) for k in range(3)]
-    lit = columns[place] * kernels[at.right]
+    lit = patches[place] * kernels[at.right]
     draw_map(
-        strips[0], columns[rows], f"im2col: rows {rows.start:,} to {rows.stop - 1:,} of {OH * OW:,}, a place each",
+        strips[0], patches[rows], f"im2col: patches {rows.start:,} to {rows.stop - 1:,} of {OH * OW:,}, a row each",
         stretched=True,
     )  # fmt: skip
     draw_map(strips[1], kernels[beside], f"W: kernels {beside.start} to {beside.stop - 1}, a row each", stretched=True)
-    draw_map(strips[2], lit[None], "the lit rows, multiplied entry by entry", stretched=True)
+    draw_map(strips[2], lit[None], "the marked rows, multiplied entry by entry", stretched=True)
     for axes, row in ((strips[0], place - rows.start), (strips[1], at.right - beside.start)):
-        mark(axes, (row, 0, row + 1, columns.shape[1]), width=1.4)
+        mark(axes, (row, 0, row + 1, patches.shape[1]), width=1.4)
     product = figure.add_subplot(grid[:, 1])
-    draw_map(product, columns[rows] @ kernels[beside].T, "Y = columns · Wᵀ", f"the sum: {number(float(lit.sum()))}")
+    draw_map(product, patches[rows] @ kernels[beside].T, "Y = patches · Wᵀ", f"the sum: {number(float(lit.sum()))}")
     mark_cell(product, (place - rows.start, at.right - beside.start))
 
 
 def _around(place: int, start: int, stop: int) -> slice:
-    """ROWS places around one, of start ... stop - 1."""
+    """The slice of ROWS places around `place`, within start ... stop - 1."""
     first = max(start, min(place - ROWS // 2, stop - ROWS))
     return slice(first, min(first + ROWS, stop))

@@ -1,6 +1,6 @@
-"""What is looked at in a recorded pass: a step, a map and a cell of it; and the few numbers that make that cell.
+"""A cell of a recorded pass, and the numbers that its own number is computed from.
 
-Axes: C maps, H, W height and width, KH, KW window size. A row of D units is taken as D maps of one cell.
+Axes: C maps, H, W height and width, KH, KW window size, G groups, OC kernels. D units count as D maps of one cell.
 """
 
 from __future__ import annotations
@@ -23,10 +23,11 @@ COLOURS = ("red", "green", "blue")
 
 @dataclass(frozen=True)
 class Look:
-    """A cell of a step, resolved: the pictures and the sums are drawn from it.
+    """One cell of a step, with everything that is needed to draw it.
 
-    left, right: the map of the input side and of the output side.   cell: (row, column), of the output, or on the way
-    back of the input.   x, y, dy, dx: (C, H, W) or (D,), of one image; None where the step has no such array.
+    image: the number of the image.   left, right: the map, or the unit, on the input side and on the output side.
+    cell: (row, column), of the output in a forward step, of the input in a backward step.
+    x, y, dy, dx: the arrays of the layer for this image, (C, H, W) or (D,); None for an array that the step lacks.
     """
 
     recording: Recording
@@ -47,32 +48,32 @@ class Look:
 
     @property
     def back(self) -> bool:
-        """Is it a step backward?"""
+        """True in a backward step."""
         return self.step.direction == "backward"
 
     @property
     def focus(self) -> Array:
-        """The array that the cell lies in: y, or on the way back dx."""
+        """The array that the cell lies in: y in a forward step, dx in a backward step."""
         return self.dx if self.back else self.y
 
     @property
     def in_maps(self) -> bool:
-        """Does the cell lie in maps, not among units?"""
+        """True where the cell lies in a map, False where it is a unit."""
         return bool(self.focus.ndim == 3)
 
     @property
     def reads_image(self) -> bool:
-        """Is the input the image, in its three colours?"""
+        """True for the first layer, whose input is the image in three colours."""
         return self.step.name == self.recording.rows[0].name and len(self.x) == 3
 
     @property
     def window(self) -> Window:
-        """The window that the layer slides over its input; of a layer that looks at a cell at a time, that cell."""
+        """The window that the layer slides over its input; one cell for a layer without a window."""
         one_cell = Window((1, 1), (1, 1), (0, 0), False)
         return (window_of(self.step.row) if self.step.row else None) or one_cell
 
     def name_of(self, channel: int) -> str:
-        """What a map of the input is called: of the image, its colour."""
+        """The name of an input map; of the image, the colour."""
         return COLOURS[channel] if self.reads_image else f"map {channel}"
 
     def parameter(self, key: str) -> Array:
@@ -80,17 +81,17 @@ class Look:
         return self.recording.params[f"{self.step.name}.{key}"]
 
     def first_channel(self, kernel: int) -> int:
-        """The first of the channels that a kernel of the convolution reads."""
+        """The first of the C/G channels that a kernel of the convolution reads."""
         w, layer = self.parameter("w"), self.step.layer
         return int(kernel // (len(w) // layer.groups) * w.shape[1])
 
     def first_kernel(self, channel: int) -> int:
-        """The first of the kernels that read a channel of the convolution's input."""
+        """The first of the OC/G kernels that read a channel of the convolution's input."""
         w, layer = self.parameter("w"), self.step.layer
         return int(channel // w.shape[1] * (len(w) // layer.groups))
 
     def receptive_field(self) -> Box:
-        """The pixels of the image that the cell depends on; on the way back, the cell of the input."""
+        """The pixels of the image that the cell depends on; in a backward step, those of the input cell."""
         names = [row.name for row in self.recording.rows]
         if self.step.row is None:
             return receptive_field(self.recording.rows, names[-1])
@@ -110,21 +111,23 @@ def look(
     direction: Direction = "forward",
     image: int = 0,
 ) -> Look:
-    """The cell that `tinyalex.step.show` draws; without a cell or map, the one with the largest number.
+    """The cell that `tinyalex.step.show` draws, from the same arguments.
 
     Raises UsageError for a layer, direction, image or map that the pass does not have, ShapeError for such a cell.
     """
     if direction not in ("forward", "backward"):
-        raise UsageError(f"direction={direction!r}: expected 'forward' or 'backward'")
-    both = recording[name]
-    step = both.forward if direction == "forward" else both.backward
+        raise UsageError(f"got direction={direction!r}: expected 'forward' or 'backward'")
+    forward, backward = recording[name]
+    step = forward if direction == "forward" else backward
     if step is None:
         raise UsageError(
-            f"{name} has no backward step: record with labels; of the loss, forward shows its gradient too"
+            f"got direction='backward' for {name}: expected a layer with a backward step; record the pass with labels"
+            if name != "loss"
+            else "got direction='backward' for the loss: expected 'forward'; that step shows the gradient too"
         )
     if not 0 <= image < len(recording.x):
-        raise UsageError(f"image={image}: the pass holds the images 0 ... {len(recording.x) - 1}")
-    found = {**both.forward.arrays, **step.arrays}
+        raise UsageError(f"got image={image}: expected one of the pass, 0 ... {len(recording.x) - 1}")
+    found = {**forward.arrays, **step.arrays}
     arrays: dict[str, Any] = {key: found[key][image] if key in found else None for key in ("x", "y", "dy", "dx")}
     focus = arrays["y" if direction == "forward" else "dx"]
     channel, cell = _chosen(step, focus, channel, cell, signed=direction == "forward")
@@ -134,15 +137,20 @@ def look(
 
 
 def _chosen(step: Step, focus: Array, channel: int | None, cell: Pair | None, signed: bool) -> tuple[int, Pair]:
-    """The map and cell asked for, or the largest; of gradients, which have no preferred sign, the largest in size."""
+    """The map and cell asked for; else the one with the largest number, or if not `signed` the largest magnitude."""
     if focus.ndim == 1 and cell is not None:
-        raise ShapeError(f"{step.name} has units, no maps: name one as channel=, without cell=")
+        raise ShapeError(
+            f"got cell={cell}: expected None, as {step.name} has units and no maps; choose a unit with channel="
+        )
     maps = focus if focus.ndim == 3 else focus[:, None, None]
     C, H, W = maps.shape
     if channel is not None and not 0 <= channel < C:
-        raise UsageError(f"channel={channel}: {step.name} has {C} {'maps' if focus.ndim == 3 else 'units'} here")
+        what = "map" if focus.ndim == 3 else "unit"
+        raise UsageError(f"got channel={channel}: expected a {what} of {step.name}, 0 ... {C - 1}")
     if cell is not None and not (len(cell) == 2 and 0 <= cell[0] < H and 0 <= cell[1] < W):
-        raise ShapeError(f"cell={cell}: the maps of {step.name} are {H} x {W} here, counted from 0")
+        raise ShapeError(
+            f"got cell={cell}: expected (row, column) in the {H} x {W} maps of {step.name}, counted from 0"
+        )
     size = maps if signed else np.abs(maps)
     if channel is None:
         channel = int((size.max(axis=(1, 2)) if cell is None else size[:, cell[0], cell[1]]).argmax())
@@ -153,17 +161,17 @@ def _chosen(step: Step, focus: Array, channel: int | None, cell: Pair | None, si
 
 
 def _other_side(at: Look, channel: int, other: int | None) -> int:
-    """The map on the other side of the layer: the one asked for, or that with the largest share in the cell."""
+    """The map on the other side of the layer: the one asked for, else the one that adds most to the cell."""
     if at.kind == "conv":
         first, shares = conv_shares(at)
         if other is None:
             return first + int(np.abs(shares).argmax())
         if not first <= other < first + len(shares):
             what = "kernels" if at.back else "channels"
-            raise UsageError(f"other={other}: the {what} here are {first} ... {first + len(shares) - 1}")
+            raise UsageError(f"got other={other}: expected one of the {what} {first} ... {first + len(shares) - 1}")
         return other
     if other is not None:
-        raise UsageError(f"other={other}: only a convolution joins several maps")
+        raise UsageError(f"got other={other}: expected None, as {at.step.name} is not a convolution")
     if at.kind == "flatten":
         shape = (at.dx if at.back else at.x).shape
         if at.back:
@@ -172,11 +180,11 @@ def _other_side(at: Look, channel: int, other: int | None) -> int:
     return channel
 
 
-# ---------------------------------------------------------------- the numbers of a cell
+# ---------------------------------------------------------------- the numbers that a cell is computed from
 
 
-def under(window: Window, maps: Array, cell: Pair) -> Array:
-    """What the window at an output cell sees of maps (..., H, W): (..., KH, KW), NaN outside them."""
+def window_contents(window: Window, maps: Array, cell: Pair) -> Array:
+    """The cells of maps (..., H, W) in the window at an output cell: (..., KH, KW), NaN outside the maps."""
     KH, KW = window.kernel
     top, left = (place * stride - pad for place, stride, pad in zip(cell, window.stride, window.pad, strict=True))
     seen = np.full((*maps.shape[:-2], KH, KW), np.nan)
@@ -186,8 +194,11 @@ def under(window: Window, maps: Array, cell: Pair) -> Array:
     return seen
 
 
-def over(window: Window, cell: Pair, output: Pair) -> tuple[list[Pair], list[Pair]]:
-    """Along each axis the windows that see an input cell: (which window, which of its cells)."""
+def windows_containing(window: Window, cell: Pair, output: Pair) -> tuple[list[Pair], list[Pair]]:
+    """The windows that contain an input cell, along each axis: a list of (position of the window, place inside it).
+
+    output: the numbers of windows along both axes, (OH, OW).
+    """
     sides: list[list[Pair]] = []
     for place, kernel, stride, pad, count in zip(cell, window.kernel, window.stride, window.pad, output, strict=True):
         found = [(number, place + pad - number * stride) for number in range(count)]
@@ -195,9 +206,11 @@ def over(window: Window, cell: Pair, output: Pair) -> tuple[list[Pair], list[Pai
     return sides[0], sides[1]
 
 
-def joined_cells(at: Look) -> tuple[int, int, int, int] | None:
-    """The cells on the maps of the other side that the cell is joined with: top, left, bottom, right, as far as the
-    window reaches, be it past the edge. None where it is joined with units, or with all of them.
+def connected_cells(at: Look) -> tuple[int, int, int, int] | None:
+    """The box of cells on the other side that the cell is connected with: (top, left, bottom, right).
+
+    The box is the whole window, even where it reaches past the edge of the map. None for a connection with units, or
+    with all cells.
     """
     (row, column), window = at.cell, at.window
     if at.kind == "flatten" and not at.back:
@@ -205,7 +218,7 @@ def joined_cells(at: Look) -> tuple[int, int, int, int] | None:
     elif not at.in_maps or at.kind == "flatten":
         return None
     elif at.back:
-        rows, columns = over(window, at.cell, at.dy.shape[1:])
+        rows, columns = windows_containing(window, at.cell, at.dy.shape[1:])
         return (rows[0][0], columns[0][0], rows[-1][0] + 1, columns[-1][0] + 1) if rows and columns else None
     top, left = (
         place * stride - pad for place, stride, pad in zip((row, column), window.stride, window.pad, strict=True)
@@ -214,23 +227,24 @@ def joined_cells(at: Look) -> tuple[int, int, int, int] | None:
 
 
 def winner(at: Look, place: Pair) -> Pair:
-    """The cell (i, j) of the pooling window at an output place that was the largest, the first of equals."""
-    i, j = np.unravel_index(np.nanargmax(under(at.window, at.x[at.left], place)), at.window.kernel)
+    """The cell (i, j) of the pooling window at an output cell with the largest number, the first of equal ones."""
+    i, j = np.unravel_index(np.nanargmax(window_contents(at.window, at.x[at.left], place)), at.window.kernel)
     return int(i), int(j)
 
 
 def conv_terms(at: Look) -> tuple[Array, Array]:
     """The two factors of every product of a convolution's cell.
 
-    Forward: what the kernel sees and its weights, both (C/G, KH, KW).   Backward: for each kernel that reads the map,
-    dy of the windows over the cell and the weights that they met it with, both (OC/G, windows, windows).
+    Forward: the pixels in the window, and the weights of the kernel, both (C/G, KH, KW).
+    Backward: for each kernel that reads the map, dy of the windows that contain the cell, and the weight that each of
+    them multiplied the cell by, both (OC/G, windows, windows).
     """
     w = at.parameter("w")
     if not at.back:
         first = at.first_channel(at.right)
-        return under(at.window, at.x[first : first + w.shape[1]], at.cell), w[at.right]
+        return window_contents(at.window, at.x[first : first + w.shape[1]], at.cell), w[at.right]
     first = at.first_kernel(at.left)
-    rows, columns = over(at.window, at.cell, at.dy.shape[1:])
+    rows, columns = windows_containing(at.window, at.cell, at.dy.shape[1:])
     count = len(w) // at.step.layer.groups
     kernels = slice(first, first + count)
     places = np.ix_(*([number for number, _ in side] for side in (rows, columns)))
@@ -239,14 +253,14 @@ def conv_terms(at: Look) -> tuple[Array, Array]:
 
 
 def conv_shares(at: Look) -> tuple[int, Array]:
-    """The number of the first map on the other side, and the share of each of them in the cell."""
+    """The first connected map on the other side, and the sum of the products of each: the share of each in the cell."""
     one, two = conv_terms(at)
     shares = np.nansum(one.astype("float64") * two, axis=(1, 2))
     return (at.first_kernel(at.left) if at.back else at.first_channel(at.right)), shares
 
 
 def neighbours(at: Look, channel: int, first: int) -> list[int]:
-    """The maps channel + first ... of a normalisation's window that exist in the channel's group."""
+    """The maps of a normalisation's window, from channel + first on, that exist in the group of the channel."""
     layer = at.step.layer
     per_group = len(at.y) // layer.groups
     start = channel // per_group * per_group

@@ -1,7 +1,7 @@
-"""The formulas' LaTeX as MathML, which a browser draws without a library and without the network.
+"""LaTeX to MathML, which a browser draws without a library and without a network.
 
-Only what `tinyalex.step.explain` uses is known: letters and numbers, subscripts and superscripts, groups in braces,
-fractions, sums, the names of functions, Greek letters and spaces.
+It covers the LaTeX that `tinyalex.step.explain` uses: letters and numbers, subscripts and superscripts, groups in
+braces, fractions, sums, names of functions, Greek letters and spaces.
 """
 
 import re
@@ -12,18 +12,18 @@ TOKENS = re.compile(r"\\[a-zA-Z]+|\\.|[0-9.]+|[^\s]")
 FUNCTIONS = ("max", "log", "tanh")
 SPACES = {",": "0.17em", " ": "0.33em"}
 SYMBOLS = {"-": "−", "alpha": "α", "beta": "β", "cdot": "·", "sum": "∑"}
-LIMITS = ("∑", "max")  # what is below these stands under them
+LIMITS = ("∑", "max")  # their subscripts stand below them
 
 
 def mathml(latex: str) -> str:
-    """The formula as one <math> element. Raises ValueError for what is not known."""
+    """The formula as one <math> element. Raises ValueError for an unknown command."""
     tokens = list(TOKENS.findall(latex))
     row = _row(iter(tokens))
     return f'<math display="block" alttext="{escape(latex)}"><mrow>{row}</mrow></math>'
 
 
 def _row(tokens: Iterator[str]) -> str:
-    """Everything up to the brace that closes the group, or to the end."""
+    """All tokens up to the closing brace of the group, or up to the end."""
     parts: list[str] = []
     for token in tokens:
         if token == "}":
@@ -50,20 +50,21 @@ def _atom(token: str, tokens: Iterator[str]) -> str:
     if name in FUNCTIONS:
         return f"<mo>{name}</mo>"
     if name and name not in SYMBOLS:
-        raise ValueError(f"no MathML for {token}")
+        raise ValueError(f"got {token}: expected a command that mathml() knows; add it to SYMBOLS or FUNCTIONS")
     shown = SYMBOLS.get(name or token, token)
     return f"<{_kind(shown)}>{escape(shown)}</{_kind(shown)}>"
 
 
 def _kind(text: str) -> str:
+    """The element for a text: a number, an identifier or an operator."""
     return "mn" if text[0].isdecimal() else "mi" if text.isalpha() else "mo"
 
 
 def _script(mark: str, base: str, script: str) -> str:
-    """`base` with `script` below ("_") or above ("^") it; a second mark joins the first."""
+    """`base` with a subscript (mark "_") or a superscript ("^"); a base that has a subscript gets both."""
     if mark == "_":
-        under = re.sub("<.*?>", "", base) in LIMITS
-        return f"<munder>{base}{script}</munder>" if under else f"<msub>{base}{script}</msub>"
+        tag = "munder" if re.sub("<.*?>", "", base) in LIMITS else "msub"
+        return f"<{tag}>{base}{script}</{tag}>"
     if base.startswith("<msub>"):
         return f"<msubsup>{base.removeprefix('<msub>').removesuffix('</msub>')}{script}</msubsup>"
     return f"<msup>{base}{script}</msup>"

@@ -1,4 +1,4 @@
-"""The numbers of a recorded pass, packed for the page: as integers, compressed, as text."""
+"""The arrays of a recorded pass, packed for the page: rounded to integers, compressed, as base64 text."""
 
 import base64
 import gzip
@@ -8,11 +8,11 @@ import numpy as np
 
 from tinyalex.backend import Array
 
-MOST = 8191  # the largest packed number: 14 bits with the sign, so that the full-size net stays under 15 MB
+MOST = 8191  # the largest packed number, 14 bits with the sign: the page of the full-size net stays below 15 MB
 
 
 class Packed(TypedDict):
-    """Where an array lies among all numbers: its first, its shape; a number times `unit` is the value."""
+    """Where an array lies among all numbers: `first` is its first number; a packed number times `unit` is the value."""
 
     first: int
     shape: tuple[int, ...]
@@ -20,20 +20,20 @@ class Packed(TypedDict):
 
 
 class Numbers:
-    """Arrays, each packed once however often it is added.
+    """Packed arrays; an array that is added twice is packed once.
 
-    An array becomes integers of -8191 ... 8191, its largest magnitude 8191: a zero stays a zero, and every other
-    number is right to 6e-5 of the largest. Booleans and integers stay what they are.
+    Each array is scaled so that its largest magnitude becomes 8191, and rounded to integers. Zero stays zero; other
+    numbers have an error of at most 6e-5 of the largest. Booleans and integers are not scaled.
     """
 
     def __init__(self) -> None:
         self.places: list[Packed] = []
         self._parts: list[Array] = []
-        self._known: dict[int, tuple[int, Array]] = {}  # the array is held, so that its id stays its own
+        self._known: dict[int, tuple[int, Array]] = {}  # holds the array too, so that no other array gets its id
         self._count = 0
 
     def add(self, array: Array, *, image: int | None = None) -> int:
-        """The number of the array in `places`; with `image` only that image of it is packed."""
+        """Pack an array, or with `image` one image of it; returns its index in `places`."""
         if id(array) not in self._known:
             self._known[id(array)] = (self._pack(array if image is None else array[image]), array)
         return self._known[id(array)][0]
@@ -47,7 +47,7 @@ class Numbers:
         return len(self.places) - 1
 
     def text(self) -> str:
-        """All numbers in base64: the low bytes of all, then their high bytes, which compresses better than in turn."""
+        """All numbers in base64. All low bytes come first, then all high bytes: that compresses better."""
         whole = np.concatenate(self._parts)
         halves = np.ascontiguousarray(whole.view(np.uint8).reshape(-1, 2).T)  # (low and high, numbers)
         return base64.b64encode(gzip.compress(halves.tobytes(), 6, mtime=0)).decode()

@@ -1,6 +1,4 @@
-"""A recorded pass as one HTML file: nothing is fetched, so it opens from a disk, a mail or a course's page."""
-
-from __future__ import annotations
+"""A recorded pass as one HTML file. It fetches nothing, so it opens from a disk, a mail or a web page."""
 
 import json
 from importlib import resources
@@ -9,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyalex import spec as nets
+from tinyalex.count import Row
 from tinyalex.errors import UsageError
 from tinyalex.files import write_text
 from tinyalex.layers.pool import max_pool_forward
@@ -22,7 +20,7 @@ from tinyalex.step.recording import Recording
 from tinyalex.step.steps import Step
 
 SCRIPTS = ("numbers.js", "maps.js", "parts.js", "forward.js", "backward.js", "look.js", "scene.js", "app.js")
-MOST_WEIGHTS = 1 << 17  # of a fully connected layer: fc6 of the paper has 37 million, the page carries some units'
+MOST_WEIGHTS = 1 << 17  # of a fully connected layer; fc6 of the paper has 37 million, too many for a page
 
 
 def to_html(recording: Recording, path: str | Path, image: int = 0) -> Path:
@@ -39,7 +37,7 @@ def to_html(recording: Recording, path: str | Path, image: int = 0) -> Path:
 
 
 def page(recording: Recording, image: int = 0) -> str:
-    """The HTML of the pass of one image."""
+    """The pass of one image as HTML."""
     numbers = Numbers()
     about = _about(recording, image, numbers)
     about["places"] = numbers.places
@@ -58,7 +56,7 @@ def page(recording: Recording, image: int = 0) -> str:
 
 
 def _about(recording: Recording, image: int, numbers: Numbers) -> dict[str, Any]:
-    """Everything but the numbers, as JSON values; arrays stand there as their places in `numbers`."""
+    """All that the page needs, as JSON values; an array is an index into the places of `numbers`."""
     label = None if recording.labels is None else int(recording.labels[image])
     return {
         "variant": recording.variant,
@@ -74,9 +72,8 @@ def _about(recording: Recording, image: int, numbers: Numbers) -> dict[str, Any]
 
 
 def _step(recording: Recording, step: Step, image: int, numbers: Numbers) -> dict[str, Any]:
-    """What the page says of one step."""
-    both = recording[step.name]
-    arrays = {**both.forward.arrays, **(step.arrays if step is both.backward else {})}
+    """One step as JSON values."""
+    arrays = {**recording[step.name].forward.arrays, **step.arrays}
     return {
         "name": step.name,
         "direction": step.direction,
@@ -88,42 +85,48 @@ def _step(recording: Recording, step: Step, image: int, numbers: Numbers) -> dic
 
 
 def _layer(recording: Recording, name: str, image: int, numbers: Numbers) -> dict[str, Any]:
-    """What both steps of a layer share: its kind, its settings, and the weights that the page carries."""
+    """One layer as JSON values: its kind, its settings, and the weights that the page needs for both of its steps."""
     step = recording[name].forward
-    about: dict[str, Any] = {
-        "kind": step.explanation.kind,
-        "title": step.explanation.title,
-        "section": step.section,
-    }
+    explained = step.explanation
+    about: dict[str, Any] = {"kind": explained.kind, "title": explained.title, "section": explained.section}
     if step.row is None:
         return about
     about |= {"in": step.row.in_shape, "out": step.row.out_shape, "groups": step.row.groups}
-    if len(step.row.out_shape) == 3:
-        places = [receptive_field(recording.rows, name, (place, place)) for place in range(step.row.out_shape[1])]
-        about["fields"] = [(box.top, box.bottom) for box in places]  # rows, and columns alike: images are square
-    else:
-        whole = receptive_field(recording.rows, name)
-        about["fields"] = [(whole.top, whole.bottom)]
+    about["fields"] = _fields(recording, name, step.row)
     window = window_of(step.row)
     if window is not None:
         about["window"] = {"kernel": window.kernel, "stride": window.stride, "pad": window.pad}
-    match step.row.layer:
-        case nets.Conv():
-            about |= {key: numbers.add(recording.params[f"{name}.{key}"]) for key in ("w", "b")}
-        case nets.Full():
-            about |= _some_weights(recording, name, image, numbers)
-        case nets.Norm() | nets.SpatialNorm():
-            norm: Any = step.layer
-            about["norm"] = {"size": norm.size, "alpha": norm.alpha, "beta": norm.beta, "k": getattr(norm, "k", 1.0)}
-        case nets.Pool():
-            assert window is not None
-            about["argmax"] = numbers.add(max_pool_forward(step.x[image : image + 1], window)[1][0])
-    return about
+    return about | _details(recording, name, image, numbers)
+
+
+def _fields(recording: Recording, name: str, row: Row) -> list[tuple[int, int]]:
+    """The receptive field (first row, last row + 1) of each row of the maps, or of a unit.
+
+    The images are square, so the columns have the same fields.
+    """
+    cells = [(place, place) for place in range(row.out_shape[1])] if len(row.out_shape) == 3 else [None]
+    boxes = [receptive_field(recording.rows, name, cell) for cell in cells]
+    return [(box.top, box.bottom) for box in boxes]
+
+
+def _details(recording: Recording, name: str, image: int, numbers: Numbers) -> dict[str, Any]:
+    """What the page needs for one kind of layer only: weights, settings, or the places of the largest cells."""
+    step = recording[name].forward
+    layer, kind = step.layer, step.explanation.kind
+    if kind == "conv":
+        return {key: numbers.add(recording.params[f"{name}.{key}"]) for key in ("w", "b")}
+    if kind == "linear":
+        return _some_weights(recording, name, image, numbers)
+    if kind in ("lrn", "spatial-norm"):  # the one within a map has k = 1
+        return {"norm": {"size": layer.size, "alpha": layer.alpha, "beta": layer.beta, "k": getattr(layer, "k", 1.0)}}
+    if kind == "pool":
+        return {"argmax": numbers.add(max_pool_forward(step.x[image : image + 1], layer.window)[1][0])}
+    return {}
 
 
 def _some_weights(recording: Recording, name: str, image: int, numbers: Numbers) -> dict[str, Any]:
-    """Of a fully connected layer, the weights of the units with the largest outputs, and of the features with the
-    largest gradients: as many as the page has room for, the label's among them.
+    """Some weights of a fully connected layer: of the units with the largest outputs, and of the features with the
+    largest gradients. There are as many as the page has room for, and the unit of the label is one of them.
     """
     w, b = recording.params[f"{name}.w"], recording.params[f"{name}.b"]
     forward, backward = recording[name]

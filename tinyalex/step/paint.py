@@ -1,4 +1,4 @@
-"""How maps, kernels and little grids of numbers are drawn: blue above zero, orange below, amber what is looked at."""
+"""Drawing of maps, kernels, small grids and bars: blue above zero, orange below; amber marks the cell shown."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.colors import Colormap
 
-LIT = "#e69f00"  # amber that stands out as a line, on blue and orange alike
-GAMMA = 0.7  # small numbers are to be seen too
-WRITTEN = 7  # cells a row, up to which a grid has its numbers written in
+LIT = "#e69f00"  # an amber line that can be seen on blue and on orange
+GAMMA = 0.7  # below 1, so that small numbers can be seen
+WRITTEN = 7  # a grid of at most this many cells a row has its numbers written in
 
 
 @cache
@@ -30,16 +30,16 @@ def signed_colours() -> Colormap:
     return LinearSegmentedColormap.from_list("signed", stops, bad="#eeeeee")  # bad: outside the image
 
 
-def scaled(numbers: Array, largest: float | None = None) -> Array:
-    """Numbers as -1 ... 1, the largest magnitude 1, small ones raised."""
+def scaled(numbers: Array) -> Array:
+    """Numbers scaled to -1 ... 1: sign(x) * (|x| / largest |x|)**GAMMA."""
     numbers = np.asarray(numbers, "float64")
-    most = float(np.nanmax(np.abs(numbers), initial=0)) if largest is None else largest
+    most = float(np.nanmax(np.abs(numbers), initial=0))
     shares = np.clip(numbers / (most or 1.0), -1, 1)
     return np.sign(shares) * np.abs(shares) ** GAMMA
 
 
 def on_grid(units: Array) -> Array:
-    """A row of units (D,) on a grid of about as many rows as columns, NaN where it is not full; up to 32 in one row."""
+    """Units (D,) on a nearly square grid, or in one row up to 32 units. NaN fills the places left over."""
     columns = len(units) if len(units) <= 32 else math.ceil(math.sqrt(len(units)))
     grid = np.full(-(-len(units) // columns) * columns, np.nan)
     grid[: len(units)] = units
@@ -47,7 +47,7 @@ def on_grid(units: Array) -> Array:
 
 
 def bare(axes: Axes, title: str = "", note: str = "") -> None:
-    """No ticks, a thin frame; a title above, and a note below."""
+    """Give axes a thin frame without ticks, a title above and a note below."""
     axes.set_xticks([])
     axes.set_yticks([])
     for spine in axes.spines.values():
@@ -58,7 +58,7 @@ def bare(axes: Axes, title: str = "", note: str = "") -> None:
 
 
 def draw_map(axes: Axes, numbers: Array, title: str = "", note: str = "", *, stretched: bool = False) -> None:
-    """Draw one map (H, W): a dot a cell; `stretched`: it fills its axes."""
+    """Draw one map (H, W), a square for each cell; with `stretched` the map fills its axes."""
     axes.imshow(
         scaled(numbers), cmap=signed_colours(), vmin=-1, vmax=1, interpolation="nearest",
         aspect="auto" if stretched else "equal",
@@ -66,12 +66,12 @@ def draw_map(axes: Axes, numbers: Array, title: str = "", note: str = "", *, str
     bare(axes, title, note)
 
 
-def mark(axes: Axes, box: tuple[int, int, int, int], *, width: float = 1.8, style: str = "-") -> None:
-    """Draw the outline of the cells top, left, bottom, right; what lies outside the map is drawn too."""
+def mark(axes: Axes, box: tuple[int, int, int, int], *, width: float = 1.8) -> None:
+    """Draw the outline of the box (top, left, bottom, right) of cells; it may reach beyond the map."""
     from matplotlib.patches import Rectangle
 
     top, left, bottom, right = box
-    outline: dict[str, Any] = {"fill": False, "edgecolor": LIT, "linewidth": width, "linestyle": style}
+    outline: dict[str, Any] = {"fill": False, "edgecolor": LIT, "linewidth": width}
     axes.add_patch(Rectangle((left - 0.5, top - 0.5), right - left, bottom - top, clip_on=False, **outline))
 
 
@@ -81,7 +81,7 @@ def mark_cell(axes: Axes, cell: tuple[int, int]) -> None:
 
 
 def draw_grid(axes: Axes, numbers: Array, title: str, *, lit: tuple[int, int] | None = None) -> None:
-    """Draw a few numbers (H, W), each written in its cell; the title has the power of ten they are in."""
+    """Draw a few numbers (H, W), each written in its cell; the title names their common power of ten."""
     most = float(np.nanmax(np.abs(numbers), initial=0))
     power = 0 if most == 0 or 0.1 <= most < 1000 else int(np.floor(np.log10(most)))
     draw_map(axes, numbers, title + (rf" ($10^{{{power}}}$)" if power else ""))
@@ -99,7 +99,7 @@ def draw_grid(axes: Axes, numbers: Array, title: str, *, lit: tuple[int, int] | 
 
 
 def draw_bars(axes: Axes, names: list[str], values: Array, *, lit: int | None = None, title: str = "") -> None:
-    """Draw a bar a name, the first on top: blue above zero, orange below; `lit` is amber."""
+    """Draw a bar for each name, the first on top: blue above zero, orange below, amber for bar `lit`."""
     values = np.asarray(values, "float64")
     colours = [LIT if k == lit else BLUE if value >= 0 else ORANGE for k, value in enumerate(values)]
     axes.barh(range(len(names)), values, color=colours, height=0.75)

@@ -30,7 +30,7 @@ class Recording(Sequence[Step]):
 
     x: the images (N, 3, H, W).   labels: (N,), or None; without labels there are forward steps only.
     loss: the mean loss in nats, or None without labels.
-    probabilities: (N, K), computed without dropout; the `y` of the loss is computed with dropout.
+    probabilities: (N, K), computed without dropout, as in testing; the `y` of the loss is computed with it.
     classes: the K names of the classes; without names, their numbers.
     pictures: the images as people see them, N of (H, W, 3) uint8.
     rows: the layers of the net, counted.   params: copies of its parameters by name.   variant: the name of its spec.
@@ -64,7 +64,7 @@ class Recording(Sequence[Step]):
     def __getitem__(self, key: Any) -> Any:
         if isinstance(key, str):
             if key not in self._by_name:
-                raise UsageError(f"no layer is called {key!r}: expected one of {', '.join(self._by_name)}")
+                raise UsageError(f"got layer {key!r}: expected one of {', '.join(self._by_name)}")
             return self._by_name[key]
         return self.steps[key]
 

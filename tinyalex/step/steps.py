@@ -1,4 +1,4 @@
-"""One step of a recorded pass: a layer in one direction, with every array that it read and made.
+"""One step of a recorded pass: a layer in one direction, with its inputs, its outputs and its gradients.
 
 Axes: N images, C channels, H, W height and width, D features.
 """
@@ -20,7 +20,7 @@ Direction = Literal["forward", "backward"]
 
 
 class Statistics(NamedTuple):
-    """Of all numbers of an array: the least, the largest, the mean, the Euclidean norm, and the share that is 0."""
+    """Of all numbers of an array: the smallest, the largest, the mean, the Euclidean norm, the fraction that is 0."""
 
     min: float
     max: float
@@ -33,14 +33,15 @@ class Statistics(NamedTuple):
 class Step:
     """One layer in one direction.
 
-    name: of the layer, "loss" for the loss.   layer: its settings, as on one device.   row: the layer, counted
-        (None for the loss).
-    x, y: what went in and came out, (N, C, H, W) or (N, D); of the loss, the logits and the probabilities.
-    dy, dx: the gradients that came in and went out, shaped as y and x; of a forward step None, but the loss has dx.
-    grads: of a backward step, the gradients of "w" and "b".
-    kept: the arrays that wait for the backward step, name -> bytes; empty where there is none to come.
-    operations: multiply-adds for all N images; backward twice those of forward, for dx and for dw.
-    seconds: how long it took, until the result was there on the host.
+    name: the name of the layer, or "loss".   layer: the layer with its settings, as on one device.
+    row: the layer, counted; None for the loss.
+    x, y: the input and the output of a forward step, (N, C, H, W) or (N, D); for the loss, logits and probabilities.
+    dy, dx: the gradients of the loss by y and by x, in the same shapes. A forward step has none, but the loss has dx.
+    grads: the gradients of "w" and "b"; a forward step has none.
+    kept: name -> bytes of each array that the layer keeps for its backward step; empty in a backward step, and in a
+        pass without labels.
+    operations: multiply-adds for all N images. Backward has twice as many as forward, one half for dx, one for dw.
+    seconds: the time until the result was on the host.
     """
 
     name: str
@@ -58,32 +59,32 @@ class Step:
 
     @property
     def explanation(self) -> Explanation:
-        """What there is to say about this kind of layer."""
+        """The words and formulas for this kind of layer."""
         return explanation(self.layer)
 
     @property
     def section(self) -> str:
-        """The section of the paper."""
+        """The section of the paper that describes the layer."""
         return self.explanation.section
 
     @property
-    def _said(self) -> Formula:
+    def _formula(self) -> Formula:
         return self.explanation.forward if self.direction == "forward" else self.explanation.backward
 
     @property
     def formula(self) -> str:
-        """What is computed, as plain text."""
-        return self._said.text
+        """The formula of the step as plain text."""
+        return self._formula.text
 
     @property
     def latex(self) -> str:
-        """What is computed, in LaTeX."""
-        return self._said.latex
+        """The formula of the step in LaTeX."""
+        return self._formula.latex
 
     @property
     def meaning(self) -> str:
-        """What happens, in a sentence."""
-        return self._said.meaning
+        """The step in one sentence."""
+        return self._formula.meaning
 
     @property
     def arrays(self) -> dict[str, Array]:
@@ -99,7 +100,7 @@ class Step:
 
     @cached_property
     def statistics(self) -> dict[str, Statistics]:
-        """What the numbers of each array are like; computed when first asked for."""
+        """The statistics of each array by name; computed at the first call."""
         return {name: statistics(array) for name, array in self.arrays.items()}
 
     def __repr__(self) -> str:
@@ -108,8 +109,8 @@ class Step:
 
 
 def statistics(array: Array) -> Statistics:
-    """What the numbers of an array are like; sums are of float64."""
+    """The statistics of one array; sums are computed in float64."""
     numbers = array.ravel(order="K")
-    norm = math.sqrt(float(np.einsum("i,i", numbers, numbers, dtype="float64")))  # nothing as large again is made
+    norm = math.sqrt(float(np.einsum("i,i", numbers, numbers, dtype="float64")))  # without a second array of this size
     zeros = 1 - np.count_nonzero(numbers) / numbers.size
     return Statistics(float(numbers.min()), float(numbers.max()), float(numbers.mean(dtype="float64")), norm, zeros)

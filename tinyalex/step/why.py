@@ -1,4 +1,4 @@
-"""Why a cell has its number: the terms that it is the sum, the largest or the quotient of, for each kind of layer."""
+"""How the number of a cell is computed: a drawing of its terms, for each kind of layer."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from tinyalex.backend import Array
 from tinyalex.step.facts import number
-from tinyalex.step.look import Look, conv_shares, conv_terms, neighbours, over, under, winner
+from tinyalex.step.look import Look, conv_shares, conv_terms, neighbours, window_contents, windows_containing, winner
 from tinyalex.step.paint import LIT, draw_bars, draw_grid
 from tinyalex.viz.canvas import GREY, INK
 
@@ -22,18 +22,18 @@ MOST_BARS = 8
 
 
 def draw_why(figure: SubFigure, at: Look) -> None:
-    """Draw it for the kind of layer that is looked at."""
+    """Draw how the number of the cell is computed."""
     WHY[at.kind](figure, at)
 
 
-def _sum(axes: Axes, text: str) -> None:
-    """A line that ends in the number."""
+def _write(axes: Axes, text: str) -> None:
+    """Write the calculation, which ends in the number of the cell."""
     axes.set_axis_off()
     axes.text(0, 0.5, text.replace("-", "−"), fontsize=10, color=INK, va="center", linespacing=1.7)
 
 
 def _strongest(values: Array, lit: int | None = None) -> tuple[Array, int | None]:
-    """The places of the values largest in size, `lit` among them, and which of these places is `lit`."""
+    """The indices of the values with the largest magnitudes, `lit` among them; and where `lit` is among these."""
     order = np.argsort(-np.abs(values), kind="stable")[:MOST_BARS]
     if lit is None:
         return order, None
@@ -43,12 +43,12 @@ def _strongest(values: Array, lit: int | None = None) -> tuple[Array, int | None
 
 
 def _conv(figure: SubFigure, at: Look) -> None:
-    """Three grids, the two factors and their products, and the share of every map on the other side."""
+    """Three grids, the two factors and their products, for one map; and the share of each map on the other side."""
     first, shares = conv_shares(at)
     one, two = conv_terms(at)
     side = at.right if at.back else at.left
     axes = figure.subplots(1, 5, width_ratios=(1, 1, 1, 1.3, 1.1))
-    titles = ("dy of the windows", "weights they met it with") if at.back else ("x, what it sees", "w, its weights")
+    titles = ("dy of the windows", "w, weight of each") if at.back else ("x in the window", "w, the weights")
     if one[0].size:
         for k, (title, values) in enumerate(
             zip((*titles, "products"), (one[side - first], two[side - first], (one * two)[side - first]), strict=True)
@@ -61,15 +61,15 @@ def _conv(figure: SubFigure, at: Look) -> None:
     names = [f"kernel {first + k}" if at.back else at.name_of(first + k) for k in order]
     draw_bars(axes[3], names, shares[order], lit=lit, title=f"share of each of {len(shares)}")
     if at.back:
-        _sum(axes[4], f"their sum\n= {number(at.dx[(at.left, *at.cell)])}")
+        _write(axes[4], f"their sum\n= {number(at.dx[(at.left, *at.cell)])}")
     else:
         bias = float(at.parameter("b")[at.right])
         y = number(at.y[(at.right, *at.cell)])
-        _sum(axes[4], f"sum of {one.size:,} products {number(float(shares.sum()))}\n+ bias {number(bias)}\n= {y}")
+        _write(axes[4], f"sum of {one.size:,} products {number(float(shares.sum()))}\n+ bias {number(bias)}\n= {y}")
 
 
 def _activation(figure: SubFigure, at: Look) -> None:
-    """The function, the cell a point on it; on the way back, its slope there."""
+    """The function with the cell as a point on it; in a backward step, its slope there."""
     place = (at.right, *at.cell) if at.y.ndim == 3 else (at.right,)
     x, y = float(at.x[place]), float(at.y[place])
     axes, text = figure.subplots(1, 2, width_ratios=(1.4, 1))
@@ -86,14 +86,14 @@ def _activation(figure: SubFigure, at: Look) -> None:
         spine.set_visible(False)
     if at.back:
         slope, dy, dx = 1 - y * y if at.kind == "tanh" else float(y > 0), at.dy[place], at.dx[place]
-        _sum(text, f"slope {number(slope)} here\ndx = {number(dy)} · {number(slope)} = {number(dx)}")
+        _write(text, f"slope {number(slope)} here\ndx = {number(dy)} · {number(slope)} = {number(dx)}")
     else:
         name = "tanh(x)" if at.kind == "tanh" else "max(0, x)"
-        _sum(text, f"x = {number(x)}\ny = {name} = {number(y)}")
+        _write(text, f"x = {number(x)}\ny = {name} = {number(y)}")
 
 
 def _lrn(figure: SubFigure, at: Look) -> None:
-    """Forward the squares of the window of maps; backward what the cell took from each map that it damps."""
+    """Forward: the squares of the maps in the window. Backward: the term of each map that the cell damps."""
     layer: Any = at.step.layer
     half = layer.size // 2
     axes, text = figure.subplots(1, 2, width_ratios=(1.4, 1))
@@ -110,52 +110,54 @@ def _lrn(figure: SubFigure, at: Look) -> None:
         draw_bars(axes, [f"map {j}" for j in seen], squares, lit=seen.index(c), title="x² of the maps in the window")
         total, y = number(float(squares.sum())), number(at.y[(c, *at.cell)])
         damping = f"s = k + α · sum = {number(layer.k)} + {number(layer.alpha)} · {total} = {number(s)}"
-        _sum(text, f"{damping}\ny = x / sᵝ = {number(x)} / {number(s)}$^{{{layer.beta}}}$ = {y}")
+        _write(text, f"{damping}\ny = x / sᵝ = {number(x)} / {number(s)}$^{{{layer.beta}}}$ = {y}")
         return
     seen = neighbours(at, c, half - layer.size + 1)
     taken = np.array([float(at.dy[(j, *at.cell)] * at.y[(j, *at.cell)]) / scale(j) for j in seen])
-    draw_bars(axes, [f"map {j}" for j in seen], taken, lit=seen.index(c), title="dy · y / s of the maps that see it")
+    draw_bars(axes, [f"map {j}" for j in seen], taken, lit=seen.index(c), title="dy · y / s of the maps that it damps")
     own = float(at.dy[(c, *at.cell)]) * s**-layer.beta
     cost = -2 * layer.alpha * layer.beta * x * taken.sum()
-    _sum(text, f"dy / sᵝ = {number(own)}\n−2αβ x · sum = {number(cost)}\ndx = {number(at.dx[(c, *at.cell)])}")
+    _write(text, f"dy / sᵝ = {number(own)}\n−2αβ x · sum = {number(cost)}\ndx = {number(at.dx[(c, *at.cell)])}")
 
 
 def _spatial_norm(figure: SubFigure, at: Look) -> None:
-    """The squares around the cell; backward, what it took from the cells that it damps."""
+    """Forward: the squares of the cells in the window. Backward: the terms of the cells that the cell damps."""
     layer: Any = at.step.layer
     left, text = figure.subplots(1, 2)
     scale = 1 + layer.alpha * layer._sum_around(np.square(at.x[None], dtype="float64"))[0, at.left]
     if at.back:
         taken = at.dy[at.left].astype("float64") * at.y[at.left] / scale
-        draw_grid(left, under(at.window, taken, at.cell), "dy · y / s of the cells around")
-        _sum(text, f"its own gradient over sᵝ, less 2αβ x · their sum\ndx = {number(at.dx[(at.left, *at.cell)])}")
+        draw_grid(left, window_contents(at.window, taken, at.cell), "dy · y / s of the cells around")
+        _write(text, f"dx = dy / sᵝ − 2αβ x · their sum\ndx = {number(at.dx[(at.left, *at.cell)])}")
     else:
         s, y = float(scale[at.cell]), at.y[(at.left, *at.cell)]
-        draw_grid(left, under(at.window, np.square(at.x[at.left]), at.cell), "x² of the cells around")
-        _sum(text, f"s = 1 + α · sum = {number(s)}\ny = x / sᵝ = {number(y)}")
+        draw_grid(left, window_contents(at.window, np.square(at.x[at.left]), at.cell), "x² of the cells around")
+        _write(text, f"s = 1 + α · sum = {number(s)}\ny = x / sᵝ = {number(y)}")
 
 
 def _pool(figure: SubFigure, at: Look) -> None:
-    """Forward the window with the cell that won; backward the windows over the cell, and what each sends."""
+    """Forward: the window and its largest cell. Backward: the gradient from each window that contains the cell."""
     grid, text = figure.subplots(1, 2)
     if not at.back:
         i, j = winner(at, at.cell)
-        draw_grid(grid, under(at.window, at.x[at.left], at.cell), "x in the window, the largest lit", lit=(i, j))
-        _sum(text, f"cell ({i}, {j}) of the window wins\ny = {number(at.y[(at.right, *at.cell)])}")
+        draw_grid(
+            grid, window_contents(at.window, at.x[at.left], at.cell), "x in the window, largest in amber", lit=(i, j)
+        )
+        _write(text, f"the maximum is cell ({i}, {j}) of the window\ny = {number(at.y[(at.right, *at.cell)])}")
         return
-    rows, columns = over(at.window, at.cell, at.dy.shape[1:])
+    rows, columns = windows_containing(at.window, at.cell, at.dy.shape[1:])
     sent = np.zeros((len(rows), len(columns)))
     for (k, (u, i)), (m, (v, j)) in product(enumerate(rows), enumerate(columns)):
         sent[k, m] = at.dy[at.left, u, v] if winner(at, (u, v)) == (i, j) else 0
     if sent.size:
-        draw_grid(grid, sent, "dy of the windows over the cell, where it won")
+        draw_grid(grid, sent, "dy of the windows where it is the maximum")
     else:
         grid.set_axis_off()
-    _sum(text, f"{sent.size} windows see the cell\ndx = {number(at.dx[(at.left, *at.cell)])}")
+    _write(text, f"{sent.size} windows contain the cell\ndx = {number(at.dx[(at.left, *at.cell)])}")
 
 
 def _linear(figure: SubFigure, at: Look) -> None:
-    """The largest products of the sum that a unit, or on the way back a feature, is."""
+    """The largest products in the sum of a unit, or in a backward step of a feature."""
     axes, text = figure.subplots(1, 2, width_ratios=(1.4, 1))
     w = at.parameter("w")
     terms = w[:, at.left] * at.dy if at.back else w[at.right] * at.x
@@ -164,31 +166,31 @@ def _linear(figure: SubFigure, at: Look) -> None:
     draw_bars(axes, [f"{what} {k}" for k in order], terms[order], title=f"the largest of {len(terms):,} products")
     total = number(float(terms.sum(dtype="float64")))
     if at.back:
-        _sum(text, f"sum {total}\ndx of feature {at.left} = {number(at.dx[at.left])}")
+        _write(text, f"sum {total}\ndx of feature {at.left} = {number(at.dx[at.left])}")
     else:
         bias = number(float(at.parameter("b")[at.right]))
-        _sum(text, f"sum {total}\n+ bias {bias}\ny of unit {at.right} = {number(at.y[at.right])}")
+        _write(text, f"sum {total}\n+ bias {bias}\ny of unit {at.right} = {number(at.y[at.right])}")
 
 
 def _dropout(figure: SubFigure, at: Look) -> None:
-    """A number before and after."""
+    """The number before and after the mask."""
     text = figure.subplots()
     before, after = (at.dy, at.dx) if at.back else (at.x, at.y)
-    _sum(text, f"unit {at.left}: {number(before[at.left])} becomes {number(after[at.left])}")
+    _write(text, f"unit {at.left}: {number(before[at.left])} becomes {number(after[at.left])}")
 
 
 def _flatten(figure: SubFigure, at: Look) -> None:
-    """Which cell is which feature."""
+    """The cell and the feature that hold the same number."""
     maps = at.dx if at.back else at.x
     unit = at.right
     c, p, q = (int(place) for place in np.unravel_index(unit, maps.shape))
     C, H, W = maps.shape
     where = f"map {c}, row {p}, column {q} of {C} maps"
-    _sum(figure.subplots(), f"feature {unit} = {c} · {H * W} + {p} · {W} + {q}: {where}")
+    _write(figure.subplots(), f"feature {unit} = {c} · {H * W} + {p} · {W} + {q}: {where}")
 
 
 def _loss(figure: SubFigure, at: Look) -> None:
-    """Logits, probabilities and the gradient of the likeliest classes, the right one amber."""
+    """Logits, probabilities and gradient of the likeliest classes; the right class in amber."""
     axes = figure.subplots(1, 3)
     label = None if at.recording.labels is None else int(at.recording.labels[at.image])
     order, lit = _strongest(at.y, label)

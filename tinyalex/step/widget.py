@@ -1,4 +1,4 @@
-"""A recorded pass in a notebook: back and forward, a map to click, and the figure of what was clicked.
+"""A recorded pass in Jupyter: buttons to go through the steps, a map to click, and the figure of the clicked cell.
 
 The figure is the one that `tinyalex.step.show` draws.
 """
@@ -28,13 +28,13 @@ except ImportError as error:
         f"the widget needs {error.name}: pip install 'tinyalex[notebooks]'; or use tinyalex.step.show", name=error.name
     ) from None
 
-DOTS = 85  # an inch: the figure is redrawn at every click
+DPI = 85  # less than in print, as the figure is drawn again at every click
 
 
 class ClickableMap(anywidget.AnyWidget):
-    """One map as a picture; a click, or an arrow key, sets `cell` to (row, column).
+    """One map as a picture; a click or an arrow key sets `cell` to [row, column].
 
-    picture: a data URI.   size: rows and columns.   label: what a screen reader says.
+    picture: a data URI.   size: [rows, columns].   label: the text for a screen reader.
     """
 
     _esm = (resources.files("tinyalex.step") / "clickmap.js").read_text("utf-8")
@@ -45,10 +45,11 @@ class ClickableMap(anywidget.AnyWidget):
 
 
 class PassWidget(ipywidgets.VBox):  # type: ignore[misc]
-    """A recorded pass to step through.
+    """A recorded pass to step through, in a notebook.
 
-    step: the slider of the steps.   channel: the map or the unit.   map: the map, to be clicked.   figure: the picture.
-    back, forward: the buttons.   at: the `Look` that is drawn.
+    recording: the pass.   image: the number of the image in it.
+    step: the slider of the steps.   back, forward: the buttons.   channel: the number of the map or unit.
+    map: the map to click.   figure: the picture of the cell.   at: the cell that is drawn, a `Look`.
     """
 
     def __init__(self, recording: Recording, image: int = 0) -> None:
@@ -86,7 +87,7 @@ class PassWidget(ipywidgets.VBox):  # type: ignore[misc]
         self.step.value = max(0, min(len(self.recording) - 1, self.step.value + by))
 
     def _cell(self) -> tuple[int, int] | None:
-        """The cell that is looked at, where the step has maps."""
+        """The cell that is drawn, or None for a unit."""
         return self.at.cell if self.at.in_maps else None
 
     def _clicked(self) -> None:
@@ -97,7 +98,10 @@ class PassWidget(ipywidgets.VBox):  # type: ignore[misc]
             self._look(channel=min(row * self.map.size[1] + column, len(self.at.focus) - 1))
 
     def _look(self, **asked: Any) -> None:
-        """Look at what is asked for, or else at the strongest cell of the step; what follows from it is set quietly."""
+        """Draw the cell that is `asked` for, else the strongest one of the step.
+
+        Setting the other controls calls this again; `_setting` stops that.
+        """
         if self._setting:
             return
         self._setting = True
@@ -123,12 +127,12 @@ class PassWidget(ipywidgets.VBox):  # type: ignore[misc]
 
 
 def _painted(numbers: Array) -> str:
-    """A map as the data URI of a picture, a dot a cell."""
+    """A map as the data URI of a picture, one dot for each cell."""
     colours = signed_colours()(0.5 + 0.5 * np.ma.masked_invalid(scaled(numbers)))
     return data_uri((255 * colours[..., :3]).astype(np.uint8))
 
 
 def _png(at: Look) -> bytes:
     file = io.BytesIO()
-    draw(at).savefig(file, format="png", dpi=DOTS)
+    draw(at).savefig(file, format="png", dpi=DPI)
     return file.getvalue()

@@ -1,7 +1,7 @@
-"""The pictures: learning curves, the paper's figures 2 (section 3.5), 3 and 4 (section 6.1), and the confusion matrix.
+"""Pictures: learning curves, the paper's figures 2 (section 3.5), 3 and 4 (section 6.1), and the confusion matrix.
 
-Each function takes plain arrays and returns a `matplotlib.figure.Figure`, drawn without pyplot and so without a screen
-or global state; `save` writes it as a PNG. matplotlib is imported when the first figure is made, not before.
+Each function takes plain arrays and returns a `matplotlib.figure.Figure`; `save` writes it as a PNG. The figures do not
+use pyplot, so they need no screen and leave no global state. matplotlib is imported when the first figure is drawn.
 """
 
 from tinyalex.viz.canvas import Picture, save

@@ -1,4 +1,4 @@
-"""Charts of a run: the learning curves, and which class was taken for which."""
+"""Charts of a run: learning curves and confusion matrix."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-MOST_RATES = 8  # more changes of the learning rate than this are no steps, and are not marked one by one
-MOST_NUMBERED, MOST_NAMED = 20, 50  # classes, up to which a confusion matrix has numbers and names
+MOST_RATES = 8  # with more changes of the learning rate than this, only the first and last rate are written
+MOST_NUMBERED, MOST_NAMED = 20, 50  # a confusion matrix of at most so many classes has numbers, and names
 
 
 def learning_curves(history: Sequence[Mapping[str, Any]]) -> Figure:
     """Draw the loss (left) and the error in percent (right) over the epochs; thin lines mark changes of learning rate.
 
-    history: one record an epoch with `epoch` and any of `train_loss`, `val_loss` (nats an image), `train_top1_error`,
-    `val_top1_error`, `val_top5_error` (fractions) and `lr`; what a record lacks, or holds as None, is left out.
-    A value stands at the end of its epoch; so does the line, at the end of the last epoch of the old rate.
+    history: one record for each epoch, with `epoch` and any of `train_loss`, `val_loss` (mean nats of an image),
+    `train_top1_error`, `val_top1_error`, `val_top5_error` (fractions) and `lr`. Missing values and None are not drawn.
+    A point lies at the end of its epoch. A thin line lies at the end of the last epoch with the old learning rate.
     Raises DataError for an empty history.
     """
     if not history:
-        raise DataError("the history is empty; expected a record an epoch: train for at least one")
+        raise DataError("got an empty history: expected a record for each epoch; train for at least one epoch")
     figure = new_figure(10, 4.2, arranged=True)
     loss, error = figure.subplots(1, 2)
     _curve(loss, history, "train_loss", "training", BLUE)
@@ -44,7 +44,7 @@ def learning_curves(history: Sequence[Mapping[str, Any]]) -> Figure:
         axes.set_xlabel("epoch", fontsize=11, color=INK)
         axes.set_ylabel(name, fontsize=11, color=INK)
         axes.set_xlim(first - 1, last + 0.04 * (last - first + 1))
-        axes.update_datalim([(first, 0)])  # so that the margin above is a part of the whole height
+        axes.update_datalim([(first, 0)])  # so that matplotlib takes its margin of the whole height
         axes.autoscale_view(scalex=False)
         axes.set_ylim(bottom=0)
         axes.xaxis.get_major_locator().set_params(integer=True)
@@ -66,7 +66,7 @@ def _curve(
     percent: bool = False,
     dashed: bool = False,
 ) -> None:
-    """A line through the records that have `key`; of a percentage, the last value stands in the legend."""
+    """Draw a line through the records that have `key`; for a percentage the legend gives the last value."""
     points = [(record["epoch"], record[key]) for record in history if record.get(key) is not None]
     if not points:
         return
@@ -80,7 +80,7 @@ def _curve(
 
 
 def _mark_rates(axes: Axes, rates: list[tuple[float, float]]) -> None:
-    """A thin line where the learning rate changes; above the axes, each rate stands where it begins to hold."""
+    """Draw a thin line at each change of the learning rate, and write each rate above the axes where it begins."""
     if not rates:
         return
     left, right = axes.get_xlim()
@@ -88,7 +88,7 @@ def _mark_rates(axes: Axes, rates: list[tuple[float, float]]) -> None:
     labels = [(left, f"lr {rates[0][1]:.3g}"), *changes]
     if len(changes) > MOST_RATES:
         labels = [(left, f"lr {rates[0][1]:.3g} to {rates[-1][1]:.3g}")]
-    row_ends: list[float] = []  # where the last label of each row ends: a label that would run into it goes a row up
+    row_ends: list[float] = []  # the end of the last label of each row; a label that would overlap goes one row up
     for epoch, text in labels:
         row = next((row for row, end in enumerate(row_ends) if end <= epoch), len(row_ends))
         row_ends[row : row + 1] = [epoch + 0.022 * (len(text) + 1) * (right - left)]
@@ -106,28 +106,30 @@ def _mark_rates(axes: Axes, rates: list[tuple[float, float]]) -> None:
 
 
 def confusion_matrix(labels: ArrayLike, predicted: ArrayLike, classes: int) -> NDArray[np.int64]:
-    """Count how often class i was taken for class j: counts[i, j] = #{n: labels[n] = i and predicted[n] = j}.
+    """Count how often an image of class i was classified as j: counts[i, j] = #{n: labels[n] = i and predicted[n] = j}.
 
     labels, predicted (N,) integers from 0 to classes - 1 -> counts (classes, classes) int64.
-    Raises LabelError for other labels, ShapeError where there are not as many of one as of the other.
+    Raises LabelError for other values, ShapeError for arrays of different length.
     """
     true, guess = np.asarray(labels), np.asarray(predicted)
     if true.ndim != 1 or true.shape != guess.shape:
-        raise ShapeError(f"labels {true.shape} and predictions {guess.shape} differ; expected (N,) each: one an image")
+        raise ShapeError(
+            f"got labels {true.shape} and predictions {guess.shape}: expected (N,) for both, one for each image"
+        )
     for name, values in (("labels", true), ("predictions", guess)):
         if values.dtype.kind not in "iu" or (values.size and not 0 <= values.min() <= values.max() < classes):
             raise LabelError(
-                f"{name} hold other values; expected integers from 0 to {classes - 1}: check the number of classes"
+                f"got other {name}: expected integers from 0 to {classes - 1}; check the number of classes"
             )
     cells = true.astype(np.int64) * classes + guess.astype(np.int64)
     return np.bincount(cells, minlength=classes * classes).astype(np.int64).reshape(classes, classes)
 
 
 def confusion(matrix: ArrayLike, names: Sequence[str]) -> Figure:
-    """Draw a confusion matrix: rows are true classes, columns predictions, shades the share of the row in percent.
+    """Draw a confusion matrix: rows are true classes, columns are predictions, the shade is the percentage of the row.
 
-    matrix (classes, classes) counts, as `confusion_matrix` gives them; names: one a class. Up to 20 classes the
-    shares stand in the cells (nothing for a count of 0), up to 50 the classes are named, beyond that they are numbered.
+    matrix: counts (classes, classes) from `confusion_matrix`.   names: a name for each class. Up to 20 classes the
+    percentages are written in the cells, but none for a count of 0. Up to 50 classes the names are written at the axes.
     A class without images has an empty row. Raises ShapeError where the matrix does not fit the names.
     """
     from matplotlib.colors import PowerNorm
@@ -136,17 +138,16 @@ def confusion(matrix: ArrayLike, names: Sequence[str]) -> Figure:
     classes = len(names)
     if classes == 0 or counts.shape != (classes, classes):
         raise ShapeError(
-            f"a confusion matrix of shape {counts.shape} for {classes} classes; expected a row and a column each"
+            f"got a confusion matrix of shape {counts.shape}: expected a row and a column for each of {classes} names"
         )
-    images = counts.sum(axis=1, keepdims=True)  # (classes, 1)
-    percent = 100 * counts / np.maximum(images, 1)
+    percent = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)  # (classes, classes)
     numbered, named = classes <= MOST_NUMBERED, classes <= MOST_NAMED
 
     side = min(max(3.2, 0.52 * classes if numbered else 0.2 * classes), 8)
     figure = new_figure(side + 2.4, side + 1.2, arranged=True)
     axes = figure.subplots()
-    scale = PowerNorm(1 if numbered else 0.5, 0, 100)  # without numbers, rare confusions must still be seen
-    # "antialiased": cells much larger than a dot have sharp edges, and those smaller than one are averaged, not dropped
+    scale = PowerNorm(1 if numbered else 0.5, 0, 100)  # without numbers, a root scale shows rare confusions
+    # "antialiased": large cells keep sharp edges; cells smaller than a pixel are averaged, not dropped
     image = axes.imshow(percent, cmap="Blues", norm=scale, interpolation="antialiased")
     tidy(axes, frame=("left", "right", "top", "bottom"))
     if named:
@@ -155,16 +156,26 @@ def confusion(matrix: ArrayLike, names: Sequence[str]) -> Figure:
         axes.set_yticks(range(classes), short, parse_math=False)
         axes.tick_params(length=0, labelsize=10 if numbered else 8)
     if numbered:
-        for i, j in zip(*np.nonzero(counts), strict=True):
-            ink = "white" if percent[i, j] > 55 else INK
-            axes.text(j, i, f"{percent[i, j]:.0f}", ha="center", va="center", fontsize=9, color=ink)
+        _write_percentages(axes, percent)
     axes.set_xlabel("predicted class", fontsize=11, color=INK)
     axes.set_ylabel("true class", fontsize=11, color=INK)
-    total = int(counts.sum())
-    wrong = 100 * (1 - counts.trace() / max(total, 1))
-    axes.set_title(f"{total:,} images, top-1 error {wrong:.1f} %", fontsize=11, color=INK, loc="left")
+    _title(axes, counts)
     bar = figure.colorbar(image, ax=axes, shrink=0.6, aspect=25, pad=0.02, ticks=range(0, 101, 20))
     bar.set_label("share of the true class (%)", fontsize=10, color=INK)
     tidy(bar.ax, frame=())
     bar.outline.set_visible(False)
     return figure
+
+
+def _write_percentages(axes: Axes, percent: NDArray[np.floating]) -> None:
+    """Write each percentage above 0 in its cell of a confusion matrix."""
+    for i, j in zip(*np.nonzero(percent), strict=True):
+        ink = "white" if percent[i, j] > 55 else INK
+        axes.text(j, i, f"{percent[i, j]:.0f}", ha="center", va="center", fontsize=9, color=ink)
+
+
+def _title(axes: Axes, counts: NDArray[np.integer]) -> None:
+    """Write the number of images and the top-1 error above a confusion matrix."""
+    total = int(counts.sum())
+    wrong = 100 * (1 - counts.trace() / max(total, 1))
+    axes.set_title(f"{total:,} images, top-1 error {wrong:.1f} %", fontsize=11, color=INK, loc="left")

@@ -1,4 +1,4 @@
-"""Figure 3 of the paper: the kernels of the first layer, as little colour pictures.
+"""Figure 3 of the paper: the kernels of the first layer as small colour pictures.
 
 Axes: OC kernels, C channels (red, green, blue), KH, KW kernel size.
 """
@@ -17,29 +17,22 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 GAP = 6  # pixels between two kernels
-MARGIN, TITLE, NOTE, BETWEEN = 48, 56, 52, 30  # pixels beside, above and below the grid, and between the columns
+MARGIN, TITLE, NOTE, BETWEEN = 48, 56, 52, 30  # pixels beside, above and below the grid, and between two grids
 
 
 def kernels(w: NDArray[np.floating], columns: int = 1, *, each: bool = False) -> Figure:
-    """Draw the first layer's kernels: weight 0 is grey, the largest magnitude is black (negative) or full (positive).
+    """Draw the kernels of the first layer; a weight of 0 is grey.
 
-    Shown is 0.5 + w / (2 m), m the largest |w| of all kernels, or with `each` of each kernel by itself: that shows the
-    faint ones, but no longer which are faint.
-    w (OC, 3, KH, KW), RGB -> 16 kernels a row (up to 32 kernels: 8). With columns=2 the first half of them, column 1's
-    (the paper's GPU 1), stands above the second half, column 2's.
+    The intensity of a colour is 0.5 + w / (2 m), from 0 to 1. m is the largest |w| of all kernels, or with `each` the
+    largest of the kernel itself. `each` shows faint kernels better, but hides that they are faint.
+    w: (OC, 3, KH, KW), RGB. There are 16 kernels in a row, or 8 if OC is at most 32.
+    columns: of the net. With 2, the kernels of column 1 (GPU 1 in the paper) are drawn above those of column 2.
     Raises ShapeError for other shapes, UsageError where `columns` does not divide OC, DivergenceError for NaN and inf.
     """
-    if w.ndim != 4 or w.shape[1] != 3 or w.size == 0:
-        raise ShapeError(
-            f"kernels of shape {w.shape} cannot be shown in colour; expected (OC, 3, KH, KW): use the first layer's"
-        )
-    if columns < 1 or len(w) % columns:
-        raise UsageError(f"{len(w)} kernels do not divide into columns={columns}; expected a divisor, such as 1")
-    if not np.isfinite(w).all():
-        raise DivergenceError("the kernels hold NaN or infinity; expected finite weights: use an earlier checkpoint")
+    _check(w, columns)
     count, channels, height, width = w.shape
-    per_row, tile = (16, 66) if count > 32 else (8, 96)  # tile: about how many pixels wide a kernel is shown
-    zoom = max(1, tile // max(height, width))  # whole pixels a weight, so that all weights look alike
+    per_row, tile = (16, 66) if count > 32 else (8, 96)  # tile: the width of a drawn kernel in pixels, roughly
+    zoom = max(1, tile // max(height, width))  # whole pixels for each weight, so that all weights have the same size
 
     most = np.abs(w).max(axis=(1, 2, 3), keepdims=True) if each else np.abs(w).max(keepdims=True)
     shown = 0.5 + 0.5 * w / np.where(most == 0, 1, most)
@@ -68,8 +61,18 @@ def kernels(w: NDArray[np.floating], columns: int = 1, *, each: bool = False) ->
     return figure
 
 
+def _check(w: NDArray[np.floating], columns: int) -> None:
+    """Raise unless `w` are finite kernels of a first layer that divide into `columns`."""
+    if w.ndim != 4 or w.shape[1] != 3 or w.size == 0:
+        raise ShapeError(f"got kernels of shape {w.shape}: expected (OC, 3, KH, KW); use those of the first layer")
+    if columns < 1 or len(w) % columns:
+        raise UsageError(f"got columns={columns} for {len(w)} kernels: expected a divisor of {len(w)}, such as 1")
+    if not np.isfinite(w).all():
+        raise DivergenceError("got kernels with NaN or infinity: expected finite weights; use an earlier checkpoint")
+
+
 def _grid(tiles: NDArray[np.floating], per_row: int) -> NDArray[np.floating]:
-    """Lay tiles (n, h, w, 3) out in rows of at most `per_row`, on white -> one picture (H, W, 3)."""
+    """Arrange tiles (n, h, w, 3) in rows of at most `per_row`, on white -> one picture (H, W, 3)."""
     count, height, width, _ = tiles.shape
     per_row = min(per_row, count)
     rows = -(-count // per_row)
