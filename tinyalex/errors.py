@@ -1,31 +1,31 @@
-"""What a user can get wrong, as exceptions whose message is one line: what was wrong, what was expected, what to do.
+"""Exceptions for mistakes of the user. Their message is one line: "got X: expected Y; do Z".
 
-The command line prints that line and exits with code 2; a Python user can catch them all as `TinyAlexError`.
+The command line prints that line and exits with code 2. In Python, `TinyAlexError` catches all of them.
 """
 
 
 class TinyAlexError(Exception):
-    """The base of all errors that a user, not a bug, causes."""
+    """The base of all errors that a user causes, and not a bug."""
 
 
 class ShapeError(TinyAlexError, ValueError):
-    """An array, an image or a net whose size does not fit what it meets."""
+    """The shape of an array, an image or a net is not the expected one."""
 
 
 class DTypeError(TinyAlexError, TypeError):
-    """An array of another dtype than the parameters it meets: a dtype never changes in silence."""
+    """The dtype of an array is not the expected one; no dtype is converted silently."""
 
 
 class LabelError(TinyAlexError, ValueError):
-    """Labels that are not integers, or lie outside 0 ... classes - 1."""
+    """Labels are not integers in 0 ... classes - 1, one for each image."""
 
 
 class DataError(TinyAlexError, ValueError):
-    """A data set that is missing, empty, damaged or not in the layout it should have."""
+    """A data set is missing, empty, damaged, or not in the expected layout."""
 
 
 class CheckpointError(TinyAlexError, ValueError):
-    """A checkpoint that is missing, damaged, or of another net."""
+    """A checkpoint is missing or damaged, or does not belong to this net, run or data."""
 
 
 class DivergenceError(TinyAlexError, ArithmeticError):
@@ -33,4 +33,4 @@ class DivergenceError(TinyAlexError, ArithmeticError):
 
 
 class UsageError(TinyAlexError, ValueError):
-    """Settings that contradict each other, or that name something unknown."""
+    """A setting is out of range or unknown, or contradicts another."""

@@ -1,4 +1,4 @@
-"""Files that are either the old one or the new one, whole, whatever happens while they are written."""
+"""Files that are replaced in one piece: a reader finds the old file or the new one, never half of one."""
 
 import os
 import sys
@@ -9,19 +9,19 @@ from typing import IO
 
 from tinyalex.errors import UsageError
 
-STEM = 40  # characters of a file's name in that of its temporary file: a name may have 255 bytes, and 4 a character
+STEM = 40  # characters that a temporary file takes from the name: a name may have 255 bytes, a character up to 4
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """A binary file to write to, which takes the place of `path` when the block ends without an exception.
+    """A temporary binary file, which replaces `path` when the block ends without an exception.
 
-    It is written beside `path`, under a name of this process, forced to the disk and renamed: a reader, or a run that
-    resumes after a kill, finds the last whole file. The folder is made if need be.
-    Raises UsageError where `path` is a folder; an OSError names `path`, not the file beside it.
+    It lies beside `path`, under a name of its own for each process, is flushed to the disk, and then renamed: after a
+    kill `path` is still the last complete file. The folder is created if it does not exist.
+    Raises UsageError if `path` is a folder. An OSError names `path` instead of the temporary file.
     """
     if path.is_dir():
-        raise UsageError(f"{path} is a folder: expected a file to write, in it or elsewhere")
+        raise UsageError(f"got {path}, a folder: expected a file to write")
     make_folder(path.parent)
     temporary = path.with_name(f".{path.name[:STEM]}.{os.getpid()}.tmp")
     try:
@@ -31,7 +31,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        if error.filename in (None, str(temporary)):  # None of a disk that is full
+        if error.filename in (None, str(temporary)):  # on a full disk it is None
             error.filename = str(path)
         raise
     finally:
@@ -39,20 +39,20 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
 
 
 def make_folder(folder: Path) -> Path:
-    """Make the folder, and those above it, if need be; returns it. Raises UsageError where a file is in the way."""
+    """Create the folder and its parents, unless they exist -> the folder. Raises UsageError if a file is in the way."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
-        raise UsageError(f"{folder}: a file is in the way: expected a folder, or a new one") from None
+        raise UsageError(f"got {folder}, where a file is in the way: expected a folder; choose another") from None
     return folder
 
 
 @contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
-    """A block that one process at a time may be in, of those that name this folder; it is made if need be.
+    """A lock on the folder: only one process at a time can be in this block. The folder is created if needed.
 
-    Raises UsageError where another is. The system forgets a process's lock when it ends, however it ends; where there
-    are no such locks (Windows, some network disks), nothing is checked.
+    Raises UsageError if another process holds the lock. The system releases the lock when its process ends, even by a
+    kill. On systems without such locks (Windows, some network disks) nothing is checked.
     """
     make_folder(folder)
     opened = None if sys.platform == "win32" else os.open(folder, os.O_RDONLY)
@@ -66,28 +66,30 @@ def alone_in(folder: Path) -> Iterator[None]:
 
 
 def _lock(opened: int, folder: Path) -> None:
-    import fcntl  # of POSIX only
+    import fcntl  # POSIX only
 
     try:
         fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise UsageError(f"{folder} is in use by another process: wait for its end, or choose another --out") from None
+        raise UsageError(
+            f"got {folder}, which another process uses: expected a free folder; wait, or choose another --out"
+        ) from None
     except OSError:
-        return  # a disk without locks
+        return  # this disk has no locks
 
 
 def legible(name: str) -> str:
-    """A file's name as text that can be drawn and written: bytes in it that are no UTF-8 become "?"."""
+    """A file's name as text that can be printed: bytes that are not UTF-8 become "?"."""
     return name.encode(errors="replace").decode()
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what processes that were killed while they wrote have left in `folder`."""
+    """Remove the temporary files that killed processes have left in `folder`."""
     for path in folder.glob(".*.tmp"):
         path.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write `text` to `path`, as UTF-8, in one piece."""
+    """Write `text` to `path` as UTF-8, in one piece."""
     with replacing(path) as file:
         file.write(text.encode())

@@ -47,7 +47,7 @@ def test_settings_that_make_no_sense(given):
 
 
 def test_unknown_variant():
-    with pytest.raises(UsageError, match="got variant 'vgg': expected one of paper, "):
+    with pytest.raises(UsageError, match="got the variant 'vgg': expected one of paper, "):
         settings_for("vgg")
 
 
