@@ -139,10 +139,10 @@ def test_summary():
 @pytest.mark.parametrize(
     ("name", "size", "where"),
     [
-        ("paper", 10, "paper, conv1: an image of 10 x 10 is smaller than the window of 11 x 11"),
-        ("paper", 0, "paper, conv1: an image of 0 x 0"),
-        ("paper", -224, "paper, conv1: an image of -224 x -224"),
-        ("torchvision", 62, "torchvision, pool5: an image of 2 x 2 is smaller than the window of 3 x 3"),
+        ("paper", 10, "paper, conv1: got an image of 10 x 10: expected at least the window of 11 x 11"),
+        ("paper", 0, "paper, conv1: got an image of 0 x 0"),
+        ("paper", -224, "paper, conv1: got an image of -224 x -224"),
+        ("torchvision", 62, "torchvision, pool5: got an image of 2 x 2: expected at least the window of 3 x 3"),
     ],
 )
 def test_images_that_are_too_small(name, size, where):
@@ -151,16 +151,18 @@ def test_images_that_are_too_small(name, size, where):
 
 
 def test_settings_that_no_net_fits():
-    with pytest.raises(UsageError, match=r"cross_columns=\(3, 6\): paper has the convolutions \[1, 2, 3, 4, 5\]"):
+    with pytest.raises(
+        UsageError, match=r"got cross_columns=\(3, 6\): expected numbers out of \[1, 2, 3, 4, 5\], as in paper"
+    ):
         count(variant("paper"), cross_columns=(3, 6))
-    with pytest.raises(UsageError, match="num_classes=0: expected 1 or more"):
+    with pytest.raises(UsageError, match="got num_classes=0: expected 1 or more"):
         count(variant("paper"), num_classes=0)
 
 
 @pytest.mark.parametrize("names", [(), ("first",), ("relu1", "conv1"), ("conv1", "second"), ("conv1", "conv2b")])
 def test_names_of_convolutions(names):
     layers = {name: Activation() if name == "relu1" else Conv(8, 2) for name in names}
-    with pytest.raises(UsageError, match="own: expected conv1 as the first layer, and other convolutions as conv2"):
+    with pytest.raises(UsageError, match="got the net own: expected conv1 as its first layer, then conv2"):
         count(Spec("own", layers, input_size=5, columns=1), cross_columns=())
 
 

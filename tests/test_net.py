@@ -113,13 +113,17 @@ def test_masks_are_drawn_apart_from_the_weights():
 @pytest.mark.parametrize(
     ("settings", "error", "message"),
     [
-        ({"variant": "alex"}, UsageError, "no variant is called 'alex'"),
+        ({"variant": "alex"}, UsageError, "got the variant 'alex'"),
         ({"dtype": "float16"}, UsageError, "dtype='float16': expected 'float32' or 'float64'"),
         ({"kernels": "fast"}, UsageError, "kernels='fast': expected one of"),
-        ({"cross_columns": (7,)}, UsageError, r"cross_columns=\(7,\): mini has the convolutions"),
-        ({"num_classes": 0}, UsageError, "num_classes=0: expected 1 or more"),
-        ({"input_size": 0}, ShapeError, "mini, conv1: an image of 0 x 0"),
-        ({"dropout": 1.0}, UsageError, "Dropout: p=1.0"),
+        (
+            {"cross_columns": (7,)},
+            UsageError,
+            r"got cross_columns=\(7,\): expected numbers out of \[1, 2, 3, 4, 5\], as in mini",
+        ),
+        ({"num_classes": 0}, UsageError, "got num_classes=0: expected 1 or more"),
+        ({"input_size": 0}, ShapeError, "mini, conv1: got an image of 0 x 0"),
+        ({"dropout": 1.0}, UsageError, "Dropout: got p=1.0"),
     ],
 )
 def test_settings_that_make_no_sense(settings, error, message):
@@ -182,17 +186,15 @@ def test_backward_needs_a_forward_in_training():
 
 def test_errors_name_the_layer():
     net, x, labels = small_net()
-    with pytest.raises(
-        ShapeError, match=r"^conv1: Conv2D: expected an input of shape \(N, C=3, H, W\), got \(2, 1, 16"
-    ):
+    with pytest.raises(ShapeError, match=r"^conv1: Conv2D: got an input of shape \(2, 1, 16"):
         net.forward(x[:, :1])
-    with pytest.raises(ShapeError, match=r"^fc6: Linear: expected an input of shape \(N, D=256\), got \(2, 1024\)"):
+    with pytest.raises(ShapeError, match=r"^fc6: Linear: got an input of shape \(2, 1024\): expected \(N, D=256\)"):
         net.forward(np.zeros((2, 3, 32, 32), "float32"))
-    with pytest.raises(ShapeError, match=r"^pool2: an image of 2 x 2 is smaller than the window of 3 x 3"):
+    with pytest.raises(ShapeError, match=r"^pool2: an image of 2 x 2 expected at least the window of 3 x 3"):
         net.forward(np.zeros((2, 3, 5, 5), "float32"))
     with pytest.raises(DTypeError, match=r"^conv1: Conv2D: the input is float64, the parameters float32"):
         net.forward(x.astype("float64"))
-    with pytest.raises(LabelError, match=r"the labels are 1 \.\.\. 3: expected integers of 0 \.\.\. 2"):
+    with pytest.raises(LabelError, match=r"got labels from 1 to 3: expected integers of 0 \.\.\. 2"):
         net.loss(x, labels + 1)
     with pytest.raises(DTypeError, match=r"^conv1: expected a NumPy or CuPy array, got list"):
         net.forward(x.tolist())

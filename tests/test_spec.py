@@ -19,7 +19,7 @@ def test_variants_by_name():
     assert list(VARIANTS) == NAMES
     for name in NAMES:
         assert variant(name).name == name
-    with pytest.raises(UsageError, match="no variant is called 'alexnet': expected one of paper, cuda-convnet, caffe"):
+    with pytest.raises(UsageError, match="got the variant 'alexnet': expected one of paper, cuda-convnet, caffe"):
         variant("alexnet")
 
 

@@ -99,7 +99,7 @@ def test_a_cell_number_fits_its_dtype(kernel, dtype):
 
 @pytest.mark.parametrize(("height", "width"), [(2, 9), (9, 3), (0, 9), (-4, 9)])
 def test_an_image_below_the_window_is_refused(height, width):
-    with pytest.raises(ShapeError, match=rf"{height} x {width} is smaller than the window of 3 x 4 \(pad 0, 0\)"):
+    with pytest.raises(ShapeError, match=rf"{height} x {width}: expected at least the window of 3 x 4 \(pad 0, 0\)"):
         Window((3, 4), (1, 1), (0, 0), True).output_size(height, width)
 
 

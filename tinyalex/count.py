@@ -35,7 +35,7 @@ class Row:
 
     @property
     def multiply_adds(self) -> int:
-        """Multiplications, each with an addition, for one image forward: every weight, at every place it is used."""
+        """Multiply-adds of a forward pass of one image: each weight counts once for every place where it is used."""
         return math.prod(self.kernel) * math.prod(self.out_shape[1:]) if self.kernel else 0
 
 
@@ -56,16 +56,20 @@ def count(
 
     cross_columns: the numbers of the convolutions that read the maps of all columns; the others, but for conv1,
     read those of their own column. Raises ShapeError where an image is too small for a kernel, UsageError for
-    numbers of convolutions that the net does not have, and for convolutions of other names than a Spec's.
+    numbers of convolutions that the net does not have, or for convolutions with other names than conv1, conv2, ...
     """
     convolutions = [name for name, layer in spec.layers.items() if isinstance(layer, Conv)]
     if [*spec.layers][:1] != ["conv1"] or not all(re.fullmatch(r"conv\d+", name) for name in convolutions):
-        raise UsageError(f"{spec.name}: expected conv1 as the first layer, and other convolutions as conv2, conv3, ...")
+        raise UsageError(
+            f"got the net {spec.name}: expected conv1 as its first layer, then conv2, conv3, ... by these names"
+        )
     numbers = {int(name.removeprefix("conv")) for name in convolutions}
     if not set(cross_columns) <= numbers:
-        raise UsageError(f"cross_columns={cross_columns}: {spec.name} has the convolutions {sorted(numbers)}")
+        raise UsageError(
+            f"got cross_columns={cross_columns}: expected numbers out of {sorted(numbers)}, as in {spec.name}"
+        )
     if num_classes < 1:
-        raise UsageError(f"num_classes={num_classes}: expected 1 or more")
+        raise UsageError(f"got num_classes={num_classes}: expected 1 or more")
     size = spec.input_size if input_size is None else input_size
     shape: tuple[int, ...] = (3, size, size)
     rows = []
@@ -135,7 +139,7 @@ def total_parameters(rows: Sequence[Row]) -> int:
 
 
 def across_columns(rows: Sequence[Row]) -> list[str]:
-    """The names of the normalisations that look across the maps of both columns: such a net does not come apart."""
+    """The names of the normalisations across the maps of both columns; a net that has one cannot be split in two."""
     return [row.name for row in rows if isinstance(row.layer, Norm) and row.groups % 2]
 
 

@@ -14,12 +14,12 @@ from tinyalex.backend import Array, computing, device_scope, to_device
 from tinyalex.columns import TwoDevices, halved, in_one, in_two
 from tinyalex.count import count, summary
 from tinyalex.errors import TinyAlexError, UsageError
-from tinyalex.layers import Layer, SoftmaxCrossEntropy
+from tinyalex.layers import Conv2D, Layer, ReLU, SoftmaxCrossEntropy
 from tinyalex.layers.build import build_layer
 from tinyalex.layers.loss import softmax
 from tinyalex.layers.trainable import Arrays, Trainable
 from tinyalex.parameters import Column, NamedArrays
-from tinyalex.plan import Call, forward_plan
+from tinyalex.plan import Call, forward_plan, fused_relus
 
 R = TypeVar("R")
 
@@ -39,7 +39,7 @@ class AlexNet(Trainable):
     threads: how many threads the compiled kernels use; None: TINYALEX_THREADS, or the cores that the process may use.
     params, grads: the parameters, and the gradients of the last backward, by name: "conv1.w", "conv1.b", ...
     layers: name -> layer, in order.   criterion: the softmax cross-entropy that `loss` uses.
-    rows: the layers, counted.   calls: the plan of a forward pass.   mask_rng: the generator of the dropout masks.
+    rows: the layers, counted.   mask_rng: the generator of the dropout masks.
     device: where the net moves images to and returns logits from: the one device, or the first of two; else None.
     Raises UsageError or ShapeError for settings that contradict each other.
     """
@@ -69,7 +69,6 @@ class AlexNet(Trainable):
         self.device: str | None = None
         with self.computing():  # raises for kernels or threads that do not exist
             self.rows = count(self.spec, num_classes, self.input_size, self.cross_columns)
-        self.calls = forward_plan(self.rows)
         self.mask_rng, weight_rng = default_rng([seed, 1]), default_rng(seed)
         self.layers: dict[str, Layer] = {
             row.name: build_layer(row, dropout=dropout, dtype=dtype, weight_rng=weight_rng, mask_rng=self.mask_rng)
@@ -82,23 +81,31 @@ class AlexNet(Trainable):
 
     def forward(self, x: Array, *, train: bool = False, upto: str | None = None) -> Array:
         """The logits: x (N, 3, H, W) -> (N, K); or, with `upto`, the output of the layer of that name."""
-        x = self.taken_in(x)
+        x = self.images_to_devices(x)
         with self.computing():
-            for call in self.calls if upto is None else self._calls_upto(upto):
+            for call in self._calls(upto):
                 try:
-                    x = self._called(call, x, train)
+                    x = self._run_layer(call, x, train)
                 except TinyAlexError as error:
                     raise type(error)(f"{call.name}: {error}") from None
         return self.devices.join(x) if self.devices else x
 
-    def _calls_upto(self, name: str) -> list[Call]:
-        """The plan of a forward pass that ends with the layer `name`, which then does its own work only."""
-        if name not in self.layers:
-            raise UsageError(f"got the layer name {name!r}: expected one of {', '.join(self.layers)}")
-        return forward_plan(self.rows[: list(self.layers).index(name) + 1])
+    def _calls(self, upto: str | None) -> list[Call]:
+        """The plan of a forward pass; with `upto` the last layer of it does its own work only.
 
-    def _called(self, call: Call, x: Any, train: bool) -> Any:
-        """What a layer makes of x, as the plan says."""
+        A layer that somebody has replaced by one of another kind is not fused.
+        """
+        rows = self.rows
+        if upto is not None:
+            if upto not in self.layers:
+                raise UsageError(f"got the layer name {upto!r}: expected one of {', '.join(self.layers)}")
+            rows = rows[: list(self.layers).index(upto) + 1]
+        kinds = {name: type(layer.whole) for name, layer in self.layers.items()}
+        fused = fused_relus(rows).items()
+        return forward_plan(rows, {conv: relu for conv, relu in fused if (kinds[conv], kinds[relu]) == (Conv2D, ReLU)})
+
+    def _run_layer(self, call: Call, x: Any, train: bool) -> Any:
+        """The output of one layer for x, called as the plan says."""
         layer: Any = self.layers[call.name]
         if call.takes_relu:
             return layer.forward(x, train=train, relu=True)
@@ -106,14 +113,14 @@ class AlexNet(Trainable):
             return layer.keep(x, train=train)
         return layer.forward(x, train=train)
 
-    def taken_in(self, x: Array) -> Any:
-        """x where the first layer reads it: as it is, on the net's device, or on both of two."""
+    def images_to_devices(self, x: Array) -> Any:
+        """x as the first layer reads it: on the net's device, or a copy on each of two; unmoved for devices=None."""
         if self.devices:
             return self.devices.copies(x)
         return to_device(x, self.device) if self.device else x
 
-    def taken_back(self, dlogits: Array) -> Any:
-        """dlogits where the last layer reads them: as they are, on the net's device, or a half on each of two."""
+    def gradient_to_devices(self, dlogits: Array) -> Any:
+        """dlogits as the last layer reads them: on the net's device, or halved on two; unmoved for devices=None."""
         if self.devices:
             return self.devices.spread(dlogits, halved(dlogits.shape[1]))
         return to_device(dlogits, self.device) if self.device else dlogits
@@ -126,11 +133,11 @@ class AlexNet(Trainable):
         input_gradient=False: return None and save the work, as training needs no gradient of the images.
         done: called with each layer, last one first, as soon as its gradients are there.
         """
-        dy = self.taken_back(dlogits)
+        dy = self.gradient_to_devices(dlogits)
         with self.computing():
-            for call in reversed(self.calls):
-                layer: Any = self.layers[call.name]
-                first = call is self.calls[0]
+            for row in reversed(self.rows):
+                layer: Any = self.layers[row.name]
+                first = row is self.rows[0]
                 dy = layer.backward(dy, input_gradient=input_gradient) if first else layer.backward(dy)
                 if done:
                     done(layer)

@@ -87,7 +87,7 @@ def plateau_rate(lr: float, errors: Sequence[float], patience: int = 5, most: in
     """The paper's heuristic: lr, divided by 10 whenever the validation error has stopped improving, `most` times.
 
     errors: the validation error after each epoch so far. "Stopped": no new minimum for `patience` epochs in a row,
-    counted anew after each division. As a function of the past alone it needs no state to resume from.
+    counted again from zero after each division. It depends on the past errors only, so a resumed run needs no state.
     """
     best, waited, divided = float("inf"), 0, 0
     for error in errors:

@@ -3,7 +3,7 @@
 `AlexNet.forward` and `backward`, the recording of a pass and the prediction of its memory all go by this list.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -39,7 +39,11 @@ def fused_relus(rows: Sequence[Row]) -> dict[str, str]:
     return {one.name: two.name for one, two in pairwise(rows) if isinstance(one.layer, Conv) and is_relu(two)}
 
 
-def forward_plan(rows: Sequence[Row], *, fuse: bool = True) -> list[Call]:
-    """A call for each of `rows`, in forward order. With fuse=False each layer does its own work, and no other's."""
-    fused = fused_relus(rows) if fuse else {}
+def forward_plan(rows: Sequence[Row], fused: Mapping[str, str] | None = None) -> list[Call]:
+    """A call for each of `rows`, in forward order.
+
+    fused: the convolutions that take their ReLU along, with that ReLU; None: all `fused_relus`; {}: every layer does
+    its own work only.
+    """
+    fused = fused_relus(rows) if fused is None else fused
     return [Call(row, row.name in fused, row.name in fused.values()) for row in rows]

@@ -1,7 +1,7 @@
 """The nets as data (Krizhevsky, Sutskever & Hinton 2012, section 3.5 and figure 2).
 
-A `Spec` lists the layers of a net in order, by name. Every number that is not in the list (the input channels of
-conv4, the 9,216 features of fc6, the 60,965,224 parameters) follows from it, in `tinyalex.count`.
+A `Spec` lists the layers of a net by name, in order. `tinyalex.count` works out all other numbers from it: the input
+channels of conv4, the 9,216 features of fc6, the 60,965,224 parameters.
 """
 
 import math
@@ -26,7 +26,7 @@ class Initial:
 
 @dataclass(frozen=True)
 class Conv:
-    """A convolution. Where the net has columns each keeps to its own maps, unless this layer reads them all."""
+    """A convolution. In a net of two columns each column reads its own maps only, unless `reads_all`."""
 
     kernels: int
     size: int
@@ -34,7 +34,7 @@ class Conv:
     pad: int = 0
     initial: Initial = Initial()
     ceil_mode: bool = False
-    reads_all: bool = False  # conv1 reads the image, whole; `cross_columns` names the others
+    reads_all: bool = False  # conv1 reads the whole image; `cross_columns` names the others
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Norm:
 
 @dataclass(frozen=True)
 class SpatialNorm:
-    """cuda-convnet's normalisation within a map, over size x size cells; not in the paper."""
+    """cuda-convnet's normalisation within a map, over size x size cells; the paper does not have it."""
 
     alpha: float = 1e-3
     size: int = 5
@@ -76,7 +76,7 @@ class Activation:
 
 @dataclass(frozen=True)
 class Flat:
-    """Maps to one row of features an image."""
+    """Puts the maps of each image into one row of features."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ LayerSpec = Conv | Pool | Norm | SpatialNorm | Activation | Flat | Full | Drop
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a net is trained by default: section 5, or what a small net needs instead."""
+    """How a net is trained by default: as in section 5, or as a small net needs it."""
 
     epochs: int = 90
     lr: float = 0.01
@@ -111,13 +111,14 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Spec:
-    """A net: its layers by name, in order, and what they are fed.
+    """A net: its layers by name, in order, and the images that it takes.
 
-    layers:      conv1 first; the other convolutions are conv2, conv3, ..., the numbers that `cross_columns` means.
+    layers:      conv1 first; the other convolutions are conv2, conv3, ...: `cross_columns` holds these numbers.
     input_size:  height and width of the crop that the net sees.
-    columns:     the parts that the kernels of a convolution are divided into, two in the paper.
-    pixel_scale: the pixels, 0 ... 255 less their mean, are divided by it; 1 in the paper.
-    bias_lr:     the learning rate of biases over that of weights; bias_decay: whether weight decay shrinks biases too.
+    columns:     how many parts the kernels of a convolution are divided into; two in the paper.
+    pixel_scale: what pixels (0 ... 255, minus their mean) are divided by; 1 in the paper.
+    bias_lr:     the learning rate of biases, as a multiple of that of weights.
+    bias_decay:  does weight decay shrink biases too?
     """
 
     name: str
@@ -254,8 +255,8 @@ TORCHVISION = _changed(
     recipe=Recipe(weight_decay=0.0001, drops=(1 / 3, 2 / 3)),
 )
 
-# The control of section 3.2: one column of the paper's kernels, with conv5 and the rest at full width (the released
-# layers-145-half.cfg), so that it has about as many parameters.
+# The control of section 3.2: one column, with half of the kernels in conv1 to conv4, and all of them from conv5 on (the
+# released layers-145-half.cfg), so that it has about as many parameters as the paper's net.
 ONE_COLUMN = _changed(
     PAPER,
     "one-column",
@@ -284,7 +285,7 @@ NON_OVERLAPPING = _changed(
 # The control of section 3.3: no normalisation anywhere.
 NO_LRN = replace(PAPER, name="no-lrn", layers={k: v for k, v in PAPER.layers.items() if not isinstance(v, Norm)})
 
-# Section 6's net with a sixth convolution over the last pooling layer, which reads both columns.
+# The net of section 6 with a sixth convolution after the last pooling layer; it reads both columns.
 SIX_CONV = _changed(
     PAPER,
     "six-conv",
@@ -299,10 +300,11 @@ SIX_CONV = _changed(
     "flatten fc7 relu7 dropout7 fc8 relu8 dropout8 fc9",
 )
 
-# The same ingredients for small images, two columns included. N(0, 0.01**2) stalls at this size, so from conv2 on the
-# weights have the variance 2 / fan-in that keeps the size of what a ReLU passes on (He et al. 2015). conv1 starts
-# smaller, so that what it learns in a few minutes outgrows what it began with (figure 3). Pixels come divided by 32;
-# activations are therefore smaller than in the paper's net, alpha larger, and k = 2 would only shrink them further.
+# The same ingredients for small images, two columns included. N(0, 0.01**2) stalls at this size. So from conv2 on the
+# weights have the variance 2 / fan-in, which keeps the variance of activations from layer to layer (He et al. 2015).
+# conv1 starts smaller, so that after a few minutes its kernels show what they learned and not their initial noise
+# (figure 3). Pixels are divided by 32, so activations are smaller than in the paper's net; alpha is larger to match,
+# and k is 1, as k = 2 would only shrink the activations.
 _HE = Initial(None)
 _MINI_NORM = Norm(alpha=0.1, k=1.0)
 MINI = _changed(
@@ -333,7 +335,7 @@ VARIANTS = {
 
 
 def variant(name: str) -> Spec:
-    """The net of that name; UsageError, listing all, for another."""
+    """The net of that name. Raises UsageError, which lists all names, for another."""
     if name not in VARIANTS:
-        raise UsageError(f"no variant is called {name!r}: expected one of {', '.join(VARIANTS)}")
+        raise UsageError(f"got the variant {name!r}: expected one of {', '.join(VARIANTS)}")
     return VARIANTS[name]

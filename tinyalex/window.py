@@ -15,10 +15,10 @@ Pair = tuple[int, int]
 
 
 def pair(value: int | Pair, name: str = "size", smallest: int = 0) -> Pair:
-    """An int or (vertical, horizontal) as (vertical, horizontal); ShapeError if either is below `smallest`."""
+    """An int or (vertical, horizontal) as (vertical, horizontal). Raises ShapeError if one is below `smallest`."""
     both = value if isinstance(value, tuple | list) else (value, value)
     if len(both) != 2 or not all(isinstance(one, Integral) and one >= smallest for one in both):
-        raise ShapeError(f"{name}={value}: expected an int or (vertical, horizontal), {smallest} or more")
+        raise ShapeError(f"got {name}={value}: expected an int or (vertical, horizontal), {smallest} or more")
     return int(both[0]), int(both[1])
 
 
@@ -44,8 +44,8 @@ class Window(NamedTuple):
             room = size + 2 * pad - kernel
             if size < 1 or room < 0:
                 raise ShapeError(
-                    f"an image of {height} x {width} is smaller than the window of "
-                    f"{self.kernel[0]} x {self.kernel[1]} (pad {self.pad[0]}, {self.pad[1]}): use a larger image"
+                    f"got an image of {height} x {width}: expected at least the window of "
+                    f"{self.kernel[0]} x {self.kernel[1]} (pad {self.pad[0]}, {self.pad[1]}); use a larger image"
                 )
             steps = room // stride
             if self.ceil_mode and room % stride and (steps + 1) * stride < size + pad:

@@ -53,5 +53,5 @@ def test_flatten_goes_map_by_map(shape, dtype, layout):
 
 
 def test_flatten_needs_a_batch():
-    with pytest.raises(ShapeError, match=r"Flatten: expected an input of shape \(N, C, H, W\), got \(5,\)"):
+    with pytest.raises(ShapeError, match=r"Flatten: got an input of shape \(5,\): expected \(N, C, H, W\)"):
         Flatten().forward(np.zeros(5))

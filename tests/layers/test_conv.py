@@ -62,7 +62,7 @@ def test_is_its_definition(case, groups, channels, filters, dtype, layouts, part
     w, b = layer.params["w"], layer.params["b"]
     x = laid_out(rng.standard_normal((case.N, groups * channels, case.H, case.W)).astype(dtype), layouts[0])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(conv, "COLUMNS_IN_CACHE", part)
+        patch.setattr(conv, "PATCHES_IN_CACHE", part)
         patch.setattr("tinyalex.backend.cpu.direct.TILE", part)
         y = layer.forward(x, train=True)
         dy = laid_out(rng.standard_normal(y.shape).astype(dtype), layouts[1])
@@ -187,14 +187,14 @@ def test_initial_parameters():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"groups": 2}, "Conv2D: 3 channels in and 4 kernels do not divide into 2 groups"),
-        ({"groups": 3}, "Conv2D: 3 channels in and 4 kernels do not divide into 3 groups"),
-        ({"groups": 0}, "do not divide into 0 groups"),
+        ({"groups": 2}, "Conv2D: got 3 channels, 4 kernels, 2 groups"),
+        ({"groups": 3}, "Conv2D: got 3 channels, 4 kernels, 3 groups"),
+        ({"groups": 0}, "0 groups: expected numbers of channels and kernels"),
         ({"stride": 0}, "stride=0: expected an int"),
         ({"stride": (1, 0)}, r"stride=\(1, 0\): expected"),
         ({"pad": -1}, "pad=-1: expected"),
         ({"kernel_size": 0}, "kernel_size=0: expected"),
-        ({"out_channels": 0}, "Conv2D: 3 channels in and 0 kernels"),
+        ({"out_channels": 0}, "Conv2D: got 3 channels, 0 kernels"),
     ],
 )
 def test_settings_that_make_no_sense(arguments, message):
@@ -204,11 +204,11 @@ def test_settings_that_make_no_sense(arguments, message):
 
 def test_inputs_that_do_not_fit():
     layer = Conv2D(3, 4, 3)
-    with pytest.raises(ShapeError, match=r"Conv2D: expected an input of shape \(N, C=3, H, W\), got \(1, 2, 5, 5\)"):
+    with pytest.raises(ShapeError, match=r"Conv2D: got an input of shape \(1, 2, 5, 5\): expected \(N, C=3, H, W\)"):
         layer.forward(np.zeros((1, 2, 5, 5), "float32"))
-    with pytest.raises(ShapeError, match=r"got \(3, 5, 5\)"):
+    with pytest.raises(ShapeError, match=r"got an input of shape \(3, 5, 5\)"):
         layer.forward(np.zeros((3, 5, 5), "float32"))
-    with pytest.raises(ShapeError, match="an image of 2 x 5 is smaller than the window of 3 x 3"):
+    with pytest.raises(ShapeError, match="an image of 2 x 5: expected at least the window of 3 x 3"):
         layer.forward(np.zeros((1, 3, 2, 5), "float32"))
     with pytest.raises(DTypeError, match="the input is float64, the parameters float32: convert the input"):
         layer.forward(np.zeros((1, 3, 5, 5)))

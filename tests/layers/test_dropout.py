@@ -73,10 +73,10 @@ def test_gradients(rng, scale_at):
 
 @pytest.mark.parametrize("p", [-0.1, 1, 1.5, float("nan")])
 def test_a_probability_below_1(p):
-    with pytest.raises(UsageError, match=f"Dropout: p={p}: expected a probability"):
+    with pytest.raises(UsageError, match=f"Dropout: got p={p}: expected a probability"):
         Dropout(p)
 
 
 def test_an_unknown_scaling():
-    with pytest.raises(UsageError, match=r"Dropout: scale_at='both': expected 'test' \(the paper's\) or 'train'"):
+    with pytest.raises(UsageError, match=r"Dropout: got scale_at='both': expected 'test' \(the paper's\) or 'train'"):
         Dropout(scale_at="both")

@@ -78,7 +78,7 @@ def test_initial_parameters():
 
 def test_what_is_refused():
     for features, units in ((0, 4), (4, 0)):
-        with pytest.raises(ShapeError, match=f"Linear: {features} features in, {units} units: expected 1 or more"):
+        with pytest.raises(ShapeError, match=f"Linear: got {features} features and {units} units: expected 1 or more"):
             Linear(features, units)
     layer = Linear(3, 4)
     with pytest.raises(ShapeError, match=r"Linear: expected an input of shape \(N, D=3\), got \(2, 4\)"):

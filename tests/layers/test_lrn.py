@@ -120,14 +120,14 @@ def test_nothing_crosses_from_one_column_to_the_other(rng, columns):
 
 
 def test_settings_that_make_no_sense():
-    with pytest.raises(ShapeError, match="LocalResponseNorm: size=0 and groups=1 must be 1 or more"):
+    with pytest.raises(ShapeError, match="LocalResponseNorm: got size=0, groups=1: expected 1 or more"):
         LocalResponseNorm(0)
-    with pytest.raises(ShapeError, match="size=5 and groups=0"):
+    with pytest.raises(ShapeError, match="got size=5, groups=0"):
         LocalResponseNorm(groups=0)
     with pytest.raises(ShapeError, match="LocalResponseNorm: 5 maps do not divide into 2 groups"):
         LocalResponseNorm(groups=2).forward(np.zeros((1, 5, 2, 2)))
     with pytest.raises(ShapeError, match=r"LocalResponseNorm: expected an input of shape \(N, C, H, W\), got \(1, 5\)"):
         LocalResponseNorm().forward(np.zeros((1, 5)))
     for size in (0, 4):
-        with pytest.raises(ShapeError, match=f"SpatialResponseNorm: size={size}: expected an odd number"):
+        with pytest.raises(ShapeError, match=f"SpatialResponseNorm: got size={size}: expected an odd number"):
             SpatialResponseNorm(size)

@@ -30,7 +30,7 @@ class ReLU(Layer):
         return self.keep(relu_forward(x), train=train)
 
     def keep(self, y: Array, *, train: bool = False) -> Array:
-        """y, which is a ReLU's output already: `Conv2D.forward(relu=True)` computed it on the way."""
+        """y, which `Conv2D.forward(relu=True)` has computed already; it is only kept for backward."""
         self._cache = y if train else None
         return y
 
@@ -69,7 +69,7 @@ class Flatten(Layer):
     def forward(self, x: Array, *, train: bool = False) -> Array:
         """x (N, C, H, W) -> y (N, C*H*W)."""
         if x.ndim < 2:
-            raise ShapeError(f"Flatten: expected an input of shape (N, C, H, W), got {x.shape}")
+            raise ShapeError(f"Flatten: got an input of shape {x.shape}: expected (N, C, H, W)")
         self._cache = x.shape if train else None
         return x.reshape(x.shape[0], math.prod(x.shape[1:]))
 

@@ -2,8 +2,9 @@
 
 Axes: N images, C channels, H, W height and width, OC kernels, KH, KW kernel size, OH, OW output size, G groups.
 
-im2col lays every receptive field out as one row of a matrix; then all the kernels at all the places are one product.
-What the net's two columns keep to themselves is `groups=2`: each half of the kernels sees its half of the channels.
+im2col copies the patch of the image under each window position into one row of a matrix. Then one matrix product
+gives all kernels at all positions. The net's two columns are `groups=2`: each half of the kernels reads its half of
+the channels.
 """
 
 from collections.abc import Iterator
@@ -17,12 +18,12 @@ from tinyalex.layers.canvas import empty_canvas, off_canvas, on_canvas, seen_by
 from tinyalex.layers.layer import Layer, initial_parameters
 from tinyalex.window import Pair, Window, pair
 
-PATCHES_IN_CACHE = 1 << 19  # entries of one im2col matrix: what stays in the processor's cache for the product
+PATCHES_IN_CACHE = 1 << 19  # entries of one im2col matrix: as many as the processor's cache holds during the product
 
 
 @kernel
 def im2col(x: Array, window: Window) -> Array:
-    """The receptive fields of x as rows: x (N, C, H, W) -> (N*OH*OW, KH*KW*C), zeros where a field leaves the image.
+    """The patches of x as rows: x (N, C, H, W) -> (N*OH*OW, KH*KW*C), zeros where a patch leaves the image.
 
     patches[n, oh, ow, i, j, c] = x[n, c, oh*SH + i - PH, ow*SW + j - PW]
     """
@@ -41,7 +42,7 @@ def im2col(x: Array, window: Window) -> Array:
 def col2im(patches: Array, x_shape: tuple[int, ...], window: Window) -> Array:
     """The transpose of im2col: every entry is added to the pixel it was read from.
 
-    patches (N*OH*OW, KH*KW*C) -> (N, C, H, W). Where fields overlap, a pixel receives several entries.
+    patches (N*OH*OW, KH*KW*C) -> (N, C, H, W). Where patches overlap, a pixel receives several entries.
     """
     N, C, H, W = x_shape
     OH, OW = window.output_size(H, W)
@@ -81,7 +82,7 @@ def conv_backward(
     """The gradients of conv_forward: dy (N, OC, OH, OW) -> dx like x (None if not asked for), dw like w, db (OC,).
 
     With Y = patches @ W.T:   dW = dY.T @ patches,   dpatches = dY @ W,   db = the sum of dy over N, OH, OW.
-    The patches are laid out again rather than kept: for the paper's net they are 17.6 MB an image.
+    The patches are computed again rather than kept: in the paper's net they take 17.6 MB an image.
     """
     xp = get_array_module(dy, x, w)
     OC, CG, KH, KW = w.shape
@@ -105,7 +106,7 @@ def _as_matrix(w: Array) -> Array:
 
 
 def _parts(x: Array, w: Array, groups: int, places: int) -> Iterator[tuple[slice, slice, slice]]:
-    """(images, channels, kernels) of one product each: a few images, so that the patches stay few, and one group."""
+    """(images, channels, kernels) of each product: one group, and as many images as have patches that fit the cache."""
     N, C = x.shape[:2]
     OC = w.shape[0]
     at_once = max(1, PATCHES_IN_CACHE // (places * w[0].size))
@@ -148,7 +149,8 @@ class Conv2D(Layer):
         super().__init__()
         if min(in_channels, out_channels, groups) < 1 or in_channels % groups or out_channels % groups:
             raise ShapeError(
-                f"Conv2D: {in_channels} channels in and {out_channels} kernels do not divide into {groups} groups"
+                f"Conv2D: got {in_channels} channels, {out_channels} kernels, {groups} groups: "
+                "expected numbers of channels and kernels that divide into the groups"
             )
         self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
         self.window = Window(
@@ -164,7 +166,7 @@ class Conv2D(Layer):
         return column
 
     def forward(self, x: Array, *, train: bool = False, relu: bool = False) -> Array:
-        """x (N, C, H, W) -> y (N, OC, OH, OW); with `relu` max(0, y), what a ReLU after it would make of y."""
+        """x (N, C, H, W) -> y (N, OC, OH, OW); with `relu` max(0, y), as a ReLU after it would compute."""
         self._check_input(x, "N C H W", self.in_channels)
         self._cache = x if train else None
         return conv_forward(x, self.params["w"], self.params["b"], self.window, self.groups, relu)
@@ -173,7 +175,7 @@ class Conv2D(Layer):
         """dy (N, OC, OH, OW) -> dx (N, C, H, W), or None with `input_gradient=False`: the images need no gradient."""
         x = self._take_cache()
         self._check_dy(dy, (len(x), self.out_channels, *self.window.output_size(*x.shape[2:])))
-        self.grads = {}  # so that their memory can be used again
+        self.grads = {}  # frees the old gradients, so that the new ones can reuse their memory
         dx, dw, db = conv_backward(dy, x, self.params["w"], self.window, self.groups, input_gradient)
         self.grads = {"w": dw, "b": db}
         return dx

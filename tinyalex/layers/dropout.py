@@ -16,7 +16,7 @@ def masked(x: Array, mask: Array, factor: float) -> Array:
 
 
 class Dropout(Layer):
-    """In training each unit is set to zero with probability p, anew for every image: an average over many nets.
+    """In training each unit is set to zero with probability p, drawn anew for every image: an average over many nets.
 
     scale_at="test"  (the paper): y = x * mask in training,           y = x * (1 - p) else;
     scale_at="train" (inverted):  y = x * mask / (1 - p) in training, y = x else.
@@ -30,9 +30,9 @@ class Dropout(Layer):
     ) -> None:
         super().__init__()
         if not 0 <= p < 1:
-            raise UsageError(f"Dropout: p={p}: expected a probability of at least 0 and below 1")
+            raise UsageError(f"Dropout: got p={p}: expected a probability of at least 0 and below 1")
         if scale_at not in ("test", "train"):
-            raise UsageError(f"Dropout: scale_at={scale_at!r}: expected 'test' (the paper's) or 'train' (inverted)")
+            raise UsageError(f"Dropout: got scale_at={scale_at!r}: expected 'test' (the paper's) or 'train' (inverted)")
         self.p, self.scale_at = float(p), scale_at
         self.rng = default_rng() if rng is None else rng
 
@@ -41,7 +41,7 @@ class Dropout(Layer):
         return self.rng.random(shape, dtype="float32") >= self.p
 
     def forward(self, x: Array, *, train: bool = False, mask: Array | None = None) -> Array:
-        """x -> y, same shape; `mask`: which units stay in training, where that has been drawn already."""
+        """x -> y, same shape. mask: which units stay in training; None: it is drawn now."""
         if not train:
             self._cache = None
             return x * (1 - self.p) if self.scale_at == "test" else x
@@ -56,5 +56,5 @@ class Dropout(Layer):
 
     @property
     def _factor(self) -> float:
-        """What the units that stay are multiplied with in training."""
+        """The factor of the units that stay, in training."""
         return 1 / (1 - self.p) if self.scale_at == "train" else 1.0

@@ -1,8 +1,8 @@
 """What all layers share: parameters, gradients, and the cache between a forward and its backward."""
 
-import copy
 from abc import ABC, abstractmethod
 from collections.abc import MutableMapping, Sequence
+from copy import copy
 from typing import Any, Self
 
 import numpy
@@ -43,11 +43,11 @@ class Layer(Trainable, ABC):
 
     def apart(self) -> Self:
         """A layer with a cache and gradients of its own, which shares the parameters' arrays with this one."""
-        return copy.copy(self)
+        return copy(self)
 
     def for_column(self, units: int) -> Self:  # noqa: ARG002, for the layers that have units
         """The layer with the settings of one column, which has `units` of its maps or units; without arrays."""
-        column = copy.copy(self)
+        column = copy(self)
         column.params, column.grads = {}, {}
         return column
 
@@ -66,14 +66,14 @@ class Layer(Trainable, ABC):
         return cache
 
     def _check_dy(self, dy: Array, shape: tuple[int, ...]) -> None:
-        """Raise unless dy has the `shape` of the output and the dtype of "w": others might be made to fit."""
+        """Raise unless dy has the `shape` of the output and the dtype of "w": NumPy would broadcast, or convert it."""
         if self.params and dy.dtype != self.params["w"].dtype:
             raise DTypeError(
-                f"{type(self).__name__}.backward: dy is {dy.dtype}, the parameters {self.params['w'].dtype}: "
-                f"convert it with dy.astype('{self.params['w'].dtype}')"
+                f"{type(self).__name__}.backward: got dy of {dy.dtype}: expected {self.params['w'].dtype}, as the "
+                f"parameters; convert it with dy.astype('{self.params['w'].dtype}')"
             )
         if dy.shape != shape:
-            raise ShapeError(f"{type(self).__name__}.backward: expected dy of shape {shape}, got {dy.shape}")
+            raise ShapeError(f"{type(self).__name__}.backward: got dy of shape {dy.shape}: expected {shape}")
 
     def _check_input(self, x: Array, axes: str, features: int | None = None) -> None:
         """Raise unless x has the axes named ("N C H W"), `features` along the second, and the dtype of "w"."""
@@ -82,13 +82,13 @@ class Layer(Trainable, ABC):
         if x.ndim != len(expected) or (features is not None and x.shape[1] != features):
             if features is not None:
                 expected[1] = f"{expected[1]}={features}"
-            raise ShapeError(f"{name}: expected an input of shape ({', '.join(expected)}), got {x.shape}")
+            raise ShapeError(f"{name}: got an input of shape {x.shape}: expected ({', '.join(expected)})")
         if x.dtype.kind != "f":
-            raise DTypeError(f"{name}: the input is {x.dtype}: convert it with x.astype('float32')")
+            raise DTypeError(f"{name}: got an input of {x.dtype}: expected floats; convert it with x.astype('float32')")
         if self.params and x.dtype != self.params["w"].dtype:
             raise DTypeError(
-                f"{name}: the input is {x.dtype}, the parameters {self.params['w'].dtype}: "
-                f"convert the input with x.astype('{self.params['w'].dtype}')"
+                f"{name}: got an input of {x.dtype}: expected {self.params['w'].dtype}, as the parameters; "
+                f"convert it with x.astype('{self.params['w'].dtype}')"
             )
 
 

@@ -45,7 +45,7 @@ class Linear(Layer):
     ) -> None:
         super().__init__()
         if min(in_features, out_features) < 1:
-            raise ShapeError(f"Linear: {in_features} features in, {out_features} units: expected 1 or more of each")
+            raise ShapeError(f"Linear: got {in_features} features and {out_features} units: expected 1 or more of each")
         self.in_features, self.out_features = in_features, out_features
         self.params, self.grads = initial_parameters((out_features, in_features), init_std, init_bias, rng, dtype)
 
@@ -65,7 +65,7 @@ class Linear(Layer):
         """dy (N, U) -> dx (N, D)."""
         x = self._take_cache()
         self._check_dy(dy, (len(x), self.out_features))
-        self.grads = {}  # so that their memory can be used again
+        self.grads = {}  # frees the old gradients, so that the new ones can reuse their memory
         dx, dw, db = linear_backward(dy, x, self.params["w"])
         self.grads = {"w": dw, "b": db}
         return dx

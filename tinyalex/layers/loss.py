@@ -24,10 +24,10 @@ class SoftmaxCrossEntropy:
     """The mean over the images of -log p[n, label[n]], p = softmax(logits).
 
     forward: logits (N, K) float32 or float64, labels (N,) integers of 0 ... K-1 -> the mean loss in nats: a float, or
-        for logits on a GPU an array of no axes there, as reading it would wait for all that the GPU still has to do.
+        for logits on a GPU an array there with no axes, as a float would make the host wait for the GPU.
     backward: dlogits[n, k] = (p[n, k] - [k = label[n]]) / N, shape and dtype of logits.
-    labels may be on the CPU whatever holds the logits: they are checked there, then moved. On a GPU they are read back
-    to be checked.
+    labels may lie on the CPU, wherever the logits are: they are checked there, then moved. Labels on a GPU are
+    copied to the host to be checked.
     Raises ShapeError, DTypeError, or LabelError for labels that are not integers of 0 ... K-1.
     """
 
@@ -35,20 +35,22 @@ class SoftmaxCrossEntropy:
         self._cache: Any = None
 
     def forward(self, logits: Array, labels: Array) -> Any:
-        """The mean loss; log p is computed from the logits themselves, so that it stays finite for logits of 1e4."""
+        """The mean loss. log p comes from the logits, not from p, so it stays finite for logits of 1e4."""
         xp, device, labels = get_array_module(logits), device_of(logits), to_numpy(labels)
         if logits.ndim != 2 or labels.shape != logits.shape[:1]:
             raise ShapeError(
-                f"expected logits of shape (N, K) and labels of shape (N,), got {logits.shape} and {labels.shape}"
+                f"got logits of shape {logits.shape} and labels of shape {labels.shape}: expected (N, K) and (N,)"
             )
         if logits.dtype.kind != "f":
-            raise DTypeError(f"the logits are {logits.dtype}: convert them with logits.astype('float32')")
+            raise DTypeError(
+                f"got logits of {logits.dtype}: expected floats; convert them with logits.astype('float32')"
+            )
         N, K = logits.shape
         if labels.dtype.kind not in "iu":
-            raise LabelError(f"the labels are {labels.dtype}: expected integers of 0 ... {K - 1}")
+            raise LabelError(f"got labels of {labels.dtype}: expected integers of 0 ... {K - 1}")
         if N == 0 or labels.min() < 0 or labels.max() >= K:
-            found = f"{labels.min()} ... {labels.max()}" if N else "none at all"
-            raise LabelError(f"the labels are {found}: expected integers of 0 ... {K - 1}, one for each image")
+            found = f"labels from {labels.min()} to {labels.max()}" if N else "no labels"
+            raise LabelError(f"got {found}: expected integers of 0 ... {K - 1}, one for each image")
         with beside(logits):
             labels = to_device(labels, device)
             shifted = logits - logits.max(axis=1, keepdims=True)  # (N, K), at most 0

@@ -25,7 +25,7 @@ def lrn_backward(dy: Array, x: Array, size: int, alpha: float, beta: float, k: f
     """dx[j] = dy[j] / scale[j]**beta - 2 alpha beta x[j] * the sum of dy[c] y[c] / scale[c] over the c that see j.
 
     All (N, C, H, W). The maps c whose window holds map j form the mirrored window around j.
-    The scale and y are computed again rather than kept: in the paper's net they are 2.5 times as much as its images.
+    The scale and y are computed again rather than kept: in the paper's net they take 2.5 times as much as the images.
     """
     scale = k + alpha * _sum_over_neighbours(x * x, -(size // 2), size, groups)
     y = x * scale**-beta
@@ -71,7 +71,7 @@ class LocalResponseNorm(Layer):
     ) -> None:
         super().__init__()
         if min(size, groups) < 1:
-            raise ShapeError(f"LocalResponseNorm: size={size} and groups={groups} must be 1 or more")
+            raise ShapeError(f"LocalResponseNorm: got size={size}, groups={groups}: expected 1 or more of each")
         self.size, self.beta, self.k, self.groups = size, float(beta), float(k), groups
         self.alpha = float(alpha / size if alpha_over_size else alpha)
 
@@ -85,7 +85,7 @@ class LocalResponseNorm(Layer):
         """x (N, C, H, W) -> y, same shape."""
         self._check_input(x, "N C H W")
         if x.shape[1] % self.groups:
-            raise ShapeError(f"LocalResponseNorm: {x.shape[1]} maps do not divide into {self.groups} groups")
+            raise ShapeError(f"LocalResponseNorm: got {x.shape[1]} maps: expected a multiple of groups={self.groups}")
         self._cache = x if train else None
         return lrn_forward(x, self.size, self.alpha, self.beta, self.k, self.groups)
 
@@ -97,7 +97,7 @@ class LocalResponseNorm(Layer):
 
 
 class SpatialResponseNorm(Layer):
-    """The same damping by the neighbours within one map: cuda-convnet's `rnorm`, absent from the paper.
+    """The same damping by neighbours within one map: cuda-convnet's `rnorm`, which the paper does not have.
 
     y[n, c, h, w] = x[n, c, h, w] / (1 + alpha / size**2 * sum of x[n, c]**2 over size x size cells around h, w)**beta
     Shapes: x (N, C, H, W) -> y (N, C, H, W); `size` is odd, the window is cut off at the edges.   dtype: that of x.
@@ -107,7 +107,7 @@ class SpatialResponseNorm(Layer):
     def __init__(self, size: int = 5, alpha: float = 1e-3, beta: float = 0.75) -> None:
         super().__init__()
         if size < 1 or size % 2 == 0:
-            raise ShapeError(f"SpatialResponseNorm: size={size}: expected an odd number, such as 5")
+            raise ShapeError(f"SpatialResponseNorm: got size={size}: expected an odd number, such as 5")
         self.size, self.alpha, self.beta = size, float(alpha / size**2), float(beta)
 
     def forward(self, x: Array, *, train: bool = False) -> Array:

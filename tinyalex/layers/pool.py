@@ -25,7 +25,7 @@ def max_pool_forward(x: Array, window: Window) -> tuple[Array, Array]:
     canvas = on_canvas(x, window, fill=-math.inf)
     y = xp.full((N, OH, OW, C), -math.inf, x.dtype).transpose(0, 3, 1, 2)
     argmax = xp.empty((N, OH, OW, C), window.number_dtype).transpose(0, 3, 1, 2)
-    argmax[:] = xp.asarray(window.first_numbers(OH, OW))  # what stays where a window sees nothing but -inf
+    argmax[:] = xp.asarray(window.first_numbers(OH, OW))  # of a window that sees -inf only
     for number, (i, j) in enumerate(window.cells()):
         cell = seen_by(canvas, window, i, j)
         wins = (cell > y) | (cell != cell)  # strictly greater: of equal cells the first stays; NaN always wins
@@ -72,7 +72,10 @@ class MaxPool2D(Layer):
             pair(kernel_size, "kernel_size", 1), pair(stride, "stride", 1), pair(pad, "pad", 0), ceil_mode
         )
         if any(pad >= kernel for pad, kernel in zip(self.window.pad, self.window.kernel, strict=True)):
-            raise ShapeError(f"MaxPool2D: pad={pad} with kernel_size={kernel_size}: a window would see no pixel")
+            raise ShapeError(
+                f"MaxPool2D: got pad={pad} and kernel_size={kernel_size}: expected a pad smaller than the window, "
+                "which else may see no pixel"
+            )
 
     def forward(self, x: Array, *, train: bool = False) -> Array:
         """x (N, C, H, W) -> y (N, C, OH, OW)."""
