@@ -37,19 +37,19 @@ def test_im2col_reads_every_entry_from_its_pixel(shape, kernel, stride, pad, cei
     x = np.arange(1, 1 + np.prod(shape)).reshape(shape)
     stepper = inside.Im2col(x, kernel, stride=stride, pad=pad, ceil_mode=ceil_mode)
     pixels = by_hand(shape, kernel, stride, pad, places)
-    assert len(stepper) == len(pixels) == stepper.columns.size
+    assert len(stepper) == len(pixels) == stepper.patches.size
     for i, pixel in enumerate(pixels):
         assert stepper.pixel(i) == pixel
-        assert stepper.columns[stepper.entry(i)] == (0 if pixel is None else x[pixel])
+        assert stepper.patches[stepper.entry(i)] == (0 if pixel is None else x[pixel])
 
 
 @pytest.mark.parametrize(("shape", "kernel", "stride", "pad", "ceil_mode", "places"), CASES)
 def test_col2im_adds_every_entry_to_its_pixel(shape, kernel, stride, pad, ceil_mode, places, rng):
     pixels = by_hand(shape, kernel, stride, pad, places)
-    columns = rng.normal(size=(places[0] * places[1], kernel[0] * kernel[1] * shape[0]))
-    stepper = inside.Col2im(shape, kernel, stride=stride, pad=pad, ceil_mode=ceil_mode, columns=columns)
+    patches = rng.normal(size=(places[0] * places[1], kernel[0] * kernel[1] * shape[0]))
+    stepper = inside.Col2im(shape, kernel, stride=stride, pad=pad, ceil_mode=ceil_mode, patches=patches)
     dx = np.zeros(shape)
-    for i, (pixel, value) in enumerate(zip(pixels, columns.ravel(), strict=True)):
+    for i, (pixel, value) in enumerate(zip(pixels, patches.ravel(), strict=True)):
         if pixel is not None:
             dx[pixel] += value
         np.testing.assert_allclose(stepper.dx(i), dx, atol=1e-12)
@@ -62,16 +62,16 @@ def test_of_ones_col2im_counts_the_windows_of_each_pixel():
 
 def test_captions_by_hand():
     im2col = inside.Im2col(X, 3)
-    assert im2col.caption(41) == "window (oh, ow) = (1, 1), its cell (i, j) = (1, 2)\ncolumns[4, 5] = x[2, 3] = 13"
+    assert im2col.caption(41) == "window (oh, ow) = (1, 1), its cell (i, j) = (1, 2)\npatches[4, 5] = x[2, 3] = 13"
     padded = inside.Im2col(X, 3, stride=2, pad=1)
-    assert padded.caption(0).endswith("columns[0, 0] = outside the image = 0")
+    assert padded.caption(0).endswith("patches[0, 0] = outside the image = 0")
     channels = inside.Im2col([X, X + 100], 3)
     assert channels.caption(1) == (
-        "window (oh, ow) = (0, 0), its cell (i, j) = (0, 0), channel 1\ncolumns[0, 1] = x[1, 0, 0] = 100"
+        "window (oh, ow) = (0, 0), its cell (i, j) = (0, 0), channel 1\npatches[0, 1] = x[1, 0, 0] = 100"
     )
     col2im = inside.Col2im((5, 5), 3)
-    assert col2im.caption(41).endswith("dx[2, 3] = 2 + columns[4, 5] = 2 + 1 = 3")
-    assert inside.Col2im((5, 5), 3, pad=1).caption(0).endswith("was read outside the image: it is dropped")
+    assert col2im.caption(41).endswith("dx[2, 3] = 2 + patches[4, 5] = 2 + 1 = 3")
+    assert inside.Col2im((5, 5), 3, pad=1).caption(0).endswith("lies outside the image: it is dropped")
 
 
 def cells(figure):

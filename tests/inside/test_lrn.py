@@ -9,7 +9,7 @@ X = [1, 3, 0, 2, 5, 1]
 
 
 def windows(C, size, groups):
-    """The maps that each map sees, from the paper's formula with its window cut off at the ends of a group."""
+    """The maps in the window of each map, from the paper's formula with its window cut off at the ends of a group."""
     per_group = C // groups
     found = []
     for c in range(C):
@@ -22,7 +22,7 @@ def windows(C, size, groups):
 @pytest.mark.parametrize(("C", "size", "groups"), [(8, 5, 1), (8, 5, 2), (6, 4, 1), (6, 2, 3), (3, 9, 1), (4, 1, 1)])
 def test_who_sees_whom(C, size, groups, rng):
     stepper = inside.LRNWindow(rng.normal(size=C), size=size, groups=groups)
-    assert [np.flatnonzero(row).tolist() for row in stepper.sees] == windows(C, size, groups)
+    assert [np.flatnonzero(row).tolist() for row in stepper.windows] == windows(C, size, groups)
 
 
 def test_forward_by_hand():

@@ -48,4 +48,7 @@ def test_the_picture_shows_the_path_so_far_and_the_parts_of_the_velocity():
 
 
 def test_a_weight_that_never_moves_is_drawn():
-    inside.MomentumSteps(lambda _: 0.0, w=0).show(9)
+    path, bars = inside.MomentumSteps(lambda _: 0.0, w=0).show(9).axes
+    np.testing.assert_array_equal(path.lines[1].get_ydata(), np.zeros(11))
+    assert [bar.get_width() for bar in bars.patches] == [0, 0, 0, 0]
+    assert bars.get_xlim() == (-1, 1)  # not an interval of length 0

@@ -59,7 +59,7 @@ def test_negative_steps_count_from_the_end(stepper, written):
 @pytest.mark.parametrize("step", ["after the last", "before the first"])
 def test_a_step_that_is_not_there_is_refused(stepper, step):
     i = len(stepper) if step == "after the last" else -len(stepper) - 1
-    with pytest.raises(UsageError, match=rf"step {i} .*expected 0 \.\.\. {len(stepper) - 1}"):
+    with pytest.raises(UsageError, match=rf"got step {i}: expected 0 \.\.\. {len(stepper) - 1}"):
         stepper.show(i)
 
 
@@ -121,7 +121,7 @@ def test_looking_inside_imports_neither_matplotlib_nor_numba_nor_ipywidgets():
         lambda: inside.Im2col([[1] * 12] * 12, 3),
         lambda: inside.Im2col([[1] * 6] * 6, 6, stride=0),
         lambda: inside.Col2im((5,)),
-        lambda: inside.Col2im((5, 5), columns=[[1, 2], [3, 4]]),
+        lambda: inside.Col2im((5, 5), patches=[[1, 2], [3, 4]]),
         lambda: inside.MaxPoolGradient([1, 2, 3]),
         lambda: inside.MaxPoolGradient([[1] * 13] * 13),
         lambda: inside.MaxPoolGradient([[1] * 5] * 5, dy=[1, 2]),

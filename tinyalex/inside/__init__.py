@@ -1,7 +1,7 @@
-"""Inside a layer: small calculations, one step at a time, for what is easily got wrong.
+"""Inside a layer: small calculations, one step at a time, for the places where mistakes are easy.
 
 Each is a `Stepper`: `len(stepper)` steps, `stepper.show(i)` draws one, `stepper.widget()` goes through them in Jupyter.
-They take small arrays of one's own, and every number that they show comes from the layers of this package.
+They take small arrays, and every number that they show is computed by the layers of this package.
 """
 
 from tinyalex.inside.columns import ColumnExchange

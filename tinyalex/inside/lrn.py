@@ -21,17 +21,17 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Floats = NDArray[np.float64]
-MOST = 32  # maps that still fit a page
-NAMES = 3.5  # cells, the room for the names of the rows
+MOST = 32  # the most maps that fit on a page
+NAMES = 3.5  # the width of the names of the rows, in cells
 
 
 class LRNWindow(Stepper):
-    """Which maps each map is damped by, a map a step; and which maps its gradient comes from, with dy.
+    """Which maps damp each map, one map in each step; with dy, also which maps its gradient comes from.
 
-    x: (C,), the responses of all maps at one place.   dy: (C,), the gradient that comes back, or None.
-    The settings are LocalResponseNorm's, with alpha 0.1: the paper's 1e-4 does little to numbers near 1.
-    scale: (C,), k + alpha * the sum of x**2 over the window.   y, dx: (C,), the layer's; dx is None without dy.
-    Raises ShapeError for arrays of another shape, or more maps than fit a page.
+    x: (C,), the responses of all maps at one place.   dy: (C,), the gradient of the output, or None.
+    The settings are those of LocalResponseNorm, but alpha is 0.1: the paper's 1e-4 hardly changes numbers near 1.
+    scale: (C,), k + alpha * the sum of x**2 over the window.   y: (C,), the output.   dx: (C,), or None without dy.
+    Raises ShapeError for arrays of another shape, or more maps than fit on a page.
     """
 
     def __init__(
@@ -48,39 +48,39 @@ class LRNWindow(Stepper):
         self.x: Floats = np.array(x, np.float64)
         self.dy: Floats | None = None if dy is None else np.array(dy, np.float64)
         if self.x.ndim != 1 or not 1 <= len(self.x) <= MOST:
-            raise ShapeError(f"responses of shape {self.x.shape}: expected (C,), at most {MOST} maps at one place")
+            raise ShapeError(f"got responses of shape {self.x.shape}: expected (C,), at most {MOST} maps at one place")
         if self.dy is not None and self.dy.shape != self.x.shape:
-            raise ShapeError(f"dy of shape {self.dy.shape}: expected {self.x.shape}, like x")
+            raise ShapeError(f"got dy of shape {self.dy.shape}: expected {self.x.shape}, like x")
         self.layer = LocalResponseNorm(size, alpha, beta, k, groups=groups)
-        with use_kernels("reference"):  # the definition: for a few numbers nothing need be compiled
+        with use_kernels("reference"):  # the definition; for a few numbers no compiled kernel is needed
             self.y: Floats = self.layer.forward(_maps(self.x), train=self.dy is not None)[0, :, 0, 0]
             self.dx: Floats | None = None
             if self.dy is not None:
                 self.dx = self.layer.backward(_maps(self.dy))[0, :, 0, 0]
-            self.sees = _who_sees_whom(len(self.x), size, groups)
-        self.scale: Floats = k + alpha * (self.sees @ self.x**2)
+            self.windows = _window_of_each(len(self.x), size, groups)
+        self.scale: Floats = k + alpha * (self.windows @ self.x**2)
 
     def __len__(self) -> int:
-        """The maps; twice as many with dy."""
+        """The number of maps; twice as many with dy."""
         return len(self.x) * (1 if self.dy is None else 2)
 
     def caption(self, i: int) -> str:
-        """The formula with the numbers of one map."""
+        """The formula with the numbers of the map of step i."""
         backward, c = divmod(i, len(self.x))
         alpha, beta, k = short(self.layer.alpha), short(self.layer.beta), short(self.layer.k)
         x, y, scale = short(self.x[c]), short(self.y[c]), short(self.scale[c])
         if not backward:
-            squares = " + ".join(short(value) for value in self.x[self.sees[c]] ** 2)
+            window, squares = _range(self.windows[c]), " + ".join(map(short, self.x[self.windows[c]] ** 2))
             return (
-                f"map {c} is damped by the maps {_range(self.sees[c])}: scale = {k} + {alpha} ({squares}) = {scale}\n"
+                f"map {c} is damped by the maps {window}: scale = {k} + {alpha} ({squares}) = {scale}\n"
                 f"y[{c}] = x[{c}] / scale^{beta} = {x} / {scale}^{beta} = {y}"
             )
         dy, dx = self._gradients
-        own, others = dy[c] * self.scale[c] ** -self.layer.beta, self.sees[:, c] @ self._passed_back
+        own, others = dy[c] * self.scale[c] ** -self.layer.beta, self.windows[:, c] @ self._passed_back
         factor = short(2 * self.layer.alpha * self.layer.beta)
         mirrored = ", its mirrored window" if self.layer.size % 2 == 0 else ""
         return (
-            f"map {c} has damped the maps {_range(self.sees[:, c])}{mirrored}: its gradient comes from all of them\n"
+            f"map {c} has damped the maps {_range(self.windows[:, c])}{mirrored}: its gradient comes from all of them\n"
             f"dx[{c}] = dy[{c}] / scale^{beta} - 2 alpha beta x[{c}] · sum = "
             f"{short(own)} - {factor} · {x} · {short(others)} = {short(dx[c])}"
         )
@@ -93,7 +93,7 @@ class LRNWindow(Stepper):
 
     @property
     def _passed_back(self) -> Floats:
-        """dy y / scale, what each map passes back to those that damped it."""
+        """dy y / scale: what each map passes back to the maps that damp it."""
         passed: Floats = self._gradients[0] * self.y / self.scale
         return passed
 
@@ -102,14 +102,14 @@ class LRNWindow(Stepper):
         if backward:
             dy, dx = self._gradients
             rows = {"x": self.x, "y": self.y, "dy": dy, "dy y / scale": self._passed_back, "dx": dx}
-            return self._page(c, rows, ("dy y / scale", self.sees[:, c]), found=("dx",))
+            return self._page(c, rows, ("dy y / scale", self.windows[:, c]), found=("dx",))
         rows = {"x": self.x, "x²": self.x**2, "scale": self.scale, "y": self.y}
-        return self._page(c, rows, ("x²", self.sees[c]), found=("scale", "y"))
+        return self._page(c, rows, ("x²", self.windows[c]), found=("scale", "y"))
 
     def _page(
         self, c: int, rows: dict[str, Floats], window: tuple[str, NDArray[np.bool_]], found: tuple[str, ...]
     ) -> Figure:
-        """Rows by name, map c in colour; `window` is framed in its row; those `found` are written up to map c."""
+        """Draw the rows, map c in colour. window: (row, cells) to frame.   found: rows that are filled up to map c."""
         C = len(self.x)
         sheet = Sheet(TOP - 0.8 + 1.5 * len(rows), C + NAMES)
         sheet.text((TOP - 1.1, 0), "map")
@@ -137,20 +137,21 @@ def _maps(values: Floats) -> Floats:
     return values[None, :, None, None]  # (1, C, 1, 1)
 
 
-def _who_sees_whom(C: int, size: int, groups: int) -> NDArray[np.bool_]:
-    """sees[c, j]: is map j in the window of map c?  Asked of the layer itself: (C, C).
+def _window_of_each(C: int, size: int, groups: int) -> NDArray[np.bool_]:
+    """windows[c, j], (C, C): True if map j is in the window of map c. The layer itself tells.
 
-    With k = 0, alpha = 1 and beta = -1 it computes y[c] = x[c] * the sum of the squares in c's window. Image j of the
-    batch is all ones but for a 2 in map j, which every map that sees it finds in its sum.
+    With k = 0, alpha = 1 and beta = -1 the layer computes y[c] = x[c] * the sum of the squares in the window of c.
+    Image j of the batch is 2 in map j, and 1 elsewhere. So a sum is larger where the window contains map j.
     """
     probe = LocalResponseNorm(size, 1.0, -1.0, 0.0, groups=groups)
     images = np.ones((C + 1, C, 1, 1))
     images[np.arange(C), np.arange(C)] = 2.0
-    sums = (probe.forward(images) / images)[:, :, 0, 0]  # (C + 1, C), the last row without a 2
-    sees: NDArray[np.bool_] = (sums[:C] > sums[C]).T
-    return sees
+    sums = (probe.forward(images) / images)[:, :, 0, 0]  # (C + 1, C); the last image has no 2
+    windows: NDArray[np.bool_] = (sums[:C] > sums[C]).T
+    return windows
 
 
 def _range(maps: NDArray[np.bool_]) -> str:
+    """The first and the last map that is True, as text."""
     first, last = np.flatnonzero(maps)[[0, -1]]
     return f"{first} ... {last}" if last > first else str(first)

@@ -22,7 +22,7 @@ WIDTH, HEIGHT = 8.6, 3.9  # inches
 
 
 class _OneWeight:
-    """The least thing that SGD trains."""
+    """The smallest thing that SGD can update: one weight and its gradient."""
 
     def __init__(self, w: float) -> None:
         self.params = {"w": np.array([w], np.float64)}
@@ -32,10 +32,11 @@ class _OneWeight:
 class MomentumSteps(Stepper):
     """One weight through `steps` steps of the paper's rule, v = momentum v - weight_decay lr w - lr g, w = w + v.
 
-    gradient: g, the slope of the loss at w: a function of w, or a number a step.   w: where the weight begins.
-    The settings are SGD's; by default larger than the paper's, so that every part of a step can be seen.
-    w, v: lists of steps + 1 numbers, before each step and at the end.   g: a list of `steps` numbers.
-    Raises UsageError for no steps, a list of gradients of another length, or settings that SGD refuses.
+    gradient: g, the slope of the loss at w: a function of w, or a list with a number for each step.
+    w: the first value of the weight.   lr, momentum, weight_decay: as for SGD. The defaults are larger than in the
+    paper, so that every part of a step can be seen.
+    The attributes w and v are lists of steps + 1 numbers: before each step, and at the end. g is a list of `steps`.
+    Raises UsageError for less than one step, a list of another length, or settings that SGD refuses.
     """
 
     def __init__(
@@ -50,11 +51,11 @@ class MomentumSteps(Stepper):
     ) -> None:
         if steps < 1 or (not callable(gradient) and len(gradient) != steps):
             given = "" if callable(gradient) else f" and {len(gradient)} gradients"
-            raise UsageError(f"MomentumSteps: steps={steps}{given}: expected 1 step or more, and a gradient for each")
+            raise UsageError(f"got steps={steps}{given}: expected 1 step or more, and a gradient for each")
         one = _OneWeight(w)
         self.sgd = SGD(one, lr=lr, momentum=momentum, weight_decay=weight_decay)
         self.w, self.v, self.g = [float(w)], [0.0], list[float]()
-        with use_kernels("reference"):  # the definition: for one number nothing need be compiled
+        with use_kernels("reference"):  # the definition; for one number no compiled kernel is needed
             for step in range(steps):
                 self.g.append(float(gradient(self.w[-1]) if callable(gradient) else gradient[step]))
                 one.grads["w"][:] = self.g[-1]
@@ -63,11 +64,11 @@ class MomentumSteps(Stepper):
                 self.v.append(float(self.sgd.velocity["w"][0]))
 
     def __len__(self) -> int:
-        """The steps."""
+        """The number of steps."""
         return len(self.g)
 
     def parts(self, i: int) -> dict[str, float]:
-        """The three parts of the velocity after step i, by name."""
+        """The three parts of the new velocity in step i, by name."""
         sgd = self.sgd
         return {
             "momentum · v": sgd.momentum * self.v[i],
@@ -76,7 +77,7 @@ class MomentumSteps(Stepper):
         }
 
     def caption(self, i: int) -> str:
-        """The rule with the numbers of one step."""
+        """The rule with the numbers of step i."""
         sgd, v, w, g = self.sgd, _term(self.v[i]), _term(self.w[i]), _term(self.g[i])
         m, wd, lr = short(sgd.momentum), short(sgd.weight_decay), short(sgd.lr)
         return (
@@ -95,6 +96,7 @@ class MomentumSteps(Stepper):
         return figure
 
     def _draw_path(self, axes: Axes, i: int) -> None:
+        """Draw the weight over the steps, up to step i as a line and a point."""
         axes.plot(range(len(self.w)), self.w, color=GREY, linewidth=1, linestyle=":")
         axes.plot(range(i + 2), self.w[: i + 2], color=BLUE, linewidth=1.8, marker="o", markersize=4)
         axes.plot(i + 1, self.w[i + 1], color=ORANGE, marker="o", markersize=8)
@@ -104,6 +106,7 @@ class MomentumSteps(Stepper):
         axes.set_xticks(range(0, len(self.w), 1 + len(self) // 10))
 
     def _draw_parts(self, axes: Axes, i: int) -> None:
+        """Draw the parts of the new velocity, and the new velocity, as bars."""
         parts = {**self.parts(i), "= the new v": self.v[i + 1]}
         colours = [BLUE, GREY, AMBER, ORANGE]
         axes.barh(range(4), list(parts.values()), color=colours, height=0.62)
@@ -113,7 +116,7 @@ class MomentumSteps(Stepper):
         most = 1.15 * max(
             abs(value) for step in range(len(self)) for value in (*self.parts(step).values(), self.v[step + 1])
         )
-        axes.set_xlim(-most or -1, most or 1)  # the same in every step
+        axes.set_xlim(-most or -1, most or 1)  # the same scale in every step
         tidy(axes, frame=("bottom",))
         axes.tick_params(axis="y", length=0)
         axes.set_title("its velocity v, in parts", loc="left", fontsize=10, color=INK)

@@ -1,4 +1,4 @@
-"""Inside max-pooling: which pixel each window's gradient goes to, where windows overlap (section 3.4).
+"""Inside max-pooling: the pixel that gets the gradient of each window, where windows overlap (section 3.4).
 
 Axes: H, W height and width, KH, KW window size, OH, OW output size.
 """
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Floats = NDArray[np.float64]
-MOST = 12  # rows and columns of an image that still fits a page
+MOST = 12  # the most rows and columns of an image that fit on a page
 
 
 class MaxPoolGradient(Stepper):
-    """Where max-pooling sends its gradient, a window a step: to the largest pixel, once more if it won before.
+    """How max-pooling distributes its gradient, one window in each step: the largest pixel of the window gets it.
 
-    x: (H, W).   dy: (OH, OW), the gradient that comes back; left out, 1, 2, 3, ..., so that a sum tells its parts.
-    kernel_size, stride, ceil_mode: as of MaxPool2D.   y: (OH, OW), what the layer puts out.
-    Raises ShapeError for arrays of another shape, or an image that would not fit a page.
+    x: (H, W).   dy: (OH, OW), the gradient of the output; the default is 1, 2, 3, ...
+    kernel_size, stride, ceil_mode: as for MaxPool2D.   y: (OH, OW), the output.
+    Raises ShapeError for arrays of another shape, or an image that does not fit on a page.
     """
 
     def __init__(
@@ -44,19 +44,19 @@ class MaxPoolGradient(Stepper):
     ) -> None:
         self.x: Floats = np.array(x, np.float64)
         if self.x.ndim != 2 or max(self.x.shape) > MOST:
-            raise ShapeError(f"an image of shape {self.x.shape}: expected (H, W) of at most {MOST} x {MOST}")
+            raise ShapeError(f"got an image of shape {self.x.shape}: expected (H, W) of at most {MOST} x {MOST}")
         self.window = MaxPool2D(kernel_size, stride, ceil_mode=ceil_mode).window
-        with use_kernels("reference"):  # the definition: for a few numbers nothing need be compiled
+        with use_kernels("reference"):  # the definition; for a few numbers no compiled kernel is needed
             y, self._argmax = max_pool_forward(self.x[None, None], self.window)
         self.y: Floats = y[0, 0]
         self.dy: Floats = (
             np.arange(1.0, self.y.size + 1).reshape(self.y.shape) if dy is None else np.array(dy, np.float64)
         )
         if self.dy.shape != self.y.shape:
-            raise ShapeError(f"dy of shape {self.dy.shape}: expected {self.y.shape}, like y")
+            raise ShapeError(f"got dy of shape {self.dy.shape}: expected {self.y.shape}, like y")
 
     def __len__(self) -> int:
-        """The windows."""
+        """The number of windows."""
         return self.y.size
 
     def place(self, i: int) -> tuple[int, int]:
@@ -65,13 +65,13 @@ class MaxPoolGradient(Stepper):
         return oh, ow
 
     def winner(self, i: int) -> tuple[int, int]:
-        """(h, w) of the largest pixel of the window of step i, the first where several are equal."""
+        """(h, w) of the largest pixel in the window of step i, the first of equal ones."""
         (oh, ow), (SH, SW) = self.place(i), self.window.stride
         cell = divmod(int(self._argmax[0, 0, oh, ow]), self.window.kernel[1])
         return oh * SH + cell[0], ow * SW + cell[1]
 
     def dx(self, i: int) -> Floats:
-        """The gradient of the image (H, W) after step i; after the last one it is the layer's."""
+        """The gradient of the image (H, W) after step i; after the last step it is complete."""
         sent = np.where(self._done(i), self.dy, 0.0)
         with use_kernels("reference"):
             image: Floats = max_pool_backward(sent[None, None], self._argmax, (1, 1, *self.x.shape), self.window)[0, 0]
@@ -82,10 +82,10 @@ class MaxPoolGradient(Stepper):
         return done
 
     def caption(self, i: int) -> str:
-        """Which pixel won, and what its gradient is now."""
+        """The largest pixel of the window, and its gradient after the step."""
         (oh, ow), (h, w) = self.place(i), self.winner(i)
         before, after = self.dx(i - 1)[h, w], self.dx(i)[h, w]
-        again = ", which won before" if any(self.winner(j) == (h, w) for j in range(i)) else ""
+        again = ", the largest of an earlier window too" if any(self.winner(j) == (h, w) for j in range(i)) else ""
         return (
             f"y[{oh}, {ow}] = {short(self.y[oh, ow])} is pixel x[{h}, {w}]{again}\n"
             f"dx[{h}, {w}] = {short(before)} + dy[{oh}, {ow}] = "
@@ -100,7 +100,7 @@ class MaxPoolGradient(Stepper):
         here[h, w], there[oh, ow] = True, True
         seen = np.zeros((H, W), bool)
         seen[oh * SH : oh * SH + KH, ow * SW : ow * SW + KW] = True
-        rows, columns = np.argwhere(seen).max(axis=0) + 1 - (oh * SH, ow * SW)  # less at an edge, with ceil_mode
+        rows, columns = np.argwhere(seen).max(axis=0) + 1 - (oh * SH, ow * SW)  # with ceil_mode, less at an edge
         middle, right = W + 3.5, W + OW + 6.0
         below = TOP + OH + 2  # the first row of dy
         sheet = Sheet(max(TOP + H, below + OH) + 0.1, right + W + 0.5)

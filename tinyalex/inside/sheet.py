@@ -1,4 +1,4 @@
-"""Grids of numbers on one page: what most of the steppers draw on."""
+"""A page with grids of numbers, on which most of the steppers draw."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 CELL = 0.36  # inches, the side of a cell
-NARROWEST = 18.0  # cells, so that a caption has room
-TOP = 1.5  # cells above a grid, for its title and indices
+NARROWEST = 18.0  # cells; a page is at least so wide, for the caption
+TOP = 1.5  # cells above a grid for its title and indices
 FONT = 8.5  # points
-OUTSIDE = "#eeeeee"  # cells that are no pixels
+OUTSIDE = "#eeeeee"  # the colour of cells outside the image
 
 Cell = tuple[float, float]  # (row, column) of a cell on the page
-Fill = tuple[NDArray[np.bool_], str]  # the cells of a grid that have a colour
+Fill = tuple[NDArray[np.bool_], str]  # some cells of a grid, and their colour
 
 
 class Sheet:
-    """A page of rows x columns cells, white at first; rows run downwards, columns to the right."""
+    """An empty page of rows x columns cells. Positions are (row, column), counted from the upper left corner."""
 
     def __init__(self, rows: float, columns: float) -> None:
         columns = max(columns, NARROWEST)
@@ -47,10 +47,10 @@ class Sheet:
         known: NDArray[np.bool_] | None = None,
         first: tuple[int, int] = (0, 0),
     ) -> None:
-        """Draw values (rows, columns), its upper left cell at `at`; title and indices stand above and beside it.
+        """Draw a grid of values (rows, columns), its upper left cell at `at`, with a title and with indices.
 
-        fills: the colours of cells, a later one over an earlier one.   known: the cells whose numbers are written.
-        first: the indices of the upper left cell: (-1, -1) for an image with a pad of 1.
+        fills: the colours of cells; a later one covers an earlier one.   known: the cells with numbers; None means all.
+        first: the indices of the upper left cell, such as (-1, -1) for an image with a pad of 1.
         """
         top, left = at
         rows, columns = values.shape
@@ -69,7 +69,7 @@ class Sheet:
         fills: Sequence[Fill] = (),
         known: NDArray[np.bool_] | None = None,
     ) -> None:
-        """Draw values (rows, columns) as `grid` does, without title and indices."""
+        """Draw a grid as `grid` does, but without title and indices."""
         from matplotlib.patches import Rectangle
 
         top, left = at
@@ -84,19 +84,19 @@ class Sheet:
                 self._middle((top + row + 0.5, left + column + 0.5), text, size, INK)
 
     def frame(self, at: Cell, rows: float, columns: float, colour: str) -> None:
-        """A thick line around rows x columns cells."""
+        """Draw a thick line around rows x columns cells."""
         from matplotlib.patches import Rectangle
 
         box = Rectangle((at[1], at[0]), columns, rows, fill=False, edgecolor=colour, lw=2.2, zorder=3)
         self.axes.add_patch(box)
 
     def arrow(self, start: Cell, end: Cell, colour: str) -> None:
-        """An arrow from one point of the page to another."""
+        """Draw an arrow from one position to another."""
         style = {"arrowstyle": "-|>", "color": colour, "lw": 1.6, "shrinkA": 0, "shrinkB": 0, "mutation_scale": 14}
         self.axes.annotate("", xy=end[::-1], xytext=start[::-1], arrowprops=style, zorder=4)
 
     def text(self, at: Cell, text: str, *, colour: str = INK, middle: bool = False) -> None:
-        """A line of text that begins at `at`, or with `middle` has its middle there."""
+        """Write a line of text that starts at `at`; with `middle` it is centred there."""
         self.axes.text(
             at[1],
             at[0],
@@ -109,9 +109,10 @@ class Sheet:
         )
 
     def _middle(self, at: Cell, text: str, size: float, colour: str) -> None:
+        """Write a text of `size` points, centred at `at`."""
         self.axes.text(at[1], at[0], text, ha="center", va="center", fontsize=size, color=colour, parse_math=False)
 
 
 def short(number: Any) -> str:
-    """A number in three digits, without a needless sign or point: 2, 0.125, -1.5e-05."""
+    """A number in at most three digits: 2, 0.125, -1.5e-05; -0 becomes 0."""
     return f"{float(number) + 0.0:.3g}"

@@ -1,4 +1,4 @@
-"""What the steppers share: a calculation cut into steps, a picture of each, and buttons to go through them."""
+"""What all steppers share: a calculation in steps, a picture of each step, and buttons to go through them."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MARGIN = 0.15  # inches around a picture
-HEAD = 0.8  # inches above it, for the number of the step and its caption
-SCREEN_DPI = 100  # on a page, where 150, as in print, would be too large
+HEAD = 0.8  # inches above it, for the caption
+SCREEN_DPI = 100  # for a screen; 150, as in print, would be too large
 
 
 class Stepper(ABC):
     """A small calculation, one step at a time; steps are numbered from 0.
 
-    A kind of stepper gives the number of steps, a caption and a picture of each; it computes with the package's layers.
+    A subclass defines the number of steps, and a caption and a picture for each. It computes with the package's layers.
     """
 
     @abstractmethod
@@ -29,16 +29,16 @@ class Stepper(ABC):
 
     @abstractmethod
     def caption(self, i: int) -> str:
-        """What happens in step i, with its numbers: one line or two."""
+        """One or two lines about step i, with its numbers."""
 
     @abstractmethod
     def _picture(self, i: int) -> Figure:
-        """The picture of step i, without its caption, `HEAD` inches free above."""
+        """The picture of step i without its caption; the upper `HEAD` inches stay empty."""
 
     def show(self, i: int = 0) -> Figure:
-        """A picture of step i with its caption; -1 is the last step. Raises UsageError for a step that is not there."""
+        """The picture of step i with its caption; -1 is the last step. Raises UsageError for an i out of range."""
         if not -len(self) <= i < len(self):
-            raise UsageError(f"step {i} of {type(self).__name__}: expected 0 ... {len(self) - 1}")
+            raise UsageError(f"got step {i}: expected 0 ... {len(self) - 1}")
         i %= len(self)
         figure = self._picture(i)
         figure.set_dpi(SCREEN_DPI)
@@ -59,14 +59,14 @@ class Stepper(ABC):
         return figure
 
     def widget(self) -> Any:
-        """The pictures in Jupyter, with a button back, a button forward and a slider: an `ipywidgets.VBox`.
+        """The pictures in Jupyter with buttons back and forward and a slider: an `ipywidgets.VBox`.
 
         Raises UsageError where ipywidgets is not installed.
         """
         try:
             import ipywidgets
         except ImportError:
-            raise UsageError("a widget needs ipywidgets: pip install 'tinyalex[notebooks]', or use show(i)") from None
+            raise UsageError("the widget needs ipywidgets: pip install 'tinyalex[notebooks]'; or use show(i)") from None
         back = ipywidgets.Button(description="back", icon="arrow-left")
         forward = ipywidgets.Button(description="forward", icon="arrow-right")
         slider = ipywidgets.IntSlider(0, 0, len(self) - 1, description="step")
@@ -89,5 +89,5 @@ class Stepper(ABC):
 
     def _png(self, i: int) -> bytes:
         file = BytesIO()
-        self.show(i).savefig(file, format="png", dpi=2 * SCREEN_DPI)  # sharp on a fine screen, too
+        self.show(i).savefig(file, format="png", dpi=2 * SCREEN_DPI)  # sharp on a high-resolution screen
         return file.getvalue()
