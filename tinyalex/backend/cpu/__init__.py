@@ -1,4 +1,8 @@
-"""All twins for NumPy arrays on the CPU, under the names of their definitions, and how many bytes they use."""
+"""The twins for NumPy arrays, each under the name of its definition.
+
+workspace: how many bytes the twins need.   simulated_pool: a memory pool without memory, to predict what they hold.
+warm_up: compiles all twins.   winograd_where: limits the use of Winograd's algorithm, to measure what it saves.
+"""
 
 from tinyalex.backend.cpu import workspace
 from tinyalex.backend.cpu.activations import relu_backward, relu_forward

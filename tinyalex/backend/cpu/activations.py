@@ -1,4 +1,4 @@
-"""The compiled twins of tinyalex.layers.activations: one pass over the numbers, in whatever order they lie."""
+"""The compiled twins of tinyalex.layers.activations: one pass over the numbers, in any memory order."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,8 +12,8 @@ from tinyalex.backend.threads import WORTH_A_THREAD, in_shares
 
 
 def _relu_forward(x, y):
-    """y = the larger of x and 0, of one axis; NaN stays NaN. 8 bytes a float32 number."""
-    zero = x.dtype.type(0)  # a plain 0 would make float64 of it
+    """y = max(x, 0), both (numbers,); NaN stays NaN. Moves 8 bytes for each float32 number."""
+    zero = x.dtype.type(0)  # a plain 0 would turn the result into float64
     for i in range(x.size):
         y[i] = zero if x[i] < zero else x[i]
 
@@ -27,7 +27,7 @@ def relu_forward(x: Floats) -> Floats:
 
 
 def _relu_backward(dy, y, dx):
-    """dx = dy where y > 0, else 0, of one axis. 12 bytes a float32 number."""
+    """dx = dy where y > 0, else 0, all (numbers,). Moves 12 bytes for each float32 number."""
     zero = dy.dtype.type(0)
     for i in range(dy.size):
         dx[i] = dy[i] if y[i] > zero else zero
@@ -42,8 +42,11 @@ def relu_backward(dy: Floats, y: Floats) -> Floats:
 
 
 def elementwise(loop: Callable[..., None], *arrays: NDArray[Any]) -> Floats:
-    """The result of loop(*arrays, result), each of one axis: shared out by numbers, shape and order of the first."""
-    if arrays[0].ndim == 4:  # an image's channels lie last
+    """The array that loop(*arrays, result) fills, with the shape of the first array; all have the same shape.
+
+    The loop gets one-dimensional parts of the arrays, one part in each thread. Images are read channels last.
+    """
+    if arrays[0].ndim == 4:
         arrays = tuple(array.transpose(0, 2, 3, 1) for array in arrays)
     result = empty(arrays[0].shape, arrays[0].dtype)
     lines = [np.ascontiguousarray(array).reshape(-1) for array in (*arrays, result)]

@@ -1,4 +1,4 @@
-"""The twins of tinyalex.layers.conv: which algorithm computes a convolution, directly or with fewer multiplications."""
+"""The twins of tinyalex.layers.conv: a convolution by the direct sum, or by Winograd's algorithm if that is faster."""
 
 from types import ModuleType
 
@@ -9,7 +9,7 @@ from tinyalex.window import Window
 
 
 def conv_forward(x: Floats, w: Floats, b: Floats, window: Window, groups: int, relu: bool = False) -> Floats:
-    """The twin of tinyalex.layers.conv.conv_forward; bias and ReLU are applied to what is still in cache."""
+    """The twin of tinyalex.layers.conv.conv_forward. Bias and ReLU are applied while the sums are in cache."""
     x = channels_last(x)
     y = empty((len(x), *window.output_size(*x.shape[1:3]), len(w)), x.dtype)
     algorithm = _algorithm(x, w, window, groups)
@@ -20,7 +20,7 @@ def conv_forward(x: Floats, w: Floats, b: Floats, window: Window, groups: int, r
 def conv_backward(
     dy: Floats, x: Floats, w: Floats, window: Window, groups: int, input_gradient: bool = True
 ) -> tuple[Floats | None, Floats, Floats]:
-    """The twin of tinyalex.layers.conv.conv_backward; without the input gradient it saves one of two products."""
+    """The twin of tinyalex.layers.conv.conv_backward. Without the input gradient it computes one product less."""
     dy, x = channels_last(dy), channels_last(x)
     dx = empty(x.shape, x.dtype) if input_gradient else None
     dw, db = _algorithm(x, w, window, groups).backward(dy, x, w, dx, window, groups)
@@ -32,7 +32,7 @@ def _algorithm(x: Floats, w: Floats, window: Window, groups: int) -> ModuleType:
 
 
 def _finish(sums, b, relu):
-    """sums (rows, OC) in place: sums + b, and with `relu` the larger of that and 0 (NaN stays NaN)."""
+    """sums (rows, OC), in place: sums + b, and then max(sums, 0) if `relu` (NaN stays NaN)."""
     zero = sums.dtype.type(0)
     for row in sums:
         for c in range(len(b)):

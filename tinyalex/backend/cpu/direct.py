@@ -1,7 +1,7 @@
-"""Convolution by the sum that defines it: im2col tiles that stay in cache, multiplied as they are made.
+"""Convolution by the sum that defines it: im2col in tiles, each multiplied by the kernels while it is in cache.
 
-A tile holds the receptive fields of a few rows of outputs, and the product of a tile with the kernels is a few rows of
-y in their final place. The whole matrix of columns, 17.6 MB an image of the paper's net, never exists.
+A tile holds the patches of a few rows of outputs, and its product with the kernels is written to those rows of y. The
+matrix of all patches (17.6 MB for one image in the paper's net) is never stored as a whole.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,23 +13,23 @@ from tinyalex.backend.memory import empty
 from tinyalex.backend.threads import in_shares
 from tinyalex.window import Window
 
-TILE = 1 << 18  # numbers in one im2col tile: 1 MB of float32, what a core's second-level cache holds
+TILE = 1 << 18  # numbers in a tile: 1 MB of float32, which fits the second-level cache of a core
 
 
-def _im2col(x, columns, first, OH, KH, KW, SH, SW, PH, PW):
-    """columns (rows, OW, KH, KW, C) from x (N, H, W, C), for the rows of outputs n*OH + oh = first, first + 1, ...
+def _im2col(x, patches, first, OH, KH, KW, SH, SW, PH, PW):
+    """Fill patches (rows, OW, KH, KW, C) from x (N, H, W, C), for the rows of outputs n*OH + oh = first, first + 1, ...
 
-    A row of a receptive field is one run of KW*C numbers, in x and in columns.
+    One row of a patch is KW*C contiguous numbers, in x and in `patches`.
     """
     N, H, W, C = x.shape
-    OW = columns.shape[1]
+    OW = patches.shape[1]
     lines = x.reshape(N, H, W * C)
-    runs = columns.reshape(len(columns), OW, KH, KW * C)
-    for row in range(len(columns)):
+    runs = patches.reshape(len(patches), OW, KH, KW * C)
+    for row in range(len(patches)):
         n, oh = divmod(first + row, OH)
         for ow in range(OW):
             left = ow * SW - PW
-            begin, end = max(0, -left) * C, min(KW, W - left) * C  # the part of a run that lies in the image
+            begin, end = max(0, -left) * C, min(KW, W - left) * C  # the part of a row that lies in the image
             for i in range(KH):
                 h = oh * SH + i - PH
                 run = runs[row, ow, i]
@@ -50,23 +50,23 @@ _im2col_compiled = compiled(_im2col)
 
 
 def im2col(x: Floats, window: Window) -> Floats:
-    """The twin of tinyalex.layers.conv.im2col: N*OH*OW*KH*KW*C numbers copied, no padded image in between."""
+    """The twin of tinyalex.layers.conv.im2col. It copies N*OH*OW*KH*KW*C numbers, and makes no padded image."""
     N, C, H, W = x.shape
     KH, KW = window.kernel
     OH, OW = window.output_size(H, W)
-    columns = empty((N * OH, OW, KH, KW, C), x.dtype)
+    patches = empty((N * OH, OW, KH, KW, C), x.dtype)
     x = channels_last(x)
-    in_shares(lambda first, last: _im2col_compiled(x, columns[first:last], first, OH, *geometry(window)), N * OH)
-    return columns.reshape(-1, KH * KW * C)
+    in_shares(lambda first, last: _im2col_compiled(x, patches[first:last], first, OH, *geometry(window)), N * OH)
+    return patches.reshape(-1, KH * KW * C)
 
 
-def _col2im(columns, x, first, OH, KH, KW, SH, SW, PH, PW):
-    """Add columns (rows, OW, KH, KW, C) to the pixels of x (N, H, W, C) that _im2col read them from."""
+def _col2im(patches, x, first, OH, KH, KW, SH, SW, PH, PW):
+    """Add patches (rows, OW, KH, KW, C) to the pixels of x (N, H, W, C) from which _im2col reads them."""
     N, H, W, C = x.shape
-    OW = columns.shape[1]
+    OW = patches.shape[1]
     lines = x.reshape(N, H, W * C)
-    runs = columns.reshape(len(columns), OW, KH, KW * C)
-    for row in range(len(columns)):
+    runs = patches.reshape(len(patches), OW, KH, KW * C)
+    for row in range(len(patches)):
         n, oh = divmod(first + row, OH)
         for ow in range(OW):
             left = ow * SW - PW
@@ -82,27 +82,27 @@ def _col2im(columns, x, first, OH, KH, KW, SH, SW, PH, PW):
 _col2im_compiled = compiled(_col2im)
 
 
-def col2im(columns: Floats, x_shape: tuple[int, ...], window: Window) -> Floats:
-    """The twin of tinyalex.layers.conv.col2im: N*OH*OW*KH*KW*C additions, each thread to images of its own."""
+def col2im(patches: Floats, x_shape: tuple[int, ...], window: Window) -> Floats:
+    """The twin of tinyalex.layers.conv.col2im. It makes N*OH*OW*KH*KW*C additions; each thread has its own images."""
     N, C, H, W = x_shape
     OH, OW = window.output_size(H, W)
-    columns = np.ascontiguousarray(columns).reshape(N * OH, OW, *window.kernel, C)
-    x = empty((N, H, W, C), columns.dtype)
+    patches = np.ascontiguousarray(patches).reshape(N * OH, OW, *window.kernel, C)
+    x = empty((N, H, W, C), patches.dtype)
 
     def share(first: int, last: int) -> None:
         x[first:last] = 0
-        _col2im_compiled(columns[first * OH : last * OH], x, first * OH, OH, *geometry(window))
+        _col2im_compiled(patches[first * OH : last * OH], x, first * OH, OH, *geometry(window))
 
     in_shares(share, N)
     return x.transpose(0, 3, 1, 2)
 
 
 def forward(x: Floats, w: Floats, y: Floats, window: Window, groups: int, finish: Callable[[Floats], None]) -> None:
-    """y (N, OH, OW, OC) from x (N, H, W, C), w (OC, C/G, KH, KW): N*OH*OW*OC*KH*KW*C/G multiply-adds.
+    """Fill y (N, OH, OW, OC) from x (N, H, W, C) and w (OC, C/G, KH, KW): N*OH*OW*OC*KH*KW*C/G multiply-adds.
 
-    The threads share the rows of y, of one image as well as of many. finish: called with every (rows, OC) of y, once
-    they hold the sums and while they are in cache.
-    Bytes: x is read KH/SH times over, from cache; y is written once; each tile is written and read in cache.
+    The threads divide the N*OH rows of y, so a single image uses all of them too.
+    finish: called with each part (rows, OC) of y when it holds the sums and is still in cache.
+    Bytes: x is read KH/SH times, from cache; y is written once; tiles stay in cache.
     """
     OC, CG, KH, KW = w.shape
     OH, OW = y.shape[1:3]
@@ -112,20 +112,21 @@ def forward(x: Floats, w: Floats, y: Floats, window: Window, groups: int, finish
 
     def share(first: int, last: int) -> None:
         tile = empty((min(at_once, last - first), OW, KH, KW, CG), x.dtype)
-        for rows in few(first, last, at_once):
-            columns, sums = tile[: rows.stop - rows.start], y_rows[rows].reshape(-1, OC)
-            for g, maps_out in enumerate(parts(OC, groups)):
-                _im2col_compiled(images[g], columns, rows.start, OH, *geometry(window))
-                np.matmul(columns.reshape(len(sums), -1), kernels[g].T, out=sums[:, maps_out])
+        for rows in chunks(first, last, at_once):
+            patches, sums = tile[: rows.stop - rows.start], y_rows[rows].reshape(-1, OC)
+            for g, maps_out in enumerate(group_slices(OC, groups)):
+                _im2col_compiled(images[g], patches, rows.start, OH, *geometry(window))
+                np.matmul(patches.reshape(len(sums), -1), kernels[g].T, out=sums[:, maps_out])
             finish(sums)
 
     in_shares(share, len(y_rows))
 
 
 def backward(dy: Floats, x: Floats, w: Floats, dx: Floats | None, window: Window, groups: int) -> tuple[Floats, Floats]:
-    """dw and db, and dx in place if there is one: twice the multiply-adds of the forward, once without dx.
+    """dw (OC, C/G, KH, KW) and db (OC,); fills dx (N, H, W, C) unless it is None.
 
-    Tile by tile as in the forward. Each share of images sums its own dw; the sums are added in the order of shares.
+    Twice the multiply-adds of `forward`, once without dx. It works in tiles as `forward` does. Each thread sums dw over
+    its own images; these sums are then added in a fixed order.
     """
     OC, CG, KH, KW = w.shape
     OH, OW = dy.shape[1:3]
@@ -139,40 +140,40 @@ def backward(dy: Floats, x: Floats, w: Floats, dx: Floats | None, window: Window
         for dimage in dimages:
             dimage[first:last] = 0
         tile = empty((min(at_once, (last - first) * OH), OW, KH, KW, CG), x.dtype)
-        for rows in few(first * OH, last * OH, at_once):
-            columns, slopes = tile[: rows.stop - rows.start], dy_rows[rows].reshape(-1, OC)
-            matrix = columns.reshape(len(slopes), -1)  # (rows*OW, KH*KW*C/G), the same memory
+        for rows in chunks(first * OH, last * OH, at_once):
+            patches, slopes = tile[: rows.stop - rows.start], dy_rows[rows].reshape(-1, OC)
+            matrix = patches.reshape(len(slopes), -1)  # (rows*OW, KH*KW*C/G), the same memory
             db += slopes.sum(axis=0)
-            for g, maps_out in enumerate(parts(OC, groups)):
-                _im2col_compiled(images[g], columns, rows.start, OH, *geometry(window))
+            for g, maps_out in enumerate(group_slices(OC, groups)):
+                _im2col_compiled(images[g], patches, rows.start, OH, *geometry(window))
                 dw[g] += slopes[:, maps_out].T @ matrix
                 if dimages:
                     np.matmul(slopes[:, maps_out], kernels[g], out=matrix)
-                    _col2im_compiled(columns, dimages[g], rows.start, OH, *geometry(window))
+                    _col2im_compiled(patches, dimages[g], rows.start, OH, *geometry(window))
         if dx is not None and groups > 1:
-            for dimage, maps_in in zip(dimages, parts(CG * groups, groups), strict=True):
+            for dimage, maps_in in zip(dimages, group_slices(CG * groups, groups), strict=True):
                 dx[first:last, :, :, maps_in] = dimage[first:last]
         return dw, db
 
-    dw, db = total(in_shares(share, len(x)))
+    dw, db = sum_of_shares(in_shares(share, len(x)))
     return np.ascontiguousarray(dw.reshape(OC, KH, KW, CG).transpose(0, 3, 1, 2)), db
 
 
-# ---------------------------------------------------------------- what tinyalex.backend.cpu.winograd cuts likewise
+# ---------------------------------------------------------------- also for tinyalex.backend.cpu.winograd
 
 
-def few(first: int, last: int, at_once: int) -> Iterator[slice]:
-    """The rows or images first ... last - 1, at_once at a time."""
+def chunks(first: int, last: int, at_once: int) -> Iterator[slice]:
+    """Slices of first ... last - 1, each of `at_once` rows or images; the last may be shorter."""
     return (slice(start, min(start + at_once, last)) for start in range(first, last, at_once))
 
 
-def parts(maps: int, groups: int) -> list[slice]:
-    """The maps of each group."""
+def group_slices(maps: int, groups: int) -> list[slice]:
+    """A slice of `maps` for each group."""
     return [slice(g * maps // groups, (g + 1) * maps // groups) for g in range(groups)]
 
 
-def total(sums: list[tuple[Floats, Floats]]) -> tuple[Floats, Floats]:
-    """(dw, db) of all shares, added in their order, so that the result is the same on every run."""
+def sum_of_shares(sums: list[tuple[Floats, Floats]]) -> tuple[Floats, Floats]:
+    """The sums of dw and of db over all shares, added in their order, so that every run gives the same bits."""
     dw, db = sums[0]
     for more_dw, more_db in sums[1:]:
         dw += more_dw
@@ -181,15 +182,15 @@ def total(sums: list[tuple[Floats, Floats]]) -> tuple[Floats, Floats]:
 
 
 def by_group(x: Floats, groups: int) -> list[Floats]:
-    """x (N, H, W, C) as G arrays (N, H, W, C/G), each with the channels of a pixel in one run."""
+    """x (N, H, W, C) -> G arrays (N, H, W, C/G), each contiguous."""
     if groups == 1:
         return [x]
     images = [empty((*x.shape[:3], x.shape[3] // groups), x.dtype) for _ in range(groups)]
-    for image, maps_in in zip(images, parts(x.shape[3], groups), strict=True):
+    for image, maps_in in zip(images, group_slices(x.shape[3], groups), strict=True):
         image[...] = x[..., maps_in]
     return images
 
 
 def kernel_matrices(w: Floats, groups: int) -> Floats:
-    """w (OC, C/G, KH, KW) -> (G, OC/G, KH*KW*C/G), entries in the order of the columns."""
+    """w (OC, C/G, KH, KW) -> (G, OC/G, KH*KW*C/G), entries in the order of a patch."""
     return w.transpose(0, 2, 3, 1).reshape(groups, w.shape[0] // groups, -1)

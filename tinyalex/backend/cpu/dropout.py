@@ -9,8 +9,8 @@ from tinyalex.backend.cpu.compiled import Floats, compiled
 
 
 def _masked(x, mask, factor, y):
-    """y = factor * x where the mask is true, else 0, of one axis. 9 bytes a float32 number."""
-    zero = x.dtype.type(0)  # a plain 0 would make float64 of it
+    """y = factor * x where the mask is true, else 0, all (numbers,). Moves 9 bytes for each float32 number."""
+    zero = x.dtype.type(0)  # a plain 0 would turn the result into float64
     for i in range(x.size):
         y[i] = factor * x[i] if mask[i] else zero
 

@@ -1,11 +1,11 @@
-"""The compiled twins of tinyalex.layers.lrn: one pass over the maps, no temporary arrays.
+"""The compiled twins of tinyalex.layers.lrn: one pass over the maps, no large temporary arrays.
 
-Channels last, the maps of a group at one pixel are a row of numbers, and a window over maps is a run of that row. Some
-rows at a time are laid into one line, with as many zeros between them as a window reaches past their ends: so all
-sums run over one long line, whatever the number of maps.
+In channels-last memory the maps of a group at one pixel are a row of numbers, and a window over maps is a part of that
+row. Several rows are copied into one long line, separated by as many zeros as a window reaches past their ends. Then
+each sum is one loop over the long line, which is fast for any number of maps.
 
-A number costs about 2*size + 10 operations forward, twice that backward, and 8 bytes (12 backward): with the two square
-roots that make the power 0.75 it takes hardly longer than to copy it.
+Each number costs about 2*size + 10 operations and 8 bytes of memory traffic forward, twice the operations and 12 bytes
+backward. The power 0.75 takes two square roots, so normalising takes little longer than copying.
 """
 
 import numpy as np
@@ -14,11 +14,11 @@ from tinyalex.backend.cpu.compiled import Floats, channels_last, compiled
 from tinyalex.backend.memory import empty
 from tinyalex.backend.threads import in_shares
 
-LINE = 1024  # numbers in a line, about: it and its sums stay in the first-level cache
+LINE = 1024  # numbers in a line, about; the line and its sums fit the first-level cache
 
 
 def _sum_over_neighbours(line, total, start, factor, size):
-    """total[i] = start + factor * (line[i] + ... + line[i + size - 1]), five terms at a time (the paper's size)."""
+    """total[i] = start + factor * (line[i] + ... + line[i + size - 1]); five terms a pass, as the paper's size is 5."""
     length = len(total)
     total[:] = start
     for shift in range(0, size - 4, 5):
@@ -35,9 +35,9 @@ _sum_over_neighbours_compiled = compiled(_sum_over_neighbours)
 
 
 def _negative_power(scale, beta, power):
-    """power = scale**-beta; at beta = 0.75 by two square roots, which processors have instructions for."""
+    """power = scale**-beta; for beta = 0.75 with two square roots, for which processors have an instruction."""
     if beta == 0.75:
-        one = scale.dtype.type(1)  # a plain 1 would make a float64 of all that it meets
+        one = scale.dtype.type(1)  # a plain 1 would turn the result into float64
         for i in range(len(scale)):
             root = np.sqrt(scale[i])
             power[i] = one / (root * np.sqrt(root))
@@ -50,7 +50,7 @@ _negative_power_compiled = compiled(_negative_power)
 
 
 def _lrn_forward(x, y, size, alpha, beta, k):
-    """y (rows, maps) from x (rows, maps): each row is the maps of one group at one pixel."""
+    """Fill y (rows, maps) from x (rows, maps); a row holds the maps of one group at one pixel."""
     maps = x.shape[1]
     wide, before = maps + size - 1, size // 2
     at_once = max(1, LINE // wide)
@@ -74,7 +74,7 @@ _lrn_forward_compiled = compiled(_lrn_forward)
 
 
 def lrn_forward(x: Floats, size: int, alpha: float, beta: float, k: float, groups: int) -> Floats:
-    """The twin of tinyalex.layers.lrn.lrn_forward: x is read once and y written once."""
+    """The twin of tinyalex.layers.lrn.lrn_forward. It reads x once and writes y once."""
     x = channels_last(x)
     y = empty(x.shape, x.dtype)
     x_rows, y_rows = (array.reshape(-1, x.shape[3] // groups) for array in (x, y))
@@ -86,7 +86,7 @@ def lrn_forward(x: Floats, size: int, alpha: float, beta: float, k: float, group
 
 
 def _lrn_backward(dy, x, dx, size, alpha, beta, k, factor):
-    """dx (rows, maps) from dy, x (rows, maps); the scale is summed again, and its window mirrored for the terms."""
+    """Fill dx (rows, maps) from dy, x (rows, maps). The scale is computed again; the terms use the mirrored window."""
     maps = x.shape[1]
     wide, before = maps + size - 1, size // 2
     mirrored = size - 1 - before
@@ -124,7 +124,7 @@ _lrn_backward_compiled = compiled(_lrn_backward)
 
 
 def lrn_backward(dy: Floats, x: Floats, size: int, alpha: float, beta: float, k: float, groups: int) -> Floats:
-    """The twin of tinyalex.layers.lrn.lrn_backward: dy and x are read once and dx written once."""
+    """The twin of tinyalex.layers.lrn.lrn_backward. It reads dy and x once and writes dx once."""
     dy, x = channels_last(dy), channels_last(x)
     dx = empty(x.shape, x.dtype)
     dy_rows, x_rows, dx_rows = (array.reshape(-1, x.shape[3] // groups) for array in (dy, x, dx))

@@ -1,9 +1,9 @@
-"""From pixels to the points of Winograd's transform and back: the compiled part of `winograd.py`.
+"""Winograd's transform of pixels into values at the points, and back: the compiled part of `winograd.py`.
 
-A tile of pixels d becomes L d L' for a matrix L: first sums over the rows of the tile, then over its columns. Both are
-weighted sums of whole rows of numbers: the tiles of a row of the image, and all their channels, lie side by side.
+A tile of pixels d is transformed into L d L' with a matrix L: first sums over its rows, then over its columns. Both are
+weighted sums of long rows of numbers, because the tiles of one row of the image lie side by side with all channels.
 
-Axes: N images, C channels, H, W height and width, P = n*n points, TH, TW tiles of an image.
+Axes: N images, C channels, H, W height and width, P = n*n points; TH rows of TW tiles an image.
 """
 
 from functools import cache
@@ -14,13 +14,21 @@ import numpy as np
 from tinyalex.backend.cpu.compiled import Floats, compiled
 from tinyalex.window import Pair
 
-POINTS = (0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5)  # and infinity; small ones, so that their powers stay small
-TERMS = 8  # of every weighted sum: the largest n
-RUN = 512  # numbers of each of eight rows, that stay in the first-level cache while they are combined
+POINTS = (
+    0.0,
+    1.0,
+    -1.0,
+    2.0,
+    -2.0,
+    0.5,
+    -0.5,
+)  # and infinity; small, as rounding errors grow with powers
+TERMS = 8  # of every weighted sum; this is the largest n
+RUN = 512  # numbers of each row that are summed at a time; eight such parts fit the first-level cache
 
 
 class Transforms(NamedTuple):
-    """The matrices of F(m x m, r x r) in n = m + r - 1 points: each of B', A', A, B with TERMS columns, zeros behind.
+    """The matrices of F(m x m, r x r) at n = m + r - 1 points. B', B, A' and A are padded with zeros to TERMS columns.
 
     to_points (n, n): B', pixels -> points.     from_points (n, n): B, points -> gradients of pixels.
     outputs (m, n): A', points -> outputs.      of_outputs (n, m): A, gradients of outputs -> points.
@@ -36,11 +44,11 @@ class Transforms(NamedTuple):
 
 @cache
 def transforms(m: int, r: int, dtype: str) -> Transforms:
-    """The matrices, by interpolation: row j of G, column j of A' evaluate a polynomial at the point p[j].
+    """The matrices, by polynomial interpolation: row j of G and column j of A' evaluate a polynomial at the point p[j].
 
-    Row j of B' holds the coefficients of the product of all (x - p[l]), l != j, over which the value at p[j] is
-    spread; infinity stands for the leading coefficient. G is divided by what these products are at p[j]; a power of two
-    then evens out the sizes of B' and G.
+    Row j of B' holds the coefficients of the product of all (x - p[l]), l != j; the value at infinity is the leading
+    coefficient. Row j of G is divided by the value of this product at p[j]. B' and G are then scaled by powers of two
+    to numbers of similar size.
     """
     n = m + r - 1
     points = np.array(POINTS[: n - 1])
@@ -52,7 +60,7 @@ def transforms(m: int, r: int, dtype: str) -> Transforms:
         B[: n - 1, j] = np.poly(others)[::-1]
     A[n - 1, m - 1] = G[n - 1, r - 1] = 1
     B[:, n - 1] = np.poly(points)[::-1]
-    share = 2 ** np.round(np.log2(np.abs(B).max(axis=0)) / 2)  # rounds nothing itself, being a power of two
+    share = 2 ** np.round(np.log2(np.abs(B).max(axis=0)) / 2)  # a power of two, so scaling is exact
     B, G = B / share, G * share[:, None]
 
     def padded(matrix: Floats) -> Floats:
@@ -62,9 +70,9 @@ def transforms(m: int, r: int, dtype: str) -> Transforms:
 
 
 def _weighted_sum(weights, memory, starts, out, add):
-    """out = weights[0] * row 0 + ... + weights[7] * row 7, row l beginning at memory[starts[l]]; with `add` out += it.
+    """out = weights[0] * row 0 + ... + weights[7] * row 7, where row l begins at memory[starts[l]]; with `add`, out +=.
 
-    All eight terms at once: each number of `out` is written once, and stays in a register until then.
+    All eight terms are added in one loop, so each number of `out` is written once.
     """
     size = len(out)
     a, b = memory[starts[0] : starts[0] + size], memory[starts[1] : starts[1] + size]
@@ -85,7 +93,7 @@ _weighted_sum_compiled = compiled(_weighted_sum)
 
 
 def _sum_over_rows(matrix, rows, lines):
-    """lines (p, length) = matrix (p, TERMS) @ rows (count, length), in pieces whose rows stay in the nearest cache."""
+    """lines (p, length) = matrix (p, TERMS) @ rows (count, length), RUN columns at a time, which stay in cache."""
     count, length = rows.shape
     memory, starts = rows.reshape(-1), np.zeros(TERMS, np.int64)
     for first in range(0, length, RUN):
@@ -100,9 +108,9 @@ _sum_over_rows_compiled = compiled(_sum_over_rows)
 
 
 def _sort(image, top, PW, pixels):
-    """pixels (rows, step, B, C): [i, s, b] is the pixel of the image (H, W, C) in row top + i, column b*step + s - PW.
+    """Fill pixels (rows, step, B, C): [i, s, b] is image[top + i, b*step + s - PW], or 0 outside the image (H, W, C).
 
-    So one pixel of all tiles in a row, with all its channels, is a run of numbers. Zeros outside the image.
+    Then the pixels at one position of all tiles in a row of tiles are contiguous, with all channels.
     """
     H, W, C = image.shape
     rows, step, B = pixels.shape[:3]
@@ -123,7 +131,7 @@ _sort_compiled = compiled(_sort)
 
 
 def _add_sorted(pixels, top, PW, image):
-    """Add pixels (rows, step, B, C) to those of the image (H, W, C) that _sort takes them from."""
+    """Add pixels (rows, step, B, C) to the pixels of the image (H, W, C) from which _sort reads them."""
     H, W, C = image.shape
     rows, step, B = pixels.shape[:3]
     for i in range(max(0, -top), min(rows, H - top)):
@@ -140,12 +148,12 @@ _add_sorted_compiled = compiled(_add_sorted)
 
 
 def _to_points(x, points, matrix, seen, step, PH, PW, TH, TW):
-    """points (P, n*TH*TW or more, C) from x (n, H, W, C): matrix @ tile @ matrix' of tiles of seen x seen pixels."""
+    """Fill points (P, n*TH*TW or more, C) from x (n, H, W, C): matrix @ tile @ matrix', tiles of seen x seen pixels."""
     C, n = x.shape[3], len(matrix)
-    B, run = TW + (seen - 1) // step, TW * C  # tiles in a row, and those that the last of them reaches into
+    B, run = TW + (seen - 1) // step, TW * C  # B: steps along a row of tiles, with those that the last tile covers
     line = B * C
     pixels = np.empty((seen, step, B, C), x.dtype)
-    lines = np.empty((n, step * line), x.dtype)  # summed over the rows of the tiles, not yet over their columns
+    lines = np.empty((n, step * line), x.dtype)  # sums over the rows of the tiles
     memory, planes = lines.reshape(-1), points.reshape(len(points), -1)
     starts = np.zeros(TERMS, np.int64)
     for image in range(len(x)):
@@ -165,20 +173,20 @@ _to_points_compiled = compiled(_to_points)
 
 
 def to_points(x: Floats, points: Floats, matrix: Floats, seen: int, step: int, edge: Pair, tiles: Pair) -> None:
-    """Fill points (P, n*TH*TW or more, C) with those of x (n, H, W, C), in TH x TW tiles of seen x seen pixels each.
+    """Fill points (P, n*TH*TW or more, C) with the values of x (n, H, W, C), in TH x TW tiles of seen x seen pixels.
 
-    For each tile and channel n*step + n*n weighted sums of eight terms: for the paper's conv2, with those of its
-    outputs, a fifth of the operations of its products. x is read n/step times over, and the points are written once.
+    Cost: n*step + n*n weighted sums of eight terms for each tile and channel. In the paper's conv2, the transforms of x
+    and y together have a fifth of the operations of the products. x is read n/step times, points is written once.
     """
     _to_points_compiled(x, points, matrix, seen, step, *edge, *tiles)
 
 
 def _from_points(points, x, matrix, n, step, PH, PW, TH, TW):
-    """x (n, H, W, C) from points (P, n*TH*TW or more, C): matrix @ values @ matrix', added where tiles overlap.
+    """Fill x (n, H, W, C) from points (P, n*TH*TW or more, C): matrix @ values @ matrix'; overlapping tiles are added.
 
-    The way of _to_points backwards: over the columns, then over the rows, then every pixel to its place.
+    The steps of _to_points in reverse: sums over the columns, then over the rows, then each pixel to its place.
     """
-    C, made = x.shape[3], len(matrix)  # made x made pixels a tile
+    C, made = x.shape[3], len(matrix)  # a tile has made x made pixels
     B, run = TW + (made - 1) // step, TW * C
     line = B * C
     lines = np.empty((n, step * line), x.dtype)
@@ -204,5 +212,5 @@ _from_points_compiled = compiled(_from_points)
 
 
 def from_points(points: Floats, x: Floats, matrix: Floats, n: int, step: int, edge: Pair, tiles: Pair) -> None:
-    """Fill x (n, H, W, C) with what the points (P, n*TH*TW or more, C) of its tiles add up to: to_points transposed."""
+    """Fill x (n, H, W, C) from the values at the points (P, n*TH*TW or more, C) of its tiles; to_points transposed."""
     _from_points_compiled(points, x, matrix, n, step, *edge, *tiles)

@@ -1,8 +1,9 @@
 """The compiled twins of tinyalex.layers.pool: one pass over the windows, all channels of a pixel at once.
 
-Channels last, so that the innermost loop runs over the channels of a pixel, eight or sixteen to a vector instruction,
-without a branch. Forward 4 bytes are read for each pixel and 5 written for each output (which cell won is one byte),
-backward the other way round; windows overlap in cache.
+In channels-last memory the innermost loop runs over the channels of a pixel. It has no branch, so the compiler uses
+vector instructions for eight or sixteen channels at a time. In float32, forward reads 4 bytes for each pixel and writes
+5 for each output (the number of the winning cell is one byte); backward reads 5 and writes 4. Pixels that several
+windows share come from cache.
 """
 
 from typing import Any
@@ -17,9 +18,9 @@ from tinyalex.window import Window
 
 
 def _max_pool_forward(first, last, x, y, argmax, KH, KW, SH, SW, PH, PW):
-    """y, argmax (N, OH, OW, C) from x (N, H, W, C): a running maximum, all channels of a pixel at once.
+    """Fill y, argmax (N, OH, OW, C) of the images first ... last - 1 from x (N, H, W, C), with a running maximum.
 
-    The numbers are as wide as a float32 while they run, so that an instruction takes as many of both.
+    The cell numbers are int32 during the loop, so that a vector instruction holds as many of them as of float32.
     """
     H, W, C = x.shape[1:]
     OH, OW = y.shape[1:3]
@@ -37,7 +38,7 @@ def _max_pool_forward(first, last, x, y, argmax, KH, KW, SH, SW, PH, PW):
                         cell = np.int32(i * KW + j)
                         for c in range(C):
                             pixel, before, at = pixels[c], best[c], number[c]
-                            wins = (pixel > before) | (pixel != pixel)  # NaN always wins
+                            wins = (pixel > before) | (pixel != pixel)  # NaN wins
                             best[c] = pixel if wins else before
                             number[c] = cell if wins else at
                 for c in range(C):
@@ -49,7 +50,7 @@ _max_pool_forward_compiled = compiled(_max_pool_forward)
 
 
 def max_pool_forward(x: Floats, window: Window) -> tuple[Floats, NDArray[Any]]:
-    """The twin of tinyalex.layers.pool.max_pool_forward: N*OH*OW*KH*KW*C comparisons without a branch."""
+    """The twin of tinyalex.layers.pool.max_pool_forward: N*OH*OW*KH*KW*C comparisons."""
     N, C, H, W = x.shape
     x = channels_last(x)
     y = empty((N, *window.output_size(H, W), C), x.dtype)
@@ -59,13 +60,13 @@ def max_pool_forward(x: Floats, window: Window) -> tuple[Floats, NDArray[Any]]:
 
 
 def _max_pool_backward(first, last, dy, argmax, dx, KH, KW, SH, SW, PH, PW):
-    """dx (N, H, W, C) from dy, argmax (N, OH, OW, C): cell by cell, all channels of a pixel at once.
+    """Fill dx (N, H, W, C) of the images first ... last - 1 from dy, argmax (N, OH, OW, C), cell by cell.
 
-    Only one cell of a window gets anything, but to add zeros to the others is faster than to jump between them.
+    Only the winning cell of a window receives a gradient. Adding 0 to the other cells is faster than branching.
     """
     H, W = dx.shape[1:3]
     OH, OW, C = dy.shape[1:]
-    zero = dy.dtype.type(0)  # a plain 0 would make float64 of the sum
+    zero = dy.dtype.type(0)  # a plain 0 would turn the sum into float64
     for n in range(first, last):
         dx[n] = 0
         for oh in range(OH):
@@ -83,7 +84,7 @@ _max_pool_backward_compiled = compiled(_max_pool_backward)
 
 
 def max_pool_backward(dy: Floats, argmax: NDArray[Any], x_shape: tuple[int, ...], window: Window) -> Floats:
-    """The twin of tinyalex.layers.pool.max_pool_backward: one pass, dx stays in cache while it is summed."""
+    """The twin of tinyalex.layers.pool.max_pool_backward: one pass; dx is summed in cache."""
     N, C, H, W = x_shape
     dy, argmax = channels_last(dy), channels_last(argmax)
     dx = empty((N, H, W, C), dy.dtype)

@@ -1,15 +1,15 @@
-"""Every kernel called once for each dtype, so that its compiled code lies on disk before it is needed."""
+"""Calls every compiled kernel once for each dtype, so that its code is cached on disk before it is needed."""
 
 import numpy as np
 
 from tinyalex.backend.cpu import activations, conv, direct, dropout, loss, lrn, optim, pool
 from tinyalex.window import Window
 
-IMAGES = 8  # enough for Winograd's convolution to pay
+IMAGES = 8  # enough for the convolution to choose Winograd's algorithm
 
 
 def warm_up() -> None:
-    """Compile what is not compiled yet, for float32 and float64: some fifteen seconds, once."""
+    """Compile all loops for float32 and float64. It takes about fifteen seconds, and less once they are cached."""
     for dtype in ("float32", "float64"):
         _call_each(dtype)
 
@@ -18,7 +18,7 @@ def _call_each(dtype: str) -> None:
     rng = np.random.default_rng(0)
     x = rng.random((IMAGES, 12, 12, 32)).astype(dtype).transpose(0, 3, 1, 2)
     b = np.zeros(32, dtype)
-    for size, groups in ((3, 1), (2, 2)):  # by Winograd, and directly
+    for size, groups in ((3, 1), (2, 2)):  # by Winograd's algorithm, and by the direct sum
         window = Window((size, size), (1, 1), (1, 1), False)
         w = np.ones((32, 32 // groups, size, size), dtype)
         y = conv.conv_forward(x, w, b, window, groups, relu=True)

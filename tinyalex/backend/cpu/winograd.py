@@ -1,24 +1,24 @@
 """Convolution with fewer multiplications: Winograd's minimal filtering, in all three directions.
 
-A tile of m x m outputs of a kernel of r x r needs m*m*r*r multiplications if each output is summed on its own. It is
-a product of polynomials in disguise, and one of those is known from its values at n = m + r - 1 points: n*n
-multiplications are enough. With d the n x n pixels that a tile sees, w a kernel and * entry by entry:
+The direct sum needs m*m*r*r multiplications for a tile of m x m outputs with an r x r kernel. But a convolution is a
+product of polynomials, and such a product is determined by its values at n = m + r - 1 points along each axis. So
+n*n multiplications are enough. With d the n x n pixels that a tile reads, w a kernel, and * entry by entry:
 
     y = A' [(G w G') * (B' d B)] A            (m, m)   the forward pass
-    dw = G' [(A dy A') * (B' d B)] G          (r, r)   its transposes, for the weights
-    dx = B [(G w G') * (A dy A')] B'          (n, n)   and for the pixels, added where tiles overlap
+    dw = G' [(A dy A') * (B' d B)] G          (r, r)   its transpose for the weights
+    dx = B [(G w G') * (A dy A')] B'          (n, n)   its transpose for the pixels; overlapping tiles are added
 
-B' d B and A dy A' are "values at the points". Summed over channels and tiles, "*" is one matrix product at each of
-the n*n points, and there BLAS comes in. A 5 x 5 kernel needs 5.8 times fewer multiplications (27 x 27 outputs, m = 4),
-a 3 x 3 kernel 3.4 times fewer (13 x 13, m = 5); the transforms cost a tenth to a third of what is left.
+B' d B and A dy A' are called "values at the points". With the sum over channels or tiles, "*" becomes one matrix
+product for each of the n*n points, which BLAS computes. A 5 x 5 kernel needs 5.8 times fewer multiplications (27 x 27
+outputs, m = 4), a 3 x 3 kernel 3.4 times fewer (13 x 13, m = 5). The transforms add 10 to 30 % to these.
 
-A stride S is taken out first: conv1's kernel of 11 x 11 on 3 channels with stride 4 is one of 3 x 3 with stride 1 on
-the 48 channels of the 4 x 4 phases of the image.
+A stride S is removed first. conv1, with an 11 x 11 kernel, 3 channels and stride 4, becomes a convolution with a 3 x 3
+kernel, 48 channels and stride 1: the image is split into its 4 x 4 phases, which become channels.
 
 In float32 the result is within about 5e-6 of the exact one (norm over norm), a direct sum within 3e-7. A NaN or an
-infinity among the pixels makes NaN of the whole tiles that see it.
+infinity in a pixel makes all outputs NaN in the tiles that read the pixel.
 
-Axes: N images, C channels, H, W height and width, OC kernels, G groups, P = n*n points, TH, TW tiles of an image.
+Axes: N images, C channels, H, W height and width, OC kernels, G groups, P = n*n points; TH rows of TW tiles an image.
 
 Source: S. Winograd, Arithmetic Complexity of Computations (1980); A. Lavin and S. Gray, Fast Algorithms for
 Convolutional Neural Networks (2016).
@@ -32,21 +32,21 @@ from typing import NamedTuple
 import numpy as np
 
 from tinyalex.backend.cpu.compiled import Floats
-from tinyalex.backend.cpu.direct import few, parts, total
+from tinyalex.backend.cpu.direct import chunks, group_slices, sum_of_shares
 from tinyalex.backend.cpu.points import Transforms, from_points, to_points, transforms
 from tinyalex.backend.memory import empty
 from tinyalex.backend.threads import in_shares
 from tinyalex.window import Pair, Window
 
-SIZES = (6, 7, 8)  # n, the number of points along an axis
-ROWS = 64  # of each matrix product, at least: tiles of several images together
-FEWEST_MAPS = 16  # in and out of a group
-KERNEL_COST = 6  # of each of a kernel's r x r numbers, in tiles: kernels are transformed anew at each call
-PRODUCT = 1 << 18  # numbers of a product that is added to another while it is still in cache
+SIZES = (6, 7, 8)  # values of n to choose from
+ROWS = 64  # each matrix product has at least so many rows, which are tiles of several images
+FEWEST_MAPS = 16  # input and output maps of a group; with fewer, the matrix products are too thin to be fast
+KERNEL_COST = 6  # to transform one of a kernel's r x r numbers, compared with one tile; repeated in each call
+PRODUCT = 1 << 18  # numbers in a part of dw's products: small enough to be added while it is in cache
 
 
 class Plan(NamedTuple):
-    """How a convolution is cut up: its stride, then kernels of r x r, and TH x TW tiles of m x m outputs an image."""
+    """How a convolution is divided: `stride` phases, r x r kernels, and (TH, TW) `tiles` of m x m outputs an image."""
 
     stride: int
     r: int
@@ -56,7 +56,7 @@ class Plan(NamedTuple):
 
     @property
     def n(self) -> int:
-        """Points along an axis of a tile."""
+        """The number of points along an axis of a tile."""
         return self.m + self.r - 1
 
     @property
@@ -66,7 +66,7 @@ class Plan(NamedTuple):
 
     @property
     def edge(self) -> Pair:
-        """The zeros above and left of what the tiles see; the phases of a stride hold them already."""
+        """The padding that the transform adds. With a stride it is (0, 0), as `_phases` has added the padding."""
         return self.pad if self.stride == 1 else (0, 0)
 
 
@@ -84,10 +84,10 @@ def winograd_where(allowed: Callable[[Plan], bool]) -> Iterator[None]:
 
 
 def plan(x_shape: tuple[int, ...], w_shape: tuple[int, ...], window: Window, groups: int) -> Plan | None:
-    """The cheapest way to cut up a convolution of x (N, H, W, C) with w (OC, C/G, KH, KW); None if the direct sum is.
+    """The plan with the fewest multiplications for x (N, H, W, C) and w (OC, C/G, KH, KW); None for the direct sum.
 
-    That is so for kernels that are no squares of 3 or 5 (once a stride is taken out), for few channels, whose products
-    are too thin, and for so few images that it does not pay to transform the kernels.
+    The direct sum is used if the kernel, without its stride, is not 3 x 3 or 5 x 5, if there are few channels, and if
+    there are too few images to repay the transform of the kernels.
     """
     N, H, W, _ = x_shape
     OC, CG, KH, KW = w_shape
@@ -98,7 +98,7 @@ def plan(x_shape: tuple[int, ...], w_shape: tuple[int, ...], window: Window, gro
     if min(CG * S * S, OC // groups) < FEWEST_MAPS:
         return None
     OH, OW = window.output_size(H, W)
-    sizes = [n - r + 1 for n in SIZES]  # of a tile
+    sizes = [n - r + 1 for n in SIZES]  # of tiles
     plans = [Plan(S, r, m, (-(-OH // m), -(-OW // m)), window.pad) for m in sizes]
     best = min(plans, key=lambda plan: plan.tiles_an_image * plan.n**2)
     transformed = best.n**2 * S * S * (N * best.tiles_an_image + KERNEL_COST * r * r)
@@ -109,18 +109,18 @@ def plan(x_shape: tuple[int, ...], w_shape: tuple[int, ...], window: Window, gro
 
 
 def forward(x: Floats, w: Floats, y: Floats, window: Window, groups: int, finish: Callable[[Floats], None]) -> None:
-    """As tinyalex.backend.cpu.direct.forward, in S*S*P*TH*TW / (OH*OW*KH*KW) times its multiplications.
+    """Like tinyalex.backend.cpu.direct.forward, with S*S*P*TH*TW / (OH*OW*KH*KW) times its multiplications.
 
-    Bytes: the points of a few images, two to four times as many numbers as their x and y have, stay in the shared
-    cache; the transformed kernels, P / (r*r) times the size of w, are read once for each few images.
+    It works on a few images at a time. Bytes: their values at the points, two to four times as many numbers as in x
+    and y, stay in the shared cache. The transformed kernels, P / (r*r) times the size of w, are read once each time.
     """
     work = _Work(x, w, window, groups)
     cut, OC = work.cut, len(w)
     kernels = _at_points(w, cut, work.matrices)  # (P, S*S*C/G, OC)
 
     def share(first: int, last: int) -> None:
-        points_of_x, points_of_y = (work.room(maps, last - first) for maps in (work.maps_seen, OC))
-        for images in few(first, last, work.at_once):
+        points_of_x, points_of_y = (work.points(maps, last - first) for maps in (work.maps_seen, OC))
+        for images in chunks(first, last, work.at_once):
             seen, sums = _phases(x[images], cut, y.shape[1:3]), y[images]
             rows = len(seen) * cut.tiles_an_image
             to_points(seen, points_of_x, work.matrices.to_points, cut.n, cut.m, cut.edge, cut.tiles)
@@ -133,16 +133,16 @@ def forward(x: Floats, w: Floats, y: Floats, window: Window, groups: int, finish
 
 
 def backward(dy: Floats, x: Floats, w: Floats, dx: Floats | None, window: Window, groups: int) -> tuple[Floats, Floats]:
-    """As tinyalex.backend.cpu.direct.backward; dw and dx are both made of the same A dy A'."""
+    """Like tinyalex.backend.cpu.direct.backward. A dy A' is computed once, for dw and dx."""
     work = _Work(x, w, window, groups)
     cut, OC, P = work.cut, len(w), work.cut.n**2
     kernels = None if dx is None else _at_points(w, cut, work.matrices, transposed=True)  # (P, OC, S*S*C/G)
 
     def share(first: int, last: int) -> tuple[Floats, Floats]:
-        points_of_x, points_of_y = (work.room(maps, last - first) for maps in (work.maps_seen, OC))
+        points_of_x, points_of_y = (work.points(maps, last - first) for maps in (work.maps_seen, OC))
         dkernels, db = empty((P, work.maps_seen // groups, OC), x.dtype), np.zeros(OC, x.dtype)
         dkernels[...] = 0
-        for images in few(first, last, work.at_once):
+        for images in chunks(first, last, work.at_once):
             seen, slopes = _phases(x[images], cut, dy.shape[1:3]), dy[images]
             rows = len(seen) * cut.tiles_an_image
             db += slopes.reshape(-1, OC).sum(axis=0)
@@ -150,7 +150,7 @@ def backward(dy: Floats, x: Floats, w: Floats, dx: Floats | None, window: Window
             to_points(slopes, points_of_y, work.matrices.of_outputs, cut.m, cut.m, (0, 0), cut.tiles)
             for maps_in, maps_out in work.maps:
                 of_x, of_y = points_of_x[:, :rows, maps_in], points_of_y[:, :rows, maps_out]
-                for at in few(0, P, max(1, PRODUCT * groups // dkernels[0].size)):
+                for at in chunks(0, P, max(1, PRODUCT * groups // dkernels[0].size)):
                     dkernels[at, :, maps_out] += of_x[at].transpose(0, 2, 1) @ of_y[at]
                 if kernels is not None:
                     np.matmul(of_y, kernels[:, maps_out], out=of_x)  # x at these points is no longer needed
@@ -161,51 +161,51 @@ def backward(dy: Floats, x: Floats, w: Floats, dx: Floats | None, window: Window
                     _from_phases(dseen, dx[images], cut)
         return work.matrices.kernel.T @ dkernels.reshape(P, -1), db  # (r*r, S*S*C/G*OC)
 
-    dw, db = total(in_shares(share, len(x)))
+    dw, db = sum_of_shares(in_shares(share, len(x)))
     return _kernels_of_phases(dw, w.shape, cut), db
 
 
 class _Work:
-    """What both passes begin with: the plan, its matrices, the maps of each group, and how many images at once."""
+    """What both passes need first: the plan, its matrices, the maps of each group, and the number of images at once."""
 
     def __init__(self, x: Floats, w: Floats, window: Window, groups: int) -> None:
         found = plan(x.shape, w.shape, window, groups)
-        assert found is not None  # the caller has asked
+        assert found is not None  # conv.py calls this module only if there is a plan
         self.cut, self.dtype = found, x.dtype
         self.matrices = transforms(found.m, found.r, str(x.dtype))
         self.maps_seen = x.shape[3] * found.stride**2
-        self.maps = [*zip(parts(self.maps_seen, groups), parts(len(w), groups), strict=True)]
+        self.maps = [*zip(group_slices(self.maps_seen, groups), group_slices(len(w), groups), strict=True)]
         self.at_once = at_once(found, self.maps_seen, len(w), groups)
 
-    def room(self, maps: int, images: int) -> Floats:
-        """Memory for the points of those of the images that are computed at once."""
-        return empty(room(self.cut, self.at_once, images, maps), self.dtype)
+    def points(self, maps: int, images: int) -> Floats:
+        """Memory for the values at the points, for as many of the images as are computed at once."""
+        return empty(points_shape(self.cut, self.at_once, images, maps), self.dtype)
 
 
 def at_once(cut: Plan, maps_seen: int, maps_made: int, groups: int) -> int:
-    """How many images at once.
+    """The number of images to compute at once.
 
-    So many that their points take as much room as the kernels, which are read once for each lot of images; at least so
-    many that a matrix product has ROWS rows, or nearly.
+    Their values at the points take about as much memory as the transformed kernels, which are read once for these
+    images. There are at least enough images for matrix products of about ROWS rows.
     """
     as_large = maps_seen * maps_made // groups // (cut.tiles_an_image * (maps_seen + maps_made))
     return max(1, ROWS // cut.tiles_an_image, as_large)
 
 
-def room(cut: Plan, at_once: int, images: int, maps: int) -> tuple[int, int, int]:
-    """The shape of their points: (P, tiles or one more, maps).
+def points_shape(cut: Plan, at_once: int, images: int, maps: int) -> tuple[int, int, int]:
+    """The shape of an array for their values at the points: (P, tiles or one more, maps).
 
-    An odd number of tiles: else the same numbers of all planes, which are read together, might lie a power of two
-    apart, and push each other out of the cache.
+    The number of tiles is made odd. With an even number, the same entry of all P planes, which are read together, can
+    lie a power of two apart; then they evict each other from the cache.
     """
     return cut.n**2, min(at_once, images) * cut.tiles_an_image | 1, maps
 
 
-# ---------------------------------------------------------------- a stride, taken apart
+# ---------------------------------------------------------------- phases of a stride
 
 
 def _at_points(w: Floats, cut: Plan, matrices: Transforms, transposed: bool = False) -> Floats:
-    """G w G' of w (OC, C/G, KH, KW), phase by phase: (P, S*S*C/G, OC), or (P, OC, S*S*C/G) if `transposed`."""
+    """G w G' of w (OC, C/G, KH, KW), for each phase: (P, S*S*C/G, OC), or (P, OC, S*S*C/G) if `transposed`."""
     OC, CG, KH, KW = w.shape
     S, r = cut.stride, cut.r
     whole = np.zeros((OC, CG, r * S, r * S), w.dtype)
@@ -218,7 +218,7 @@ def _at_points(w: Floats, cut: Plan, matrices: Transforms, transposed: bool = Fa
 
 
 def _kernels_of_phases(matrix: Floats, w_shape: tuple[int, ...], cut: Plan) -> Floats:
-    """(r*r, S*S*C/G*OC) as kernels (OC, C/G, KH, KW)."""
+    """Kernels of phases (r*r, S*S*C/G*OC) -> kernels (OC, C/G, KH, KW)."""
     OC, CG, KH, KW = w_shape
     S, r = cut.stride, cut.r
     whole = matrix.reshape(r, r, S, S, CG, OC).transpose(5, 4, 0, 2, 1, 3).reshape(OC, CG, r * S, r * S)
@@ -226,7 +226,7 @@ def _kernels_of_phases(matrix: Floats, w_shape: tuple[int, ...], cut: Plan) -> F
 
 
 def _phases(x: Floats, cut: Plan, outputs: tuple[int, int]) -> Floats:
-    """x (n, H, W, C) as a stride of 1 sees it: (n, OH + r - 1, OW + r - 1, S*S*C), the S x S phases side by side."""
+    """x (n, H, W, C) -> (n, OH + r - 1, OW + r - 1, S*S*C): its S x S phases, padded, as channels. S = 1: x itself."""
     S, (top, left) = cut.stride, cut.pad
     if S == 1:
         return x
@@ -239,7 +239,7 @@ def _phases(x: Floats, cut: Plan, outputs: tuple[int, int]) -> Floats:
 
 
 def _from_phases(phases: Floats, dx: Floats, cut: Plan) -> None:
-    """dx (n, H, W, C) from the gradients of its phases: the way of _phases backwards, zero where no kernel reached."""
+    """Fill dx (n, H, W, C) from the gradients of its phases, the inverse of _phases; 0 where no kernel reads x."""
     S, (top, left) = cut.stride, cut.pad
     n, rows, cols, _ = phases.shape
     canvas = phases.reshape(n, rows, cols, S, S, -1).transpose(0, 1, 3, 2, 4, 5).reshape(n, rows * S, cols * S, -1)

@@ -1,7 +1,7 @@
-"""What the twins of tinyalex.layers.conv need besides their results, in bytes: known from the shapes alone.
+"""The temporary arrays of the convolution twins, in bytes, computed from the shapes alone.
 
-Each list has an entry for each array; all of them are there at the same time, as the shares of all threads may be.
-Shapes are those of channels-last memory: x (N, H, W, C), w (OC, C/G, KH, KW).
+Each function returns one number for each array. All these arrays can exist at the same time, those of all threads too.
+Shapes are in channels-last order: x (N, H, W, C); w (OC, C/G, KH, KW).
 """
 
 import math
@@ -14,18 +14,18 @@ Shape = tuple[int, ...]
 
 
 def conv_forward(x: Shape, w: Shape, window: Window, groups: int, itemsize: int) -> list[int]:
-    """Bytes of each array that conv_forward makes and drops."""
+    """Bytes of each temporary array of conv_forward."""
     cut = winograd.plan(x, w, window, groups)
     if cut is None:
         return _direct(x, w, window, groups, itemsize, x[0] * window.output_size(*x[1:3])[0])
     maps_seen, points = x[3] * cut.stride**2, cut.n**2
-    return [itemsize * points * maps_seen // groups * w[0], *_rooms(x, w, cut, groups, itemsize)]
+    return [itemsize * points * maps_seen // groups * w[0], *_points(x, w, cut, groups, itemsize)]
 
 
 def conv_backward(
     x: Shape, w: Shape, window: Window, groups: int, itemsize: int, input_gradient: bool = True
 ) -> list[int]:
-    """Bytes of each array that conv_backward makes and drops."""
+    """Bytes of each temporary array of conv_backward."""
     cut = winograd.plan(x, w, window, groups)
     if cut is None:
         sums = [itemsize * math.prod(w)] * len(shares(x[0]))
@@ -34,22 +34,22 @@ def conv_backward(
         return [*_direct(x, w, window, groups, itemsize, rows), *sums, *apart]
     kernels = itemsize * cut.n**2 * x[3] * cut.stride**2 // groups * w[0]
     of_each_share = [kernels] * len(shares(x[0]))
-    return of_each_share + [kernels] * input_gradient + _rooms(x, w, cut, groups, itemsize)
+    return of_each_share + [kernels] * input_gradient + _points(x, w, cut, groups, itemsize)
 
 
-def _rooms(x: Shape, w: Shape, cut: winograd.Plan, groups: int, itemsize: int) -> list[int]:
-    """The points of what is seen and of what is made, of each share."""
+def _points(x: Shape, w: Shape, cut: winograd.Plan, groups: int, itemsize: int) -> list[int]:
+    """For each thread, the points of x and the points of y."""
     maps = x[3] * cut.stride**2, w[0]
     at_once = winograd.at_once(cut, *maps, groups)
     return [
-        itemsize * math.prod(winograd.room(cut, at_once, last - first, count))
+        itemsize * math.prod(winograd.points_shape(cut, at_once, last - first, count))
         for first, last in shares(x[0])
         for count in maps
     ]
 
 
 def _direct(x: Shape, w: Shape, window: Window, groups: int, itemsize: int, rows: int) -> list[int]:
-    """The kernels as a matrix, the maps of each group apart, and a tile of each share of the rows of outputs."""
+    """The kernel matrices, a copy of x for each group, and one tile of patches for each thread."""
     width = window.output_size(*x[1:3])[1] * math.prod(w[1:])
     at_once = max(1, direct.TILE // width)
     apart = [itemsize * math.prod(x) // groups] * groups if groups > 1 else []
