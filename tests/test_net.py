@@ -190,7 +190,7 @@ def test_errors_name_the_layer():
         net.forward(x[:, :1])
     with pytest.raises(ShapeError, match=r"^fc6: Linear: got an input of shape \(2, 1024\): expected \(N, D=256\)"):
         net.forward(np.zeros((2, 3, 32, 32), "float32"))
-    with pytest.raises(ShapeError, match=r"^pool2: an image of 2 x 2 expected at least the window of 3 x 3"):
+    with pytest.raises(ShapeError, match=r"^pool2: got an image of 2 x 2: expected at least the window of 3 x 3"):
         net.forward(np.zeros((2, 3, 5, 5), "float32"))
     with pytest.raises(DTypeError, match=r"^conv1: Conv2D: the input is float64, the parameters float32"):
         net.forward(x.astype("float64"))

@@ -81,7 +81,7 @@ def test_what_is_refused():
         with pytest.raises(ShapeError, match=f"Linear: got {features} features and {units} units: expected 1 or more"):
             Linear(features, units)
     layer = Linear(3, 4)
-    with pytest.raises(ShapeError, match=r"Linear: expected an input of shape \(N, D=3\), got \(2, 4\)"):
+    with pytest.raises(ShapeError, match=r"Linear: got an input of shape \(2, 4\): expected \(N, D=3\)"):
         layer.forward(np.zeros((2, 4), "float32"))
     with pytest.raises(ShapeError, match=r"got \(2, 3, 1, 1\)"):
         layer.forward(np.zeros((2, 3, 1, 1), "float32"))

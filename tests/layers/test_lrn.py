@@ -124,7 +124,7 @@ def test_settings_that_make_no_sense():
         LocalResponseNorm(0)
     with pytest.raises(ShapeError, match="got size=5, groups=0"):
         LocalResponseNorm(groups=0)
-    with pytest.raises(ShapeError, match="LocalResponseNorm: 5 maps do not divide into 2 groups"):
+    with pytest.raises(ShapeError, match="LocalResponseNorm: got 5 maps: expected a multiple of groups=2"):
         LocalResponseNorm(groups=2).forward(np.zeros((1, 5, 2, 2)))
     with pytest.raises(ShapeError, match=r"LocalResponseNorm: expected an input of shape \(N, C, H, W\), got \(1, 5\)"):
         LocalResponseNorm().forward(np.zeros((1, 5)))
