@@ -1,4 +1,4 @@
-"""The assignments, their planted mistakes, and what becomes of a solution that makes one."""
+"""The assignments, their planted mistakes, and the marks of a solution with a mistake."""
 
 import copy
 import importlib
@@ -22,36 +22,42 @@ def mistakes(assignment):
     return importlib.import_module(f"course.mistakes.{assignment}").MISTAKES
 
 
+def solution_cells(notebook):
+    """The code cells that students fill in, by exercise."""
+    answers = [cell for cell in notebook.cells if cell.cell_type == "code" and cells.is_students(cell)]
+    return {cells.grade_id(cell): cell for cell in answers}
+
+
 def make(notebook, mistake):
     """Make the mistake in the solution."""
-    cell = cells.solution_cells(notebook)[mistake.exercise]
+    cell = solution_cells(notebook)[mistake.exercise]
     assert cell.source.count(mistake.old) == 1, f"{mistake.old!r} is there {cell.source.count(mistake.old)} times"
     cell.source = cell.source.replace(mistake.old, mistake.new)
 
 
 @cache
 def reference(assignment):
-    """What every test cell gives for the reference solution, and the files that it leaves, such as a trained net."""
+    """The outcome of each test cell for the reference solution, and the files that it writes, such as a trained net."""
     with tempfile.TemporaryDirectory() as folder:
         found = run_cells(source(assignment), Path(folder))
         return found, {path.name: path.read_bytes() for path in Path(folder).iterdir()}
 
 
 def write_files(assignment, folder):
-    """Lay beside a notebook in `folder` what is handed in with it."""
+    """Write the reference's files into `folder`, beside a notebook."""
     for name, content in reference(assignment)[1].items():
         (folder / name).write_bytes(content)
 
 
 def run(notebook, assignment, folder):
-    """What every test cell of a hand-in gives, the reference's files beside it."""
+    """The outcome of each test cell of a hand-in, with the reference's files beside it."""
     write_files(assignment, folder)
     return run_cells(notebook, folder)
 
 
 @cache
 def outcomes(assignment, mistake=None):
-    """What every test cell gives for the reference solution, or for one with a mistake in it."""
+    """The outcome of each test cell for the reference solution, or for one with a mistake in it."""
     if not mistake:
         return reference(assignment)[0]
     notebook = copy.deepcopy(source(assignment))

@@ -43,8 +43,8 @@ def test_the_first_wrong_entry_is_named_with_both_numbers():
 @pytest.mark.parametrize(
     ("got", "words"),
     [
-        (None, "is None (is there a return?)"),
-        (Y.tolist(), "of type list: expected a NumPy array of shape (2, 3, 4, 5)"),
+        (None, "got None (is there a return?)"),
+        (Y.tolist(), "got type list, expected a NumPy array of shape (2, 3, 4, 5)"),
         (Y[0], "y has the shape (3, 4, 5), expected (2, 3, 4, 5) (N C H W)"),
         (Y.astype("float32"), "has the right numbers, but is float32, expected float64"),
         (-Y, "every entry has the wrong sign"),
@@ -53,7 +53,7 @@ def test_the_first_wrong_entry_is_named_with_both_numbers():
         (np.zeros_like(Y), "every entry is 0"),
         (Y[:, :, ::-1], "the right numbers, reversed along H"),
         (Y.transpose(0, 1, 3, 2), "axes in another order: N, C, W, H"),
-        (Y.reshape(2, 3, 20), "only the shape is another"),
+        (Y.reshape(2, 3, 20), "in the right order, in another shape"),
         (changed((slice(None), 2)), "only entries with C = 2 are wrong (of 0 ... 2)"),
         (changed(np.s_[:, :, 0]), "only entries at the edge are wrong (first or last of H or W)"),
         (changed((0, 0, 0, 0), np.nan), "some entries are nan or inf"),
@@ -91,7 +91,7 @@ def test_an_array_that_only_pretends():
         def __ne__(self, other):
             return np.zeros(self.shape, bool)
 
-    assert "of type Agreeable" in complaint(np.zeros_like(Y).view(Agreeable))
+    assert "got type Agreeable" in complaint(np.zeros_like(Y).view(Agreeable))
 
 
 def test_that():

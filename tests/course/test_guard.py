@@ -297,7 +297,7 @@ def test_a_changed_argument_is_named():
 
 
 def test_a_wrong_head_is_told():
-    with pytest.raises(CheckError, match=r"double\(x\): too many positional arguments; keep the given head"):
+    with pytest.raises(CheckError, match=r"double\(x\): too many positional arguments; keep the given signature"):
         call(double, X, X)
 
 

@@ -82,8 +82,8 @@ def test_what_cannot_be_read_is_a_hand_in_without_a_notebook(tmp_path):
     hand_ins, unknown = found(tmp_path)
     assert list(hand_ins) == [("anna", "assignment1")]
     assert hand_ins["anna", "assignment1"].notebook is None
-    assert "no notebook that can be read" in hand_ins["anna", "assignment1"].remarks[0]
-    assert [line.partition(": ")[2] for line in unknown] == ["no notebook of an assignment"] * 2
+    assert "cannot be read as a notebook" in hand_ins["anna", "assignment1"].remarks[0]
+    assert [line.partition(": ")[2] for line in unknown] == ["not a notebook of an assignment"] * 2
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_a_cell_that_is_none_stops_no_batch(part, wrong, tmp_path):
     (tmp_path / "anna" / "assignment1.ipynb").write_text(json.dumps(notebook))
     put(tmp_path / "bert" / "assignment1.ipynb")
     hand_ins, _ = found(tmp_path)
-    assert "no notebook that can be read" in hand_ins["anna", "assignment1"].remarks[0]
+    assert "cannot be read as a notebook" in hand_ins["anna", "assignment1"].remarks[0]
     assert hand_ins["bert", "assignment1"].remarks == []
 
 
@@ -127,7 +127,7 @@ def test_data_beside_the_notebook_comes_along_and_code_does_not(tmp_path):
 
 
 def test_an_empty_folder_is_refused(tmp_path):
-    with pytest.raises(UsageError, match="holds no notebooks"):
+    with pytest.raises(UsageError, match="without notebooks: expected"):
         collect(tmp_path, ORIGINALS)
 
 

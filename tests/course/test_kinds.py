@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from course.quick_run import run_cells
-from course.sources import reference, source
+from course.sources import reference, solution_cells, source
 from tinyalex.course import cells, kinds
 from tinyalex.data.shapes import Shapes
 
@@ -84,7 +84,7 @@ def test_a_file_that_is_no_npz(tmp_path):
 def test_a_missing_file_gets_a_clear_word(tmp_path):
     """There is no time to train in marking."""
     one = notebook()
-    cells.solution_cells(one)["trained_net"].source = "def trained_net():\n    while True:\n        pass"
+    solution_cells(one)["trained_net"].source = "def trained_net():\n    while True:\n        pass"
     one.cells = [cell for cell in one.cells if not cells.is_tests(cell) or cells.grade_id(cell) == "trained_net-file"]
     assert "net.npz is missing: train on your machine" in run_cells(one, tmp_path)["trained_net-file"].error
 

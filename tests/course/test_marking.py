@@ -16,7 +16,7 @@ import pytest
 from nbgrader.api import Gradebook
 
 from course.generated import Generated
-from course.sources import ASSIGNMENTS, SOURCE, mistakes, outcomes
+from course.sources import ASSIGNMENTS, SOURCE, mistakes, outcomes, solution_cells
 from tinyalex import cli
 from tinyalex.course import cells, marking
 
@@ -50,7 +50,7 @@ def copied():
     one.delete("conv_loops-dtype")
     one.edit("conv_loops-numbers", "print('all right')")
     one.mistake(0)
-    one.says("`conv_loops-numbers`: changed, and the original was run in its place")
+    one.says("`conv_loops-numbers`: changed, so the original was run instead")
     one.says(mistakes("assignment1")[0].symptom)
     return one
 
@@ -69,7 +69,7 @@ def mixed(number, rng):
     if rng.random() < 0.3:
         one.file = f"{one.student}/{rng.choice(['final (2)', 'Untitled', 'my work'])}.ipynb"
     planted = mistakes(assignment)
-    for exercise in cells.solution_cells(one.notebook):
+    for exercise in solution_cells(one.notebook):
         deed = rng.choice(["whole", "whole", "mistake", "mistake", "blank", "syntax error"])
         if deed == "mistake":
             one.mistake(rng.choice([i for i, mistake in enumerate(planted) if mistake.exercise == exercise]))
@@ -143,13 +143,13 @@ def test_each_gets_feedback_that_says_why(marked, hand_ins):
         for words in one.words:
             assert words.replace("`", "") in text.replace("`", ""), (one.student, words)
     page = (marked / "feedback" / "cut" / "assignment1" / "assignment1.html").read_text()
-    assert "is no notebook that can be read" in page
+    assert "cannot be read as a notebook" in page
 
 
 def test_a_line_is_printed_for_each(marked, hand_ins):
     lines = (marked / "output").read_text().splitlines()
     assert len(lines) == len(hand_ins) + 3  # the letter, the cut one, the sum
-    assert "letter.ipynb: no notebook of an assignment" in lines[0]
+    assert "letter.ipynb: not a notebook of an assignment" in lines[0]
     assert "whole, assignment1: 90 of 100, to mark by hand: what_groups_save, what_tests_find" in lines
 
 
@@ -188,9 +188,9 @@ def test_the_quick_run_of_the_other_tests_agrees(marked, hand_ins):
     ("words", "message"),
     [
         ("grade {0}/nowhere", "expected a folder of hand-ins"),
-        ("grade {0}", "holds no notebooks: expected STUDENT/assignment1.ipynb"),
-        ("grade {0} --source {0}", "holds no assignments"),
-        ("assignments --source {0}", "holds no assignments"),
+        ("grade {0}", "without notebooks: expected STUDENT/assignment1.ipynb"),
+        ("grade {0} --source {0}", "without assignments: expected"),
+        ("assignments --source {0}", "without assignments: expected"),
     ],
 )
 def test_mistakes_of_the_lecturer_get_one_line(words, message, tmp_path, capsys, monkeypatch):

@@ -9,8 +9,7 @@ import pkgutil
 import pytest
 
 from course import other_ways
-from course.sources import run, source
-from tinyalex.course import cells
+from course.sources import run, solution_cells, source
 
 ASSIGNMENTS = [module.name for module in pkgutil.iter_modules(other_ways.__path__)]
 
@@ -19,7 +18,7 @@ ASSIGNMENTS = [module.name for module in pkgutil.iter_modules(other_ways.__path_
 def test_another_way_keeps_full_marks(assignment, tmp_path):
     module = importlib.import_module(f"course.other_ways.{assignment}")
     notebook = copy.deepcopy(source(assignment))
-    for cell in cells.solution_cells(notebook).values():
+    for cell in solution_cells(notebook).values():
         names = [node.name for node in ast.parse(cell.source).body]
         cell.source = "\n\n".join(inspect.getsource(getattr(module, name)) for name in names)
     outcomes = run(notebook, assignment, tmp_path)

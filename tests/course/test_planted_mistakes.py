@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from course.sources import ASSIGNMENTS, lost, mistakes, outcomes, run, source
+from course.sources import ASSIGNMENTS, lost, mistakes, outcomes, run, solution_cells, source
 from tinyalex.course import cells
 
 GUIDE = Path(__file__).parents[2] / "docs" / "teaching.md"
@@ -33,7 +33,7 @@ def test_a_mistake_costs_its_own_exercise_only(assignment, mistake):
 
 def test_every_exercise_has_a_mistake_and_every_mistake_a_name():
     assert len(set(NAMED)) == len(NAMED)
-    exercises = {(a, exercise) for a in ASSIGNMENTS for exercise in cells.solution_cells(source(a))}
+    exercises = {(a, exercise) for a in ASSIGNMENTS for exercise in solution_cells(source(a))}
     assert exercises == {(assignment, mistake.exercise) for assignment, mistake in PLANTED}
 
 
@@ -41,9 +41,9 @@ def test_every_exercise_has_a_mistake_and_every_mistake_a_name():
 def test_an_exercise_that_is_left_out_costs_no_other(assignment, tmp_path):
     """Each solution in turn is taken away, function and all."""
     whole = source(assignment)
-    for exercise in cells.solution_cells(whole):
+    for exercise in solution_cells(whole):
         notebook = copy.deepcopy(whole)
-        cells.solution_cells(notebook)[exercise].source = "raise NotImplementedError"
+        solution_cells(notebook)[exercise].source = "raise NotImplementedError"
         found = run(notebook, assignment, tmp_path)
         assert {cells.exercise_of(name) for name, one in found.items() if one.points < one.of} == {exercise}
 
@@ -52,7 +52,7 @@ def matrix():
     """A table for each assignment: a line a mistake, a column an exercise, the points that are lost."""
     lines = []
     for assignment in ASSIGNMENTS:
-        exercises = list(cells.solution_cells(source(assignment)))
+        exercises = list(solution_cells(source(assignment)))
         lines += ["", f"### {assignment.replace('assignment', 'Assignment ')}", ""]
         lines += ["| mistake | " + " | ".join(exercises) + " |"]
         lines += ["|---" * (len(exercises) + 1) + "|"]

@@ -56,7 +56,7 @@ def test_a_changed_test_is_the_original_again(hand_in):
     hand_in.edit("im2col-rows", "print('all right')")
     notebook, remarks = repair(hand_in)
     assert by_name(notebook)["im2col-rows"].source == by_name(ORIGINAL)["im2col-rows"].source
-    assert remarks == "`im2col-rows`: changed, and the original was run in its place."
+    assert remarks == "`im2col-rows`: changed, so the original was run instead."
 
 
 def test_points_and_locks_are_the_originals_again(hand_in):
@@ -76,7 +76,7 @@ def test_deleted_cells_are_put_back_in_their_place(hand_in):
     assert [cell.source for cell in notebook.cells if not cells.is_students(cell)][1:] == [
         cell.source for cell in ORIGINAL.cells if not cells.is_students(cell)
     ]
-    assert remarks == "`setup`, `im2col`, `col2im-overlap`: missing, and put back."
+    assert remarks == "`setup`, `im2col`, `col2im-overlap`: missing, so the original was put back."
 
 
 def test_notes_in_a_text_cell_stay_and_the_text_is_back(hand_in):
@@ -95,7 +95,7 @@ def test_copies_of_tests_are_run_once(hand_in):
     notebook, remarks = repair(hand_in)
     assert names(notebook) == names(ORIGINAL)
     assert len(notebook.cells) == len(ORIGINAL.cells) + 1  # the remark
-    assert "there more than once, and run once" in remarks
+    assert "more than one copy, so it was run once" in remarks
     assert remarks in notebook.cells[0].source
 
 

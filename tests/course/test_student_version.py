@@ -5,7 +5,7 @@ import re
 import pytest
 
 from course.quick_run import run_cells
-from course.sources import ASSIGNMENTS, SOURCE, source
+from course.sources import ASSIGNMENTS, SOURCE, solution_cells, source
 from tinyalex.course import cells
 from tinyalex.course.marking import Course
 from tinyalex.course.repair import repaired
@@ -60,7 +60,7 @@ def test_untouched_it_gets_nothing_and_every_failure_is_not_implemented(course, 
 def test_its_parts_are_as_the_guide_says(assignment):
     """100 points; names; a marking guide in every written answer; no outputs in the source."""
     notebook = source(assignment)
-    points, answers, exercises = 0, [], cells.solution_cells(notebook)
+    points, answers, exercises = 0, [], solution_cells(notebook)
     for cell in notebook.cells:
         data = cell.metadata.get("nbgrader", {})
         points += data.get("points", 0)

@@ -1,7 +1,7 @@
-"""Coursework: what the test cells of the assignments call, and how assignments are built and hand-ins marked.
+"""Coursework: the functions that test cells call, the building of assignments and the marking of hand-ins.
 
-A student's notebook needs `checks`, `guard` and `reference`, which need nothing but NumPy; the rest is the lecturer's,
-and needs the `course` extra.
+A student's notebook uses `checks`, `guard` and `reference`, which need NumPy only. The other modules are for the
+lecturer and need the `course` extra.
 """
 
 from tinyalex.course import reference

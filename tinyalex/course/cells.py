@@ -1,44 +1,39 @@
-"""The cells of an assignment: which of them are tests, which are the student's, and what they are called."""
+"""The cells of an assignment: which are tests, which are for the student to fill in, and their names."""
 
 from pathlib import Path
 from typing import Any
 
 import nbformat
 
-Notebook = Any  # of nbformat, which has no types
+Notebook = Any  # nbformat has no types
 
 
 def read(path: Path) -> Notebook:
-    """The notebook in a file, in the format's version 4."""
+    """The notebook in a file, converted to version 4 of the format."""
     return nbformat.read(path, as_version=4)
 
 
 def grade_id(cell: Any) -> str:
-    """The name that nbgrader knows the cell by; "" for a cell that it does not know."""
+    """The name that nbgrader gives the cell; "" if it gives none."""
     return str(cell.metadata.get("nbgrader", {}).get("grade_id", ""))
 
 
 def name_of(cell: Any) -> str:
-    """The cell's grade_id; of a cell without one its id in the notebook."""
+    """The cell's grade_id; its id in the notebook if it has none."""
     return grade_id(cell) or str(cell["id"])
 
 
 def is_tests(cell: Any) -> bool:
-    """Is it a test cell, whose points are given by running it?"""
+    """Whether the cell is a test: it gives its points if it runs without an error."""
     data = cell.metadata.get("nbgrader", {})
     return bool(cell.cell_type == "code" and data.get("grade") and not data.get("solution"))
 
 
 def is_students(cell: Any) -> bool:
-    """Is it a cell that students fill in, with code or with words?"""
+    """Whether students fill in the cell, with code or with text."""
     return bool(cell.metadata.get("nbgrader", {}).get("solution"))
 
 
 def exercise_of(name: str) -> str:
-    """The exercise that a cell's points count for: its grade_id up to the hyphen."""
+    """The exercise that a cell belongs to: its name up to the hyphen."""
     return name.partition("-")[0]
-
-
-def solution_cells(notebook: Notebook) -> dict[str, Any]:
-    """The code cells that students fill in, by exercise."""
-    return {grade_id(cell): cell for cell in notebook.cells if cell.cell_type == "code" and is_students(cell)}

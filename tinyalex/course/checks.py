@@ -1,4 +1,4 @@
-"""Comparisons for test cells that teach: which entry differs, by how much, in what pattern, and the usual cause."""
+"""Comparisons for test cells. Their messages teach: which entry differs, by how much, in which pattern, and why."""
 
 from collections.abc import Callable, Iterator, Mapping
 from itertools import permutations
@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from tinyalex.errors import TinyAlexError
 
-TOLERANCES = {"float32": 1e-4, "float64": 1e-8}  # of the largest expected entry; other dtypes must be equal
+TOLERANCES = {"float32": 1e-4, "float64": 1e-8}  # relative to the largest expected entry; other dtypes must be equal
 
 
 class CheckError(TinyAlexError, AssertionError):
-    """An answer that is wrong; in a notebook its message is shown alone, without a traceback."""
+    """A wrong answer. A notebook shows its message without a traceback."""
 
     def _render_traceback_(self) -> list[str]:
         return [f"{type(self).__name__}: {self}"]
@@ -36,17 +36,17 @@ def same(
 ) -> None:
     """Raise CheckError unless `got` has the shape, the dtype and the numbers of `expected`, a number or an array.
 
-    name:      what it is called in the message: "y", "dx", ...
+    name:      the name of the array in the message: "y", "dx", ...
     axes:      the names of the axes, such as "N C H W".
-    usual:     usual mistakes, in words, and the array that each leads to, or a function without arguments that returns
-               it: where `got` is that array, the message says so.
-    tolerance: the largest difference, in parts of the largest expected entry (1e-8, for float32 1e-4).
+    usual:     common mistakes: a description, and the array that the mistake leads to, or a function without arguments
+               that returns it. If `got` is that array, the message gives the description.
+    tolerance: the largest difference, relative to the largest expected entry; by default 1e-8, for float32 1e-4.
     """
     expected = np.asarray(expected)
     if expected.ndim and type(got) is not np.ndarray:
-        raise CheckError(f"{name} is {_kind(got)}: expected a NumPy array of shape {expected.shape}")
+        raise CheckError(f"{name}: got {_kind(got)}, expected a NumPy array of shape {expected.shape}")
     if not expected.ndim and not isinstance(got, int | float | np.number | np.ndarray):
-        raise CheckError(f"{name} is {_kind(got)}: expected a number")
+        raise CheckError(f"{name}: got {_kind(got)}, expected a number")
     got = np.asarray(got)
     if tolerance is None:
         tolerance = max(TOLERANCES.get(str(array.dtype), 0.0) for array in (got, expected))
@@ -66,7 +66,7 @@ def same(
 
 
 def _kind(value: object) -> str:
-    return "None (is there a return?)" if value is None else f"of type {type(value).__name__}"
+    return "None (is there a return?)" if value is None else f"type {type(value).__name__}"
 
 
 def _differing(got: NDArray[Any], expected: NDArray[Any], tolerance: float) -> NDArray[np.bool_]:
@@ -78,7 +78,7 @@ def _differing(got: NDArray[Any], expected: NDArray[Any], tolerance: float) -> N
 
 
 def _difference(name: str, got: NDArray[Any], expected: NDArray[Any], axes: str, tolerance: float) -> list[str]:
-    """What is wrong, as the first lines of the message; nothing if nothing is."""
+    """The first lines of the message, which say what is wrong; none if the arrays agree."""
     named = f" ({axes})" if axes else ""
     if got.shape != expected.shape:
         return [f"{name} has the shape {got.shape}, expected {expected.shape}{named}"]
@@ -93,7 +93,7 @@ def _difference(name: str, got: NDArray[Any], expected: NDArray[Any], axes: str,
     if expected.ndim and got.dtype != expected.dtype:
         return [
             f"{name} has the right numbers, but is {got.dtype}, expected {expected.dtype}",
-            "New arrays need dtype=x.dtype, and a number from NumPy, such as np.sqrt(2), makes float64 of float32.",
+            "Give new arrays dtype=x.dtype. A NumPy number, such as np.sqrt(2), turns float32 into float64.",
         ]
     return []
 
@@ -106,7 +106,7 @@ Equal = Callable[[NDArray[Any], NDArray[Any]], bool]
 
 
 def _patterns(got: NDArray[Any], expected: NDArray[Any], axes: list[str], equal: Equal) -> Iterator[str]:
-    """What the difference looks like, in words: the surest first."""
+    """Descriptions of the pattern that the wrong entries form, the most certain first."""
     names = axes if len(axes) == expected.ndim else [f"axis {i}" for i in range(expected.ndim)]
     if got.dtype.kind not in "fiu" or expected.dtype.kind not in "fiu" or not got.size:
         return
@@ -124,6 +124,7 @@ def _patterns(got: NDArray[Any], expected: NDArray[Any], axes: list[str], equal:
 
 
 def _factor(got: NDArray[Any], expected: NDArray[Any], equal: Equal) -> Iterator[str]:
+    """The wrong sign, a common factor, or a common offset."""
     factor = float(np.vdot(got, expected) / max(float(np.vdot(expected, expected)), 1e-30))
     offset = float(np.mean(got - expected))
     if equal(got, -expected):
@@ -135,7 +136,7 @@ def _factor(got: NDArray[Any], expected: NDArray[Any], equal: Equal) -> Iterator
 
 
 def _moved(got: NDArray[Any], expected: NDArray[Any], names: list[str], equal: Equal) -> Iterator[str]:
-    """The right numbers, but reversed along axes or with axes in another order."""
+    """The right numbers at the wrong places: axes in another order, an axis reversed, or another shape."""
     if expected.ndim > 5 or np.ptp(expected) == 0:
         return
     for order in permutations(range(expected.ndim)):
@@ -146,11 +147,11 @@ def _moved(got: NDArray[Any], expected: NDArray[Any], names: list[str], equal: E
         if equal(got, np.flip(expected, axis)):
             yield f"the right numbers, reversed along {name}"
     if got.size == expected.size and got.shape != expected.shape and equal(got.reshape(expected.shape), expected):
-        yield "the right numbers in the right order: only the shape is another"
+        yield "the right numbers in the right order, in another shape"
 
 
 def _place(wrong: NDArray[np.bool_], names: list[str]) -> Iterator[str]:
-    """The wrong entries lie at some indices of an axis only, or at the edge of the image only."""
+    """The wrong entries lie only at some indices of an axis, or only at the edge of the image."""
     if wrong.all() or not wrong.any():
         return
     if wrong.ndim >= 2 and min(wrong.shape[-2:]) > 2 and not wrong[..., 1:-1, 1:-1].any():

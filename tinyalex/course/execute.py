@@ -1,4 +1,4 @@
-"""How marking runs a notebook: nbgrader's way, and on where a cell never ends, eats the memory or kills the kernel."""
+"""Runs a notebook for marking, as nbgrader does; survives cells that never end, exhaust memory or kill the kernel."""
 
 import asyncio
 import os
@@ -17,34 +17,32 @@ from traitlets import Integer, default
 import tinyalex
 from tinyalex.course.cells import is_tests
 
-# Whatever a student's cells have put in place of the checks, each test cell imports them anew; no name is left behind.
+# A student's cells may have replaced the checks. So each test cell imports them afresh. The code leaves no name behind.
 FRESH_CHECKS = """
 (lambda loaded: [loaded.pop(name) for name in list(loaded) if name.startswith("tinyalex.course")])(
     __import__("sys").modules
 );
 """
 
-# A student's `!pip install`, right on Colab, would change the packages that all others are marked with.
+# A student's `!pip install`, which is right on Colab, would change the packages that everybody is marked with.
 NO_INSTALLS = {"PIP_DRY_RUN": "1", "PIP_NO_INDEX": "1"}
 
-# In a notebook exit() ends Python behind its cell, and the next cell would be blamed; here it is an error of its own.
+# In a notebook exit() ends Python only after its cell, and the next cell would be blamed. Here it raises an error.
 EXIT_FAILS = """
 get_ipython().ask_exit = lambda: __import__("sys").exit("exit() and quit() end Python: leave them out")
 """.strip()
 
 
 class MarkingExecute(Execute):  # type: ignore[misc]
-    """A cell that fails costs itself: after a kernel's death the cells before it, but for the tests, are run again."""
+    """A cell that kills the kernel loses only its own points: a new kernel runs the cells before it, except tests."""
 
-    memory = Integer(4096, help="the memory that a notebook may use, in MB of 2**20 bytes; 0: no limit").tag(
+    memory = Integer(4096, help="memory limit of a notebook, in units of 2**20 bytes; 0: no limit").tag(config=True)
+
+    total = Integer(600, help="time limit of a notebook, in seconds; later cells are not run").tag(config=True)
+
+    text = Integer(100_000, help="limit of a cell's printed output, in characters; the rest is cut off").tag(
         config=True
     )
-
-    total = Integer(600, help="the seconds that a notebook may take; cells that are left over then are not run").tag(
-        config=True
-    )
-
-    text = Integer(100_000, help="the characters of a cell's printed output that are kept").tag(config=True)
 
     @default("extra_arguments")
     def _extra_arguments(self) -> list[str]:
@@ -54,14 +52,14 @@ class MarkingExecute(Execute):  # type: ignore[misc]
         """Run all cells, in order."""
         self.kc: Any
         self.end = time.monotonic() + self.total
-        self.fatal: set[int] = set()  # the cells that must not run again
+        self.fatal: set[int] = set()  # cells that killed a kernel, and must not run again
         return super().preprocess(notebook, resources, km)
 
     async def async_start_new_kernel(self, **kwargs: Any) -> None:
-        """Start a kernel that may use so much memory, and imports this very package."""
+        """Start a kernel with the memory limit, which imports this copy of the package."""
         paths = [str(Path(tinyalex.__file__).parents[1]), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
         kwargs["env"] = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in paths if path), **NO_INSTALLS}
-        kwargs["stderr"] = subprocess.DEVNULL  # the kernel's own log; what cells write there is in the notebook
+        kwargs["stderr"] = subprocess.DEVNULL  # the kernel's own log; the output of cells goes to the notebook
         if sys.platform == "linux" and self.memory:
             kwargs["preexec_fn"] = self._limit_memory
         await super().async_start_new_kernel(**kwargs)
@@ -93,17 +91,17 @@ class MarkingExecute(Execute):  # type: ignore[misc]
         return cell, resources
 
     def output(self, outs: list[Any], *args: Any) -> Any:
-        """Keep an output of a cell; of what it prints only the beginning."""
+        """Keep an output of a cell; printed text only up to the limit."""
         out = super().output(outs, *args)
         if out and out.output_type == "stream":
             printed = sum(len(one.text) for one in outs if one.output_type == "stream") - len(out.text)
             out.text = out.text[: max(0, self.text - printed)]
-            if not out.text and out.name == "stdout":  # stderr stays, if empty: it fails a test
+            if not out.text and out.name == "stdout":  # an empty stderr stays: any stderr fails a test
                 outs.pop()
         return out
 
     async def async_execute_cell(self, *args: Any, **kwargs: Any) -> Any:
-        """Run one cell. Where Python lives but answers no more, as one that has closed stdout, it is given up."""
+        """Run one cell. Raises CellTimeoutError if the kernel lives but does not answer, as after closing stdout."""
         try:
             return await asyncio.wait_for(super().async_execute_cell(*args, **kwargs), self.timeout + 10)
         except TimeoutError:
@@ -112,13 +110,13 @@ class MarkingExecute(Execute):  # type: ignore[misc]
     execute_cell = run_sync(async_execute_cell)
 
     def _run_aside(self, index: int, source: str) -> None:
-        """Run some code that leaves no trace in the notebook."""
+        """Run code that leaves no trace in the notebook."""
         cell = self.nb.cells[index]
         self.execute_cell(nbformat.v4.new_code_cell(source), index, store_history=False)
         self.nb.cells[index] = cell
 
     def _start_again(self, index: int) -> None:
-        """A new kernel, brought to where the old one was before cell `index`."""
+        """Start a new kernel and run the cells before `index` again, except tests and fatal cells."""
         self._cleanup_kernel()
         self.km = self.create_kernel_manager()
         self.start_new_kernel()
@@ -137,6 +135,7 @@ class MarkingExecute(Execute):  # type: ignore[misc]
 
 
 def _error(text: str) -> Any:
+    """The output of a cell that was stopped, with `text` as its error."""
     return nbformat.v4.new_output(
         "error",
         ename="CellTimeoutError",

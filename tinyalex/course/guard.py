@@ -1,4 +1,4 @@
-"""A call of a student's function under the rules of marking: own work, no endless loop, no writing into arguments."""
+"""Calls a student's function under the rules of marking: own work, no endless loop, arguments left unchanged."""
 
 import builtins
 import dis
@@ -23,8 +23,8 @@ LIBRARIES = frozenset(
     ("torch", "tensorflow", "keras", "jax", "scipy", "cupy", "cv2", "skimage", "sklearn", "mxnet", "autograd")
 )
 PACKAGE = Path(__file__).parent.parent
-FREE = ("tinyalex.course.checks", "tinyalex.course.guard", "tinyalex.errors")  # what students may call of this package
-ESCAPES = {  # compiled functions, (module, name), that lead out of the watch: what they do
+FREE = ("tinyalex.course.checks", "tinyalex.course.guard", "tinyalex.errors")  # modules that students may call
+ESCAPES = {  # compiled functions (module, name) that would escape the watch, and what they do
     ("sys", "setprofile"): "switches off the watch of the marking",
     ("_thread", "start_new_thread"): "starts a thread",
     ("_thread", "start_joinable_thread"): "starts a thread",
@@ -36,7 +36,7 @@ _INSTALLED = re.compile(r"[/\\](?:site|dist)-packages[/\\](\w+)")
 
 
 class LibraryError(CheckError):
-    """The asked work was done by a library."""
+    """A library did the work of the exercise."""
 
 
 class TimeLimitError(CheckError):
@@ -52,17 +52,18 @@ def call(
     hint: str = "",
     **kwargs: Any,
 ) -> Any:
-    """function(*args, **kwargs), where `function` is what a student wrote: a function, a class or a method.
+    """The result of function(*args, **kwargs), for a function, class or method that a student wrote.
 
-    given:   names that the function finds in the notebook, and what they mean during this call: the right helpers, so
-             that a mistake in another exercise costs nothing here.
-    seconds: the time limit, where the system can set one (not on Windows).
+    given:   replaces names in the notebook during the call, for example by correct helpers, so that a mistake in
+             another exercise costs no points here.
+    seconds: the time limit (none on Windows, which has no timer signals).
     allow:   modules of this package that the exercise may use, such as "tinyalex.layers".
-    hint:    what the usual cause is if the student's code raises an error here.
-    Warnings and what goes to stderr are shown on stdout. What the function puts in place of the checks, of NumPy's
-    functions or of the test's names is put right again. Raises LibraryError when the call reaches a library that does
-    the asked work, or starts a thread or process that might, TimeLimitError, CheckError where an array among the
-    arguments was changed; else what it raises.
+    hint:    the usual cause of an error in the student's code here; it is added to that error.
+    Warnings and stderr are printed on stdout. If the function replaces the checks, NumPy's functions or names of the
+    test, they are restored afterwards.
+    Raises LibraryError if the call reaches a library that does the work of the exercise, or starts a thread or a
+    process, which could; TimeLimitError; CheckError if an array among the arguments was changed; and any error of the
+    function itself.
     """
     name = getattr(function, "__qualname__", str(function))
     watch = _Watch(name, allow)
@@ -77,32 +78,37 @@ def call(
             if hint and not isinstance(error, NotImplementedError | CheckError | MemoryError | RecursionError):
                 error.add_note(f"What usually causes this: {hint}")
             raise
+    _check_unchanged(name, arrays, before)
+    return result
+
+
+def _check_unchanged(name: str, arrays: Mapping[str, Any], before: Mapping[str, Any]) -> None:
+    """Raise CheckError if one of the function's arguments is not as before."""
     for argument, array in arrays.items():
         if not np.array_equal(array, before[argument], equal_nan=array.dtype.kind == "f"):
             raise CheckError(
                 f"{name} changed its argument {argument}, which its caller still needs\n`{argument} = ...` makes a new "
                 f"array, but `{argument}[...] = ...` and `{argument} += ...` write into the old one."
             )
-    return result
 
 
 def _arrays(function: Callable[..., Any], args: Any, kwargs: Any) -> dict[str, Any]:
-    """The arrays among the arguments, by the names that the function gives them."""
+    """The arrays among the arguments, by the names of the function's parameters."""
     try:
         bound = inspect.signature(function).bind(*args, **kwargs).arguments
     except TypeError as error:
         raise CheckError(
-            f"{function.__qualname__}{inspect.signature(function)}: {error}; keep the given head"
+            f"{function.__qualname__}{inspect.signature(function)}: {error}; keep the given signature"
         ) from None
     return {name: value for name, value in bound.items() if isinstance(value, np.ndarray)}
 
 
 @contextmanager
 def _as_before(test: types.FrameType | None) -> Iterator[None]:
-    """After the block the checks, NumPy, built-in functions, stdout and all names that the test reads are as before.
+    """Restore the checks, NumPy, the built-in functions, stdout, and all names that the test reads, after the block.
 
-    Else a function could put a `same` of its own in the place of the test's, while the test calls it.
-    test: the frame that makes the call.
+    Otherwise a function could replace the test's `same` by one of its own.
+    test: the frame of the caller.
     """
     course = [module for name, module in sys.modules.items() if name.startswith("tinyalex.course")]
     spaces = [(vars(one), {*vars(one), *vars(builtins)}) for one in (*course, np, builtins)]
@@ -116,14 +122,14 @@ def _as_before(test: types.FrameType | None) -> Iterator[None]:
         yield
     finally:
         for (space, names), values in zip(spaces, before, strict=True):
-            for name in names - values.keys():  # one that hides a built-in function
+            for name in names - values.keys():  # a new name, which hides a built-in function
                 space.pop(name, None)
             space.update(values)
 
 
 @contextmanager
 def _notes_on_stdout() -> Iterator[None]:
-    """Warnings and stderr on stdout: for nbgrader a test that prints to stderr has failed."""
+    """Print warnings and stderr on stdout: nbgrader takes a test that prints to stderr for a failed one."""
     with redirect_stderr(sys.stdout), warnings.catch_warnings():
         warnings.simplefilter("default")
         warnings.showwarning = lambda message, category, *_: print(f"{category.__name__}: {message}")
@@ -132,7 +138,7 @@ def _notes_on_stdout() -> Iterator[None]:
 
 @contextmanager
 def _replaced(function: Any, given: Mapping[str, Any], watch: "_Watch") -> Iterator[None]:
-    """Within the block the names in `given` mean these things to the student's function."""
+    """Replace the global names in `given` of the student's function, within the block."""
     if not given:
         yield
         return
@@ -150,7 +156,7 @@ def _replaced(function: Any, given: Mapping[str, Any], watch: "_Watch") -> Itera
 
 @contextmanager
 def _time_limit(name: str, seconds: float) -> Iterator[None]:
-    """Raise TimeLimitError in the block after so many seconds, and every second from then on while it is swallowed."""
+    """Raise TimeLimitError in the block after `seconds`, and again every second in case the block swallows it."""
     if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -168,7 +174,7 @@ def _time_limit(name: str, seconds: float) -> Iterator[None]:
 
 
 class _Watch:
-    """Within the block a call that reaches a library, or leaves the watch, raises LibraryError, even if swallowed."""
+    """Raises LibraryError for calls in the block that reach a library or escape the watch, even if it is swallowed."""
 
     def __init__(self, name: str, allow: tuple[str, ...]) -> None:
         self.name, self.allowed = name, (*FREE, *allow)
@@ -176,13 +182,13 @@ class _Watch:
         self.library_of = functools.cache(self._library_of)
 
     def look_at(self, function: Any) -> None:
-        """Refuse what is no Python function of the student's own, and global names that mean a library."""
+        """Raise an error if `function` is not the student's own Python code, or has global names of a library."""
         if isinstance(function, type):
             own: list[Any] = [value for value in vars(function).values() if isinstance(value, types.FunctionType)]
         elif isinstance(function, types.FunctionType | types.MethodType):
             own = [function]
         else:
-            raise CheckError(f"expected a function of your own, got {type(function).__name__}")
+            raise CheckError(f"got {type(function).__name__}: expected a function of your own")
         for one in own:
             library = self.library_of(one.__code__.co_filename)
             if library:
@@ -193,7 +199,7 @@ class _Watch:
                     raise self._error(f"calls {library}")
 
     def unwatched(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """The function, for the tests to hand to the student's: it may use the library."""
+        """The function without the watch: a helper that the test provides may use the library."""
 
         @functools.wraps(function)
         def free(*args: Any, **kwargs: Any) -> Any:
@@ -221,22 +227,22 @@ class _Watch:
             library = self._owner(arg)
         else:
             return
-        deed = f"calls {library}" if library else self._escape(frame, arg)
-        if deed:
-            self.found = self.found or deed
-            raise self._error(deed)
+        action = f"calls {library}" if library else self._escape(frame, arg)
+        if action:
+            self.found = self.found or action
+            raise self._error(action)
 
     def _escape(self, frame: types.FrameType, function: Any) -> str:
-        """How the call of a compiled function leaves the watch, where nothing of the kind is allowed; else ""."""
+        """What a call of a compiled function does to escape the watch; "" if nothing, or if the exercise allows it."""
         if "tinyalex" in self.allowed or frame.f_code.co_filename == __file__:
             return ""
         return ESCAPES.get((str(getattr(function, "__module__", "")), str(getattr(function, "__name__", ""))), "")
 
-    def _error(self, deed: str) -> LibraryError:
-        return LibraryError(f"{self.name} {deed}: the exercise asks for your own code, in NumPy")
+    def _error(self, action: str) -> LibraryError:
+        return LibraryError(f"{self.name} {action}: the exercise asks for your own code, in NumPy")
 
     def _refused(self, module: str) -> str:
-        """The name of the library that a module belongs to, if students may not call it."""
+        """The library of a module, if students may not call it; else ""."""
         top = module.partition(".")[0]
         if top == "tinyalex":
             free = any(f"{module}.".startswith(f"{part}.") for part in self.allowed)
@@ -244,7 +250,7 @@ class _Watch:
         return top if top in LIBRARIES else ""
 
     def _library_of(self, filename: str) -> str:
-        """The library that a file of code belongs to, if students may not call it."""
+        """The library of a source file, if students may not call it; else ""."""
         path = Path(filename)
         if PACKAGE in path.parents:
             parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
@@ -253,8 +259,8 @@ class _Watch:
         return self._refused(installed[1]) if installed else ""
 
     def _owner(self, value: Any) -> str:
-        """The library that a module, a function or a class belongs to, if students may not call it."""
-        owner = getattr(value, "__self__", None)  # of a compiled function: the module, class or object it is part of
+        """The library of a module, function or class, if students may not call it; else ""."""
+        owner = getattr(value, "__self__", None)  # of a compiled function: its module, class or object
         for one in (value, owner, type(owner)):
             module = one.__name__ if isinstance(one, types.ModuleType) else getattr(one, "__module__", None)
             if isinstance(module, str) and self._refused(module):
@@ -263,7 +269,7 @@ class _Watch:
 
 
 def _names(code: types.CodeType) -> Iterator[str]:
-    """The global names that a function reads, also in functions within it."""
+    """The global names that a function reads, including its inner functions."""
     yield from (one.argval for one in dis.get_instructions(code) if one.opname == "LOAD_GLOBAL")
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):

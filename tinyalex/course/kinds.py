@@ -1,4 +1,4 @@
-"""What assignment 5 trains on, and the net that it hands in: five kinds of `shapes`, and a small net for them.
+"""Assignment 5: its data, five kinds of `shapes`, and the small net that students train on them and hand in.
 
 Axes: N images, S = 24 their height and width, 3 colours (red, green, blue).
 """
@@ -44,11 +44,11 @@ SMALL = Spec(
 
 
 def pictures(count: int, seed: int, split: str = "train") -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """`count` pictures (count, S, S, 3) uint8, as many of each kind, and their labels (count,), 0 ... 4.
+    """`count` pictures (count, S, S, 3) uint8, evenly spread over the kinds, and their labels (count,) int64, 0 ... 4.
 
-    Other pictures for each seed and each split, "train" or "val". Raises UsageError for a count below 1.
+    Each seed, and each split "train" or "val", gives other pictures. Raises UsageError for a count below 1.
     """
-    shapes = Shapes(2 * count + 10, split=split, seed=seed, size=SIZE)  # half of its ten classes are wanted
+    shapes = Shapes(2 * count + 10, split=split, seed=seed, size=SIZE)  # half of its ten classes are used
     wanted = [CLASSES.index(kind) for kind in KINDS]
     indices = np.flatnonzero(np.isin(shapes.labels, wanted))[:count]
     return shapes.read(indices), np.searchsorted(wanted, shapes.labels[indices])
@@ -60,28 +60,28 @@ def small_net(seed: int = 0, dtype: str = "float32", kernels: str = "auto") -> A
 
 
 def prepared(images: NDArray[np.uint8], mean: NDArray[np.floating]) -> NDArray[np.float32]:
-    """What the net is fed: (images - mean) / 64 as (N, 3, S, S) float32; images (N, S, S, 3), mean (S, S, 3)."""
+    """The net's input: (images - mean) / 64, (N, 3, S, S) float32; images (N, S, S, 3), mean (S, S, 3)."""
     return np.ascontiguousarray(((images - mean) / 64).transpose(0, 3, 1, 2), np.float32)
 
 
 def arrays_of(net: AlexNet) -> dict[str, tuple[int, ...]]:
-    """The names and shapes of all that is handed in: the parameters of the net, and the mean image of its training."""
+    """The names and shapes of the arrays to hand in: the parameters of the net, and the mean image of its training."""
     return {**{name: w.shape for name, w in net.params.items()}, "mean": (SIZE, SIZE, 3)}
 
 
 def handed_in(trained_net: Callable[[], Any]) -> dict[str, NDArray[np.floating]]:
-    """What a student's `trained_net` reads from net.npz beside the notebook.
+    """The arrays that a student's `trained_net` reads from net.npz, beside the notebook.
 
-    Raises CheckError where these are no arrays of a small net, or where the file is missing and training takes long.
+    Raises CheckError if they are not the arrays of a small net, or if the file is missing and training takes too long.
     """
     try:
-        with use_kernels("reference"):  # a time limit that strikes while Numba compiles would leave its locks closed
+        with use_kernels("reference"):  # interrupting Numba while it compiles would leave it locked
             arrays = call(
                 trained_net, seconds=5, allow=("tinyalex",), hint="net.npz is missing, or np.savez did not write it"
             )
     except TimeLimitError:
         raise CheckError("net.npz is missing: train on your machine, and hand it in beside the notebook") from None
-    that(isinstance(arrays, Mapping), f"expected a dict of arrays, got {type(arrays).__name__}: is there a return?")
+    that(isinstance(arrays, Mapping), f"got {type(arrays).__name__}: expected a dict of arrays; is there a return?")
     expected = arrays_of(small_net())
     missing, foreign = sorted(expected.keys() - arrays.keys()), sorted(map(str, arrays.keys() - expected.keys()))
     that(not missing, f"net.npz: {', '.join(missing)} missing: is it the file of a small net, with its mean image?")
@@ -97,7 +97,7 @@ def handed_in(trained_net: Callable[[], Any]) -> dict[str, NDArray[np.floating]]
 
 
 def share_right(arrays: Mapping[str, NDArray[np.floating]], count: int, seed: int) -> float:
-    """The share of `count` validation pictures whose kind a small net with these arrays says rightly."""
+    """The fraction of `count` validation pictures that a small net with these arrays classifies correctly, 0 ... 1."""
     net = small_net()
     for name in net.params:
         net.params[name] = arrays[name].astype(np.float32)

@@ -1,4 +1,4 @@
-"""Build the student versions of the assignments, and mark what comes back, with nbgrader."""
+"""Builds the student versions of assignments and marks hand-ins, with nbgrader."""
 
 import contextlib
 import csv
@@ -28,7 +28,11 @@ from tinyalex.errors import UsageError
 
 @dataclass
 class Marks:
-    """What a hand-in got: points by exercise, (points, of); those that wait for a human reader are not in `points`."""
+    """The points of a hand-in.
+
+    exercises: (points, maximum) by exercise.   remarks: what was changed in the notebook before marking.
+    by_hand: the exercises that wait for a human reader; they have no points yet.
+    """
 
     student: str
     assignment: str
@@ -43,16 +47,16 @@ class Marks:
 
     @property
     def of(self) -> float:
-        """The points that there are."""
+        """The maximum of the points."""
         return sum(of for _, of in self.exercises.values())
 
 
 class Course:
-    """A folder of assignments, where their student versions go, and the folder that marking works in.
+    """The assignments of a course, and the folders that building and marking use.
 
-    source: NAME/NAME.ipynb for each assignment, beside nbgrader_config.py in the folder above.
-    release: the student versions.   root: hand-ins, gradebook and feedback (None: the configuration says where).
-    Raises UsageError where there are no assignments.
+    source:  holds NAME/NAME.ipynb for each assignment; the folder above it holds nbgrader_config.py.
+    release: for the student versions.   root: for hand-ins, gradebook and feedback. None: as in nbgrader_config.py.
+    Raises UsageError if `source` holds no assignments.
     """
 
     def __init__(self, source: Path, release: Path | None = None, root: Path | None = None) -> None:
@@ -60,8 +64,8 @@ class Course:
         settings = source.parent / "nbgrader_config.py"
         if not self.names or not settings.is_file():
             raise UsageError(
-                f"{source} holds no assignments: expected NAME/NAME.ipynb in it, nbgrader_config.py above it; "
-                "work in the repository's folder, or name --source"
+                f"got {source} without assignments: expected NAME/NAME.ipynb in it and nbgrader_config.py above it; "
+                "work in the repository's folder, or give --source"
             )
         config: Config = PyFileConfigLoader(settings.name, path=str(settings.parent)).load_config()
         config.CourseDirectory.source_directory = str(source.resolve())
@@ -80,24 +84,24 @@ class Course:
         return cells.read(self.source / name / f"{name}.ipynb")
 
     def student_version(self, name: str) -> cells.Notebook:
-        """The assignment as students get it."""
+        """The assignment without solutions and hidden tests."""
         return cells.read(self.release / name / f"{name}.ipynb")
 
     def build(self, name: str) -> Path:
-        """Make the student version of an assignment and enter its cells in the gradebook; returns its folder."""
+        """Make the student version of an assignment and enter its cells in the gradebook -> its folder."""
         with _nbgrader():
             _checked(self.api.generate_assignment(name), name)
         return self.release / name
 
     def mark(self, hand_in: HandIn) -> Marks:
-        """Mark one hand-in and write its feedback, root/feedback/STUDENT/NAME/NAME.html."""
+        """Mark one hand-in and write its feedback to root/feedback/STUDENT/NAME/NAME.html."""
         name, student = hand_in.assignment, hand_in.student
         student_version = self.student_version(name)
         notebook, remarks = repaired(
             hand_in.notebook or student_version, self.original(name), student_version, hand_in.remarks
         )
         place = self.root / "submitted" / student / name
-        files = {path.name: path.read_bytes() for path in hand_in.files}  # they may lie in that very place
+        files = {path.name: path.read_bytes() for path in hand_in.files}  # read them first: they may lie in `place`
         shutil.rmtree(place, ignore_errors=True)
         place.mkdir(parents=True)
         for file, content in files.items():
@@ -109,7 +113,7 @@ class Course:
         return self._marks(student, name, remarks)
 
     def _marks(self, student: str, name: str, remarks: list[str]) -> Marks:
-        """What the gradebook says."""
+        """The marks in the gradebook."""
         marks = Marks(student, name, remarks=remarks)
         with Gradebook(self.api.coursedir.db_url, self.api.course_id) as book:
             notebook = book.find_submission_notebook(name, name, student)
@@ -123,7 +127,7 @@ class Course:
 
 
 def write_tables(marks: Sequence[Marks], folder: Path) -> None:
-    """marks.csv, a line a hand-in, and exercises.csv, a line an exercise of each."""
+    """Write marks.csv, one line for each hand-in, and exercises.csv, one line for each exercise of each hand-in."""
     with (folder / "marks.csv").open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
         table.writerow(["student", "assignment", "points", "of", "to mark by hand", "remarks"])
@@ -140,16 +144,17 @@ def write_tables(marks: Sequence[Marks], folder: Path) -> None:
 
 
 def _checked(result: dict[str, Any], what: str) -> None:
+    """Raise UsageError, led by `what`, if nbgrader reports a failure."""
     if not result["success"]:
         reasons = [line for line in result.get("log", "").splitlines() if "Error" in line] or [result["error"]]
-        raise UsageError(f"{what}: nbgrader failed: {reasons[0].strip()}")
+        raise UsageError(f"{what}: got a failure of nbgrader: {reasons[0].strip()}")
 
 
 @contextlib.contextmanager
 def _nbgrader() -> Iterator[None]:
-    """Nbgrader at work: its log kept from the terminal (results bring it back), the programs it calls on the path.
+    """Prepare for calls of nbgrader: no log on the terminal (results contain it), its programs on the PATH.
 
-    It takes Ctrl-C for a failure of the notebook at hand, and goes on; here the whole marking stops.
+    nbgrader takes Ctrl-C for a failure of one notebook and continues; here it stops all marking.
     """
     log, path = logging.getLogger("traitlets"), os.environ.get("PATH", "")
     before, log.propagate = log.propagate, False
@@ -163,11 +168,11 @@ def _nbgrader() -> Iterator[None]:
         stopped = True
         raise KeyboardInterrupt
 
-    in_main = threading.current_thread() is threading.main_thread()  # elsewhere no signal can be caught
+    in_main = threading.current_thread() is threading.main_thread()  # only the main thread can set a handler
     handler = signal.signal(signal.SIGINT, stop) if in_main else None
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of nbgrader's own queries
+            warnings.simplefilter("ignore")  # nbgrader's own queries cause warnings
             yield
     finally:
         if in_main:

@@ -1,4 +1,4 @@
-"""A hand-in as it should be: the original test cells around the student's answers, and a word on what changed."""
+"""Repairs a hand-in: puts the original test cells around the student's answers, and lists what was changed."""
 
 import ast
 import copy
@@ -14,7 +14,7 @@ from tinyalex.course.cells import Notebook, grade_id, is_students, name_of
 
 @dataclass
 class _Anchor:
-    """A cell that the assignment knows, the student's cells that follow it, and how its copies came in."""
+    """A cell of the assignment in a hand-in, the student's own cells that follow it, and all its copies."""
 
     cell: Any = None
     following: tuple[Any, ...] = ()
@@ -24,12 +24,12 @@ class _Anchor:
 def repaired(
     handed_in: Notebook, original: Notebook, student_version: Notebook, remarks: Sequence[str] = ()
 ) -> tuple[Notebook, list[str]]:
-    """The hand-in ready for marking, and `remarks` with those on every cell that was changed back; it shows them first.
+    """The hand-in ready for marking, and `remarks` extended by one for each kind of repair.
 
     original:        the assignment's source, with the hidden tests.
-    student_version: what the student was given.
-    All cells of the assignment are there once, in its order, tests and texts in their original form; the student's own
-    cells stay behind the cell that they followed.
+    student_version: the notebook that the student received.
+    The result contains every cell of the assignment once and in order, tests and texts in their original form. The
+    student's own cells stay after the cell that they followed. The remarks are shown at the top.
     """
     known = {name_of(cell): cell for cell in original.cells}
     given = {name_of(cell): cell for cell in student_version.cells}
@@ -45,11 +45,11 @@ def repaired(
     for number, cell in enumerate(cells):
         cell["id"] = grade_id(cell) or f"other-{number}"
     graded = [name for name in known if grade_id(known[name])]
-    fates = {name: _fate(anchors.get(name, _Anchor()).copies, known[name], given[name]) for name in graded}
+    repairs = {name: _remark_on(anchors.get(name, _Anchor()).copies, known[name], given[name]) for name in graded}
     all_remarks = [*remarks] + [
-        f"{', '.join(f'`{name}`' for name in fates if fates[name] == fate)}: {fate}."
-        for fate in dict.fromkeys(fates.values())
-        if fate
+        f"{', '.join(f'`{name}`' for name in repairs if repairs[name] == repair)}: {repair}."
+        for repair in dict.fromkeys(repairs.values())
+        if repair
     ]
     if all_remarks:
         text = "\n".join(f"- {remark}" for remark in all_remarks)
@@ -58,7 +58,7 @@ def repaired(
 
 
 def recognised(handed_in: Notebook, original: Notebook) -> int:
-    """How many cells of the assignment the notebook holds."""
+    """The number of cells of the assignment that the notebook contains."""
     known = {name_of(cell): cell for cell in original.cells}
     return len(set(_names(handed_in, known, known)) - {""})
 
@@ -66,7 +66,7 @@ def recognised(handed_in: Notebook, original: Notebook) -> int:
 def _sorted(
     handed_in: Notebook, known: Mapping[str, Any], given: Mapping[str, Any]
 ) -> tuple[list[Any], dict[str, _Anchor]]:
-    """The student's own cells before all others, and an anchor for every cell of the assignment that is there."""
+    """The student's own cells at the top, and an anchor for each cell of the assignment in the hand-in."""
     names = _names(handed_in, known, given)
     used = {name: _last_used(name, names, handed_in.cells, known, given) for name in names if name}
     first: list[Any] = []
@@ -80,7 +80,7 @@ def _sorted(
                 anchor.cell, latest = cell, anchor
                 continue
             if not is_students(known[name]) or _text(cell) == _text(given[name]):
-                continue  # copies of tests, and of the empty cell, are left out
+                continue  # leave out further copies of tests and of unfilled cells
         own = _own(cell)
         if latest is None:
             first.append(own)
@@ -90,7 +90,7 @@ def _sorted(
 
 
 def _find_answers(anchors: dict[str, _Anchor], known: Mapping[str, Any]) -> None:
-    """A written answer that has lost its name is the student's text behind its question."""
+    """Find written answers that have lost their name: the student's text after the question."""
     for question, name in pairwise(known):
         if question in anchors and name not in anchors and is_students(known[name]):
             own = anchors[question].following
@@ -100,24 +100,24 @@ def _find_answers(anchors: dict[str, _Anchor], known: Mapping[str, Any]) -> None
 
 
 def _last_used(name: str, names: list[str], cells: list[Any], known: Any, given: Any) -> int:
-    """Which of several copies counts: the last one that was filled in."""
+    """The place of the copy that is marked: the last one that was filled in."""
     places = [index for index, other in enumerate(names) if other == name]
     filled = [index for index in places if _text(cells[index]) != _text(given[name])]
     return (filled or places)[-1] if is_students(known[name]) else places[-1]
 
 
 def _names(handed_in: Notebook, known: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
-    """The name in the assignment of each cell that was handed in, or "".
+    """For each cell of the hand-in its name in the assignment, or "".
 
-    An answer or a test is known by its metadata or its id; an answer that has lost both by the function that it
-    defines. All else is known by its text: notes that a student wrote into a text are the student's own.
+    Answers and tests are recognised by their metadata or id; an answer that has lost both, by the function that it
+    defines. Other cells are recognised by their text; a text that the student has edited becomes a cell of their own.
     """
     names = [
         next((told for told in (grade_id(cell), cell.get("id", "")) if told in known and grade_id(known[told])), "")
         for cell in handed_in.cells
     ]
     texts = {_text(one[name]): name for one in (given, known) for name in known if not is_students(known[name])}
-    texts.pop("", None)  # a test cell whose tests are all hidden
+    texts.pop("", None)  # test cells whose tests are all hidden are empty
     defining = {
         function: name
         for name, source in known.items()
@@ -136,13 +136,13 @@ def _defined(cell: Any) -> set[str]:
         return set()
     try:
         body = ast.parse(cell.source).body
-    except (SyntaxError, ValueError, MemoryError, RecursionError):  # the latter three of a text that is no program
+    except (SyntaxError, ValueError, MemoryError, RecursionError):  # the last three: text that is not a program
         return set()
     return {node.name for node in body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
 
 
 def _own(cell: Any) -> Any:
-    """The cell as one of the student's own."""
+    """A copy of the cell without nbgrader's metadata: a cell of the student's own."""
     cell = copy.deepcopy(cell)
     cell.metadata.pop("nbgrader", None)
     return cell
@@ -152,12 +152,12 @@ def _text(cell: Any) -> str:
     return "\n".join(line.rstrip() for line in cell.source.strip().splitlines())
 
 
-def _fate(copies: tuple[Any, ...], source: Any, given: Any) -> str:
-    """What to tell the student of a cell that came in otherwise than it was given out; "" if all is well."""
+def _remark_on(copies: tuple[Any, ...], source: Any, given: Any) -> str:
+    """The remark on a cell of the assignment: what happened to it; "" if nothing did."""
     if not copies:
-        return "missing, and put back"
+        return "missing, so the original was put back"
     if is_students(source):
-        return "there more than once, and the last one that is filled in was marked" if len(copies) > 1 else ""
+        return "more than one copy, so the last one that is filled in was marked" if len(copies) > 1 else ""
     if any(_text(cell) not in (_text(given), _text(source)) for cell in copies):
-        return "changed, and the original was run in its place"
-    return "there more than once, and run once" if len(copies) > 1 else ""
+        return "changed, so the original was run instead"
+    return "more than one copy, so it was run once" if len(copies) > 1 else ""

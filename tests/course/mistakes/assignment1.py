@@ -85,8 +85,8 @@ MISTAKES = [
     Mistake(
         "im2col",
         "channels last in a row",
-        old="columns.reshape(N * OH * OW, C * KH * KW)",
-        new="columns.transpose(0, 1, 2, 4, 5, 3).reshape(N * OH * OW, C * KH * KW)",
+        old="patches.reshape(N * OH * OW, C * KH * KW)",
+        new="patches.transpose(0, 1, 2, 4, 5, 3).reshape(N * OH * OW, C * KH * KW)",
         symptom="a row is ordered (KH, KW, C)",
     ),
     Mistake(
