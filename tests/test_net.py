@@ -192,7 +192,7 @@ def test_errors_name_the_layer():
         net.forward(np.zeros((2, 3, 32, 32), "float32"))
     with pytest.raises(ShapeError, match=r"^pool2: got an image of 2 x 2: expected at least the window of 3 x 3"):
         net.forward(np.zeros((2, 3, 5, 5), "float32"))
-    with pytest.raises(DTypeError, match=r"^conv1: Conv2D: the input is float64, the parameters float32"):
+    with pytest.raises(DTypeError, match=r"^conv1: Conv2D: got an input of float64: expected float32"):
         net.forward(x.astype("float64"))
     with pytest.raises(LabelError, match=r"got labels from 1 to 3: expected integers of 0 \.\.\. 2"):
         net.loss(x, labels + 1)

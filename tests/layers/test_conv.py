@@ -212,5 +212,5 @@ def test_inputs_that_do_not_fit():
         layer.forward(np.zeros((1, 3, 2, 5), "float32"))
     with pytest.raises(DTypeError, match="got an input of float64: expected float32"):
         layer.forward(np.zeros((1, 3, 5, 5)))
-    with pytest.raises(DTypeError, match="the input is uint8: convert it"):
+    with pytest.raises(DTypeError, match="got an input of uint8: expected floats"):
         layer.forward(np.zeros((1, 3, 5, 5), "uint8"))

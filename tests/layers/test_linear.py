@@ -83,7 +83,7 @@ def test_what_is_refused():
     layer = Linear(3, 4)
     with pytest.raises(ShapeError, match=r"Linear: got an input of shape \(2, 4\): expected \(N, D=3\)"):
         layer.forward(np.zeros((2, 4), "float32"))
-    with pytest.raises(ShapeError, match=r"got \(2, 3, 1, 1\)"):
+    with pytest.raises(ShapeError, match=r"got an input of shape \(2, 3, 1, 1\)"):
         layer.forward(np.zeros((2, 3, 1, 1), "float32"))
     with pytest.raises(DTypeError, match="the input is float64, the parameters float32"):
         layer.forward(np.zeros((2, 3)))

@@ -126,7 +126,7 @@ def test_settings_that_make_no_sense():
         LocalResponseNorm(groups=0)
     with pytest.raises(ShapeError, match="LocalResponseNorm: got 5 maps: expected a multiple of groups=2"):
         LocalResponseNorm(groups=2).forward(np.zeros((1, 5, 2, 2)))
-    with pytest.raises(ShapeError, match=r"LocalResponseNorm: expected an input of shape \(N, C, H, W\), got \(1, 5\)"):
+    with pytest.raises(ShapeError, match=r"LocalResponseNorm: got an input of shape \(1, 5\)"):
         LocalResponseNorm().forward(np.zeros((1, 5)))
     for size in (0, 4):
         with pytest.raises(ShapeError, match=f"SpatialResponseNorm: got size={size}: expected an odd number"):
