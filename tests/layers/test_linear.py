@@ -85,5 +85,5 @@ def test_what_is_refused():
         layer.forward(np.zeros((2, 4), "float32"))
     with pytest.raises(ShapeError, match=r"got an input of shape \(2, 3, 1, 1\)"):
         layer.forward(np.zeros((2, 3, 1, 1), "float32"))
-    with pytest.raises(DTypeError, match="the input is float64, the parameters float32"):
+    with pytest.raises(DTypeError, match="got an input of float64: expected float32"):
         layer.forward(np.zeros((2, 3)))
