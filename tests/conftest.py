@@ -47,9 +47,10 @@ class Gpu:
 @pytest.fixture(params=["stand-in", pytest.param("CuPy", marks=pytest.mark.gpu)])
 def gpu(request, monkeypatch):
     """One test body for the stand-in for CuPy, which runs anywhere, and for CuPy itself where it finds a GPU."""
-    from tinyalex.backend.gpu import launch
+    from tinyalex.backend.gpu import forget, launch
 
     launch.module.cache_clear()
+    forget()
     if request.param == "stand-in":
         if standin.host.COMPILER is None:
             pytest.skip("no C++ compiler here to run the kernels of CUDA on the processor")
@@ -65,3 +66,4 @@ def gpu(request, monkeypatch):
             pytest.skip("needs a GPU: CuPy finds none")
         yield Gpu(cupy, ("cuda:0", f"cuda:{min(1, cupy.cuda.runtime.getDeviceCount() - 1)}"), False)
     launch.module.cache_clear()
+    forget()

@@ -14,13 +14,16 @@ import types
 
 import numpy as np
 
-from standin import cuda
+from standin import blas, cuda, memory
 from standin.array import across, adopted, compute, launch, made, ndarray, plain
 from standin.clocks import SYNCS, RaceError
 from standin.cuda import current_device, unreachable, unsynchronised
 from standin.host import RawModule
 
-__all__ = ["SYNCS", "RaceError", "cupy", "cupyx", "forget", "unreachable", "unsynchronised"]
+__all__ = ["COPIES", "SYNCS", "RaceError", "cupy", "cupyx", "forget", "unreachable", "unsynchronised"]
+
+
+COPIES = []  # shapes of the operands that CuPy's products would have copied in silence
 
 
 def _asarray(a, dtype=None):
@@ -47,12 +50,18 @@ def _full(shape, fill_value, dtype=None):
 
 
 def _matmul(a, b, out=None):
+    COPIES.extend(one.shape for one in (a, b) if isinstance(one, ndarray) and _would_be_copied(one))
     if out is None:
         return compute("matmul", np.matmul, a, b)
     assert out.flags.c_contiguous, "CuPy would compute elsewhere and copy"
     np.matmul(plain(a), plain(b), out=out._held)
     launch("matmul", [a, b], [out])
     return out
+
+
+def _would_be_copied(a):
+    """Whether CuPy copies this operand of a product: cuBLAS takes a matrix in rows or columns, several only in rows."""
+    return not (a.flags.c_contiguous or (a.ndim == 2 and a.flags.f_contiguous))
 
 
 def _maximum(a, b, out=None):
@@ -76,6 +85,8 @@ def _module():
     module = types.ModuleType("cupy")
     module.__version__ = "stand-in"
     module.ndarray, module.RawModule, module.cuda = ndarray, RawModule, cuda.as_module()
+    module.cuda.cublas = blas.as_module()
+    module.get_default_memory_pool = lambda: memory.Pool(current_device())
     module.asarray, module.ascontiguousarray, module.empty, module.full = _asarray, _ascontiguousarray, _empty, _full
     module.zeros = lambda shape, dtype=float: _full(shape, 0, dtype)
     module.ones = lambda shape, dtype=float: _full(shape, 1, dtype)
@@ -97,4 +108,6 @@ cupyx.empty_pinned = lambda shape, dtype=float: np.empty(shape, dtype)
 def forget():
     """Begin anew, and put the stand-in in CuPy's place."""
     cuda.forget()
+    COPIES.clear()
+    blas.CALLS.clear()
     return {"cupy": cupy, "cupyx": cupyx, "cupy.cuda": cupy.cuda}

@@ -1,11 +1,13 @@
 """cupy.ndarray of the stand-in: a NumPy array in a box that says where it lies, and lets nobody look in by accident."""
 
 import operator
+import types
 
 import numpy as np
 
-from standin.clocks import Memory, waited
-from standin.cuda import Device, current_device, current_stream, unreachable
+from standin.clocks import waited
+from standin.cuda import Device, current_device, current_stream, stream_for_copies, unreachable
+from standin.memory import Memory
 
 SCALARS = (bool, int, float, np.generic)
 
@@ -55,7 +57,7 @@ class ndarray:
 
     def __init__(self, held, memory=None):
         self._held = held
-        self.memory = memory or Memory(current_device(), current_stream(current_device()))
+        self.memory = memory or Memory(current_device(), current_stream(current_device()), held)
 
     def _view(self, held):
         return ndarray(held, self.memory)
@@ -71,6 +73,7 @@ class ndarray:
     nbytes = property(lambda self: self._held.nbytes)
     itemsize = property(lambda self: self._held.itemsize)
     T = property(lambda self: self._view(self._held.T))
+    data = property(lambda self: types.SimpleNamespace(ptr=self._held.ctypes.data))
 
     @property
     def flags(self):
@@ -141,7 +144,7 @@ class ndarray:
     # ------------------------------------------------------------ what makes the host wait
 
     def get(self, stream=None, order="C", out=None, blocking=True):
-        stream = stream or current_stream(self.memory.device)
+        stream = stream or stream_for_copies(self.memory.device)
         stream.work("get", [self.memory], [])
         if blocking:
             waited(stream, "get")
@@ -154,7 +157,7 @@ class ndarray:
         if not (isinstance(arr, np.ndarray) and (arr.shape, arr.dtype) == (self.shape, self.dtype)):
             raise TypeError("Only numpy.ndarray of the same shape and dtype can be set to cupy.ndarray")
         self._held[...] = arr
-        (stream or current_stream(self.memory.device)).work("set", [], [self.memory])
+        (stream or stream_for_copies(self.memory.device)).work("set", [], [self.memory])
 
     def item(self):
         return self._number("item").item()
@@ -174,8 +177,9 @@ class ndarray:
         return self._number("tolist").tolist()
 
     def _number(self, what):
-        current_stream(self.memory.device).work(what, [self.memory], [])
-        waited(current_stream(self.memory.device), what)
+        stream = stream_for_copies(self.memory.device)
+        stream.work(what, [self.memory], [])
+        waited(stream, what)
         return self._held
 
     def __deepcopy__(self, memo):

@@ -86,17 +86,3 @@ class Clocked:
                     f"{what} on stream {self.number} (device {self.device}) {does} memory of device {memory.device} "
                     f"that stream {stream} may still be at work on: it waits for no mark in that stream"
                 )
-
-
-class Memory:
-    """A piece of memory of a device: who has written it, and who has read it since."""
-
-    def __init__(self, device, stream):
-        self.device, self._stream = device, stream
-        with LOCK:
-            self.written, self.read = {}, dict(stream.given_back)
-
-    def __del__(self):
-        with LOCK:
-            learn(self._stream.given_back, self.written)
-            learn(self._stream.given_back, self.read)

@@ -79,6 +79,10 @@ class Stream(Clocked):
         event.record(self)
         return event
 
+    @property
+    def ptr(self):
+        return self.number
+
     def synchronize(self):
         waited(self, "Stream.synchronize")
 
@@ -93,6 +97,15 @@ class Default(Stream):
 
 
 DEFAULT = [Default(device) for device in range(DEVICES)]
+
+
+def stream_for_copies(device):
+    """The stream of `get` and the like for an array of `device`: the current one of the current device, as in CuPy.
+
+    CuPy knows a default stream as stream 0, of whichever device: so if that is the current one, it is the array's own.
+    """
+    stream = current_stream(current_device())
+    return DEFAULT[device] if isinstance(stream, Default) else stream
 
 
 def forget():
@@ -118,9 +131,11 @@ def as_module():
     cuda = types.ModuleType("cupy.cuda")
     cuda.Device, cuda.Stream, cuda.Event = Device, Stream, Event
     cuda.is_available = lambda: True
+    cuda.get_cublas_handle = lambda: 100 + current_device()
     cuda.get_current_stream = lambda device_id=-1: current_stream(current_device() if device_id < 0 else device_id)
     cuda.nvrtc, cuda.cublas = types.SimpleNamespace(getVersion=lambda: (12, 9)), types.ModuleType("cublas")
     cuda.runtime = types.ModuleType("cupy.cuda.runtime")
+    cuda.runtime.CUDA_R_32F, cuda.runtime.CUDA_R_64F = 0, 1
     cuda.runtime.getDeviceCount = lambda: DEVICES
     cuda.runtime.deviceCanAccessPeer = lambda device, peer: int(frozenset((device, peer)) not in unreachable)
     cuda.runtime.getDeviceProperties = lambda device: {"name": b"Stand-in GPU", "major": 9, "minor": 0}

@@ -15,6 +15,7 @@
 #define __global__
 #define __device__
 #define __shared__ static
+#define __grid_constant__
 
 using std::exp;
 using std::max;
@@ -22,8 +23,29 @@ using std::min;
 using std::pow;
 using std::sqrt;
 
+template <class A> static A rsqrt(A x) { return 1 / sqrt(x); }
+
 struct Three { int x, y, z; };
 static Three threadIdx, blockIdx, blockDim, gridDim;
+
+// What a kernel declares as `extern __shared__`: a block finds it full of NaN, between two strips of another pattern.
+static constexpr size_t STRIP = 1 << 12;
+static std::vector<unsigned char> with_strips;
+
+static void* shared_memory() { return with_strips.data() + STRIP; }
+
+static void clear_shared(size_t bytes)
+{
+    with_strips.assign(bytes + 2 * STRIP, 0xA5);
+    std::fill_n(with_strips.begin() + STRIP, bytes, 0xFF);
+}
+
+static bool strips_are_whole()
+{
+    const auto is_whole = [](unsigned char byte) { return byte == 0xA5; };
+    return std::all_of(with_strips.begin(), with_strips.begin() + STRIP, is_whole)
+        && std::all_of(with_strips.end() - STRIP, with_strips.end(), is_whole);
+}
 
 // ------------------------------------------------------------ barriers
 
@@ -44,7 +66,7 @@ static void fiber()
     swapcontext(&fibers[running], &scheduler);
 }
 
-// 0, or 1 where some threads of a block wait at a barrier that others never come to.
+// 0, or 1 if some threads of a block wait at a barrier that others never reach.
 static int run_in_turn(int count, bool backwards)
 {
     static std::vector<char> stacks;
@@ -84,7 +106,8 @@ template <class A> static std::string letter()
     else if constexpr (std::is_same_v<A, int>) return "i";
     else if constexpr (std::is_same_v<A, long long>) return "q";
     else if constexpr (std::is_same_v<A, float>) return "f";
-    else { static_assert(std::is_same_v<A, double>); return "d"; }
+    else if constexpr (std::is_same_v<A, double>) return "d";
+    else { static_assert(std::is_class_v<A>); return "struct" + std::to_string(sizeof(A)); }
 }
 
 template <class... A> static const char* parameters_of(void (*)(A...))
@@ -104,8 +127,9 @@ template <auto kernel, class... A> static void call_with(void** arguments)
     call<kernel>(kernel, arguments, std::index_sequence_for<A...>());
 }
 
+// 0, 1 as run_in_turn, or 2 if a block writes past the end of its shared memory.
 template <auto kernel, class... A>
-static int run(void (*)(A...), bool meets, const int* grid, const int* block, void** arguments)
+static int run(void (*)(A...), bool meets, const int* grid, const int* block, size_t shared_bytes, void** arguments)
 {
     gridDim = {grid[0], grid[1], grid[2]};
     blockDim = {block[0], block[1], block[2]};
@@ -115,7 +139,9 @@ static int run(void (*)(A...), bool meets, const int* grid, const int* block, vo
         for (int x = 0; x < gridDim.x; ++x) {
             blockIdx = {x, y, 0};
             if (meets) {
+                clear_shared(shared_bytes);
                 if (run_in_turn(blockDim.x * blockDim.y, x % 2)) return 1;
+                if (!strips_are_whole()) return 2;
                 continue;
             }
             for (int j = 0; j < blockDim.y; ++j)
@@ -129,7 +155,7 @@ static int run(void (*)(A...), bool meets, const int* grid, const int* block, vo
 
 #define KERNEL(name, meets)                                                                     \
     extern "C" const char* parameters_##name() { return parameters_of(name); }                  \
-    extern "C" int run_##name(const int* grid, const int* block, void** arguments)              \
+    extern "C" int run_##name(const int* grid, const int* block, size_t bytes, void** arguments) \
     {                                                                                           \
-        return run<name>(name, meets, grid, block, arguments);                                  \
+        return run<name>(name, meets, grid, block, bytes, arguments);                          \
     }

@@ -178,6 +178,7 @@ def _free_gpu_pools(devices: Sequence[str]) -> None:
     gc.collect()  # arrays in reference cycles would keep their blocks
     for device in devices:
         if not is_cpu(device):
+            import_module("tinyalex.backend.gpu").forget()  # the patches of earlier nets
             with device_scope(device):
                 gpu_library().get_default_memory_pool().free_all_blocks()
 

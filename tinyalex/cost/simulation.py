@@ -29,10 +29,17 @@ class DeviceMemory:
         kernels: Any = gpu_kernels() if self.on_gpu else cpu_kernels()
         self.pool, self.workspace = kernels.simulated_pool(), kernels.workspace
         self.system = self.peak = 0
+        self._patches: Allocation | None = None
 
     def allocate_bytes(self, size: int, pooled: bool = True) -> "Allocation":
         """Memory for `size` bytes. On a GPU it always comes from the pool, on the CPU only if large and `pooled`."""
         return Allocation(size, self, self.on_gpu or (pooled and size >= SMALLEST_KEPT))
+
+    def keep_patches(self, size: int) -> None:
+        """Memory for patches that a GPU's stream keeps; more of it if `size` is more than so far."""
+        if self._patches is None or self._patches.size < size:
+            self._patches = None
+            self._patches = self.allocate_bytes(size)
 
     def allocate(self, numbers: int, pooled: bool = True) -> "Allocation":
         """Memory for so many numbers."""
@@ -138,12 +145,14 @@ class SimulatedConv(SimulatedLayer):
     """A convolution; its kernels need workspace while they run."""
 
     def _workspace(self, direction: str, **options: bool) -> list[Allocation]:
-        layer = self.part.row.layer
+        layer, memory = self.part.row.layer, self.memory
         assert isinstance(layer, Conv)
-        sizes = getattr(self.memory.workspace, direction)(
-            self.part.x_shape, self.part.w_shape, conv_window(layer), self.part.groups, self.memory.itemsize, **options
-        )
-        return [self.memory.allocate_bytes(size) for size in sizes]
+        x, w, window, groups = self.part.x_shape, self.part.w_shape, conv_window(layer), self.part.groups
+        sizes = getattr(memory.workspace, direction)(x, w, window, groups, memory.itemsize, **options)
+        allocated = [memory.allocate_bytes(size) for size in sizes]
+        if memory.on_gpu:
+            memory.keep_patches(memory.workspace.patches(x, window, groups, memory.itemsize))
+        return allocated
 
     def forward(self, x: Allocation) -> Allocation:
         """y, then the workspace, freed at once."""

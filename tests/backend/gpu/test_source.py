@@ -8,12 +8,13 @@ import sys
 
 import pytest
 
-from tinyalex.backend.gpu import launch, twins
+from tinyalex.backend import gpu as twins
+from tinyalex.backend.gpu import launch
 from twins import DEFINITIONS
 
 
 def test_every_twin_takes_what_its_definition_takes():
-    assert {*DEFINITIONS, "simulated_pool", "workspace"} == set(twins.__all__)
+    assert {*DEFINITIONS, "forget", "sgd_update_all", "simulated_pool", "workspace"} == set(twins.__all__)
     for name, definition in DEFINITIONS.items():
         twin, own = inspect.signature(getattr(twins, name)), inspect.signature(definition)
         assert list(twin.parameters) == list(own.parameters)
@@ -27,9 +28,8 @@ def test_every_twin_takes_what_its_definition_takes():
 def test_the_kernels_compile_for_a_gpu(tmp_path, dtype, cell):
     """By nvcc, with the options that CuPy gets, to PTX; every kernel is in it, and none warns."""
     ptx = tmp_path / "gpu.ptx"
-    options = [f"-DREAL={launch.C_TYPES[dtype]}", f"-DCELL={launch.C_TYPES[cell]}", "-std=c++17"]
     done = subprocess.run(
-        ["nvcc", "-ptx", "-Werror", "all-warnings", *options, "-o", ptx, launch.SOURCE],
+        ["nvcc", "-ptx", "-Werror", "all-warnings", *launch.options(dtype, cell), "-o", ptx, launch.SOURCE],
         capture_output=True,
         text=True,
         timeout=300,
@@ -37,7 +37,7 @@ def test_the_kernels_compile_for_a_gpu(tmp_path, dtype, cell):
     assert done.returncode == 0, done.stderr
     source = launch.SOURCE.read_text()
     kernels = re.findall(r"__global__ void (\w+)", source)
-    assert len(kernels) == 13
+    assert len(kernels) == 14
     assert set(re.findall(r"\.entry (\w+)", ptx.read_text())) == set(kernels)
 
 

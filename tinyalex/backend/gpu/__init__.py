@@ -1,12 +1,10 @@
 """All twins for CuPy arrays, under the names of their definitions, and how many bytes they use."""
 
 from tinyalex.backend.gpu import memory as workspace
-from tinyalex.backend.gpu.memory import PoolOnPaper as simulated_pool
+from tinyalex.backend.gpu.convolution import conv_backward, conv_forward
+from tinyalex.backend.gpu.memory import SimulatedPool as simulated_pool
+from tinyalex.backend.gpu.patches import col2im, forget, im2col
 from tinyalex.backend.gpu.twins import (
-    col2im,
-    conv_backward,
-    conv_forward,
-    im2col,
     linear_backward,
     linear_forward,
     lrn_backward,
@@ -17,6 +15,7 @@ from tinyalex.backend.gpu.twins import (
     relu_backward,
     relu_forward,
     sgd_update,
+    sgd_update_all,
     softmax,
 )
 
@@ -24,6 +23,7 @@ __all__ = [
     "col2im",
     "conv_backward",
     "conv_forward",
+    "forget",
     "im2col",
     "linear_backward",
     "linear_forward",
@@ -35,6 +35,7 @@ __all__ = [
     "relu_backward",
     "relu_forward",
     "sgd_update",
+    "sgd_update_all",
     "simulated_pool",
     "softmax",
     "workspace",

@@ -1,218 +1,355 @@
-// The kernels of tinyalex/backend/gpu/twins.py. CuPy compiles this file at first use, once for each dtype and device.
+// The kernels of the twins in this folder. CuPy compiles this file at first use, once for each dtype and device.
 // REAL is float or double, CELL the integer that holds the number of a window's cell (both are given as -D options).
 //
 // Axes: N images, C channels, H, W height and width, OC kernels, KH, KW window size, SH, SW stride, PH, PW pad,
-// OH, OW output size, G groups. Images lie channels last: (N, H, W, C).
+// OH, OW output size, G groups, CG = C/G channels of a group. Images lie channels last: (N, H, W, C).
 //
-// Neighbouring threads (threadIdx.x) read and write neighbouring numbers, so that a warp's 32 accesses are a few long
-// ones. Every thread computes the numbers that it writes, whole: nothing is added up between threads by chance of
-// order, and a result is the same, bit for bit, on every run.
+// Neighbouring threads (threadIdx.x) read and write neighbouring numbers, so that the 32 accesses of a warp become a
+// few long ones. Every result is computed by one thread, so it is the same, bit for bit, on every run.
+//
+// The images of a batch are found with 64-bit integers, the numbers of one image with 32 bits, which is several times
+// faster: a block works on one line of one image, and computes where it begins only once.
 
-typedef REAL T;  // no macro of this name: CUDA's own headers have templates whose parameter it is
+typedef REAL T;  // a type, not a macro: CUDA's own headers have templates whose parameter is called T
 
 #define WINDOW int H, int W, int C, int OH, int OW, int KH, int KW, int SH, int SW, int PH, int PW
+#define WINDOW_OF(lanes) H, W, C / lanes, OH, OW, KH, KW, SH, SW, PH, PW
 
-// A pixel for each threadIdx.y of each block; its channels are shared out along threadIdx.x.
+// L channels side by side, loaded and stored at once: 4 where the channels divide by 4, else 1.
+template <int L> struct alignas(L * sizeof(T)) Lanes { T at[L]; };
+template <int L> struct alignas(L * sizeof(CELL)) Cells { CELL at[L]; };
+
+#define FOR_EACH_LANE(l) _Pragma("unroll") for (int l = 0; l < L; ++l)
+
+// The channels of one pixel, shared out along threadIdx.x; the pixels of one line, along threadIdx.y.
 #define FOR_EACH_CHANNEL(c, count) for (int c = threadIdx.x; c < (count); c += blockDim.x)
-static __device__ long long this_pixel() { return (long long)blockIdx.x * blockDim.y + threadIdx.y; }
+#define FOR_EACH_PIXEL(w, count) for (int w = threadIdx.y; w < (count); w += blockDim.y)
 
-// All numbers of a line, shared out along threadIdx.x of all blocks.
+// All numbers of an array, shared out along threadIdx.x of all blocks.
 #define FOR_EACH_NUMBER(i, count) \
+    _Pragma("unroll 4") \
     for (long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x; i < (count); i += (long long)gridDim.x * blockDim.x)
+
+// The first and the last window that see pixel p of a padded line: window o sees the pixels o*stride ... + kernel - 1.
+static __device__ int first_window(int p, int kernel, int stride) { return p < kernel ? 0 : (p - kernel) / stride + 1; }
+static __device__ int last_window(int p, int stride, int windows) { return min(p / stride, windows - 1); }
 
 // ------------------------------------------------------------ convolution
 
-// columns[g, row, i, j, c] = x[n, oh*SH + i - PH, ow*SW + j - PW, g*CG + c], 0 outside the image: row is (n, oh, ow).
-// A block for each row and group. What a window sees of one line of the image is one run of numbers, in x and in
-// columns alike, where all channels are read (CG = C), else a run for each pixel: no divisions within a run.
-extern "C" __global__ void im2col(const T* x, T* columns, int CG, WINDOW)
+// patches[g, row, i, j, c] = x[n, oh*SH + i - PH, ow*SW + j - PW, g*CG + c], 0 outside the image: row is (n, oh, ow).
+// A row has `length` numbers: KH*KW*CG, and zeros behind them.
+// A block for each line (n, oh) of outputs and each group. A thread takes some cells of the window, and moves with
+// them along the line: a load, a store and two additions for each output, and no divisions.
+template <int L> static __device__ void lay_out_line(const Lanes<L>* x, Lanes<L>* patches, int length, int CG, WINDOW)
 {
-    const long long row = blockIdx.x, rows = gridDim.x;
-    const int g = blockIdx.y;
-    const int ow = row % OW, oh = row / OW % OH;
-    const T* image = x + row / OW / OH * H * W * C + g * CG;
-    T* field = columns + (g * rows + row) * KH * KW * CG;
-    const int runs = CG == C ? 1 : KW, length = CG == C ? KW * C : CG;
-    for (int run = threadIdx.y; run < KH * runs; run += blockDim.y) {
-        const int h = oh * SH - PH + run / runs;
-        const int first = (ow * SW - PW + run % runs) * C;
-        FOR_EACH_CHANNEL(k, length) {
-            const int at = first + k;
-            const bool inside = 0 <= h && h < H && 0 <= at && at < W * C;
-            field[run * length + k] = inside ? image[(long long)h * W * C + at] : 0;
-        }
+    const int line = blockIdx.x, g = blockIdx.y, oh = line % OH;
+    const Lanes<L>* image = x + (long long)(line / OH) * H * W * C + g * CG;
+    Lanes<L>* rows = patches + ((long long)g * gridDim.x + line) * OW * length;
+    FOR_EACH_CHANNEL(cell, length) {
+        const int i = cell / (KW * CG), j = cell / CG % KW, c = cell % CG, h = oh * SH - PH + i;
+        const bool seen = i < KH && 0 <= h && h < H;
+        const Lanes<L>* from = image + ((long long)h * W + j - PW) * C + c;
+        Lanes<L>* to = rows + cell;
+        int w = j - PW;
+#pragma unroll 4
+        for (int ow = 0; ow < OW; ++ow, w += SW, from += SW * C, to += length)
+            *to = seen && 0 <= w && w < W ? *from : Lanes<L>{};
     }
 }
 
-// dx[n, h, w, c] = the sum of all columns[g, row, i, j, c - g*CG] that im2col read from this pixel, cell by cell.
-// Each pixel gathers what is its own: were the columns to scatter, two of them would meet in one pixel.
-extern "C" __global__ void col2im(const T* columns, T* dx, long long pixels, int CG, WINDOW)
+extern "C" __global__ void im2col(const T* x, T* patches, int length, int CG, WINDOW)
 {
-    const long long pixel = this_pixel(), rows = pixels / H / W * OH * OW;
-    if (pixel >= pixels) return;
-    const int w = pixel % W, h = pixel / W % H;
-    const long long n = pixel / W / H;
-    FOR_EACH_CHANNEL(c, C) {
-        const int g = c / CG;
-        T sum = 0;
-        for (int i = (h + PH) % SH; i < KH && i <= h + PH; i += SH) {
-            const int oh = (h + PH - i) / SH;
-            if (oh >= OH) continue;
-            for (int j = (w + PW) % SW; j < KW && j <= w + PW; j += SW) {
-                const int ow = (w + PW - j) / SW;
-                if (ow >= OW) continue;
-                const long long row = g * rows + (n * OH + oh) * OW + ow;
-                sum += columns[((row * KH + i) * KW + j) * CG + c - g * CG];
+    if (CG % 4)
+        lay_out_line((const Lanes<1>*)x, (Lanes<1>*)patches, length, CG, WINDOW_OF(1));
+    else
+        lay_out_line((const Lanes<4>*)x, (Lanes<4>*)patches, length / 4, CG / 4, WINDOW_OF(4));
+}
+
+// dx[n, h, w, c] = the sum of all patches[g, row, i, j, c - g*CG] that im2col read from this pixel.
+// A block for each line (n, h) of the image. Each pixel gathers its own entries: if the patches scattered theirs,
+// two of them could add to the same pixel at the same time. From window to window along a line the entry of a pixel
+// moves by one row forward and by the stride's cells back, so the inner loop is a load and an addition.
+template <int L> static __device__ void gather_line(const Lanes<L>* patches, Lanes<L>* dx, int length, int CG, WINDOW)
+{
+    const int line = blockIdx.x, h = line % H, images = gridDim.x / H, n = line / H;
+    const int first_oh = first_window(h + PH, KH, SH), last_oh = last_window(h + PH, SH, OH);
+    FOR_EACH_PIXEL(w, W) {
+        const int first_ow = first_window(w + PW, KW, SW), last_ow = last_window(w + PW, SW, OW);
+        FOR_EACH_CHANNEL(c, C) {
+            const int g = c / CG;
+            const long long top = ((long long)g * images + n) * OH;
+            Lanes<L> sum = {};
+            for (int oh = first_oh; oh <= last_oh; ++oh) {
+                const int cell = (h + PH - oh * SH) * KW + w + PW - first_ow * SW;
+                const Lanes<L>* from = patches + ((top + oh) * OW + first_ow) * length + cell * CG + c - g * CG;
+#pragma unroll 4
+                for (int ow = first_ow; ow <= last_ow; ++ow, from += length - SW * CG) {
+                    const Lanes<L> entry = *from;
+                    FOR_EACH_LANE(l) sum.at[l] += entry.at[l];
+                }
             }
+            dx[((long long)line * W + w) * C + c] = sum;
         }
-        dx[pixel * C + c] = sum;
     }
 }
 
-// y[row, o] = sums[g, row, o - g*OCG] + b[o], and with relu the larger of that and 0 (NaN stays NaN).
-extern "C" __global__ void finish(const T* sums, const T* b, T* y, long long rows, int OC, int OCG, int relu)
+extern "C" __global__ void col2im(const T* patches, T* dx, int length, int CG, WINDOW)
 {
-    const long long row = this_pixel();
-    if (row >= rows) return;
-    FOR_EACH_CHANNEL(o, OC) {
-        const int g = o / OCG;
-        const T sum = sums[(g * rows + row) * OCG + o - g * OCG] + b[o];
-        y[row * OC + o] = relu && sum < 0 ? 0 : sum;
+    if (CG % 4)
+        gather_line((const Lanes<1>*)patches, (Lanes<1>*)dx, length, CG, WINDOW_OF(1));
+    else
+        gather_line((const Lanes<4>*)patches, (Lanes<4>*)dx, length / 4, CG / 4, WINDOW_OF(4));
+}
+
+// y[row, c] += b[c], in place; with relu then the larger of that and 0 (NaN stays NaN). A thread keeps its part of b.
+template <int L> static __device__ void add_to_rows(Lanes<L>* y, const T* b, long long rows, int C, int relu)
+{
+    FOR_EACH_CHANNEL(c, C) {
+        T bias[L];
+        FOR_EACH_LANE(l) bias[l] = b[c * L + l];
+        Lanes<L>* at = y + ((long long)blockIdx.x * blockDim.y + threadIdx.y) * C + c;
+        const long long step = (long long)gridDim.x * blockDim.y * C;
+        for (; at < y + rows * C; at += step) {
+            Lanes<L> sum = *at;
+            FOR_EACH_LANE(l) sum.at[l] += bias[l];
+            FOR_EACH_LANE(l) sum.at[l] = relu && sum.at[l] < 0 ? 0 : sum.at[l];
+            *at = sum;
+        }
     }
 }
 
-// parts[p, c] = the sum of every so many-th row of dy, from row p on: dy (rows, C), parts (count, C).
+extern "C" __global__ void add_bias(T* y, const T* b, long long rows, int C, int relu)
+{
+    if (C % 4)
+        add_to_rows((Lanes<1>*)y, b, rows, C, relu);
+    else
+        add_to_rows((Lanes<4>*)y, b, rows, C / 4, relu);
+}
+
+// parts[p, c] = the sum of every count-th row of dy, from row p on: dy (rows, C), parts (count, C).
 extern "C" __global__ void sum_of_rows(const T* dy, T* parts, long long rows, int count, int C)
 {
-    const long long part = this_pixel();
+    const int part = blockIdx.x * blockDim.y + threadIdx.y;
     if (part >= count) return;
     FOR_EACH_CHANNEL(c, C) {
         T sum = 0;
+#pragma unroll 8
         for (long long row = part; row < rows; row += count) sum += dy[row * C + c];
-        parts[part * C + c] = sum;
+        parts[(long long)part * C + c] = sum;
     }
 }
 
 // ------------------------------------------------------------ max-pooling
 
 // y = the largest pixel of each window, argmax = the number i*KW + j of its cell: the first of equals, a NaN always.
-extern "C" __global__ void max_pool_forward(const T* x, T* y, CELL* argmax, long long places, WINDOW)
+// A block for each line (n, oh) of outputs.
+template <int L> static __device__ void pool_line(const Lanes<L>* x, Lanes<L>* y, Cells<L>* argmax, WINDOW)
 {
-    const long long place = this_pixel();
-    if (place >= places) return;
-    const int ow = place % OW, oh = place / OW % OH;
-    const T* image = x + place / OW / OH * H * W * C;
-    const int top = oh * SH - PH, left = ow * SW - PW;
-    const int first_i = top < 0 ? -top : 0, first_j = left < 0 ? -left : 0;
-    FOR_EACH_CHANNEL(c, C) {
-        T largest = image[((long long)(top + first_i) * W + left + first_j) * C + c];
-        int number = first_i * KW + first_j;
-        for (int i = first_i; i < KH && top + i < H; ++i)
-            for (int j = first_j; j < KW && left + j < W; ++j) {
-                const T seen = image[((long long)(top + i) * W + left + j) * C + c];
-                if (seen > largest || seen != seen) {
-                    largest = seen;
-                    number = i * KW + j;
+    const int line = blockIdx.x, top = line % OH * SH - PH;
+    const Lanes<L>* image = x + (long long)(line / OH) * H * W * C;
+    const int first_i = max(0, -top), end_i = min(KH, H - top);  // of the cells that lie in the image
+    FOR_EACH_PIXEL(ow, OW) {
+        const int left = ow * SW - PW, first_j = max(0, -left), end_j = min(KW, W - left);
+        FOR_EACH_CHANNEL(c, C) {
+            Lanes<L> largest = image[((top + first_i) * W + left + first_j) * C + c];
+            int number[L];
+            FOR_EACH_LANE(l) number[l] = first_i * KW + first_j;
+            for (int i = first_i; i < end_i; ++i) {
+                const Lanes<L>* from = image + ((top + i) * W + left + first_j) * C + c;
+                for (int j = first_j; j < end_j; ++j, from += C) {
+                    const Lanes<L> seen = *from;
+                    FOR_EACH_LANE(l) if (seen.at[l] > largest.at[l] || seen.at[l] != seen.at[l]) {
+                        largest.at[l] = seen.at[l];
+                        number[l] = i * KW + j;
+                    }
                 }
             }
-        y[place * C + c] = largest;
-        argmax[place * C + c] = number;
+            Cells<L> cells;
+            FOR_EACH_LANE(l) cells.at[l] = number[l];
+            const long long place = ((long long)line * OW + ow) * C + c;
+            y[place] = largest;
+            argmax[place] = cells;
+        }
     }
 }
 
-// dx[n, h, w, c] = the sum of the dy of those windows whose largest pixel it was, gathered as in col2im.
-extern "C" __global__ void max_pool_backward(const T* dy, const CELL* argmax, T* dx, long long pixels, WINDOW)
+extern "C" __global__ void max_pool_forward(const T* x, T* y, CELL* argmax, WINDOW)
 {
-    const long long pixel = this_pixel();
-    if (pixel >= pixels) return;
-    const int w = pixel % W, h = pixel / W % H;
-    const long long n = pixel / W / H;
-    FOR_EACH_CHANNEL(c, C) {
-        T sum = 0;
-        for (int i = (h + PH) % SH; i < KH && i <= h + PH; i += SH) {
-            const int oh = (h + PH - i) / SH;
-            if (oh >= OH) continue;
-            for (int j = (w + PW) % SW; j < KW && j <= w + PW; j += SW) {
-                const int ow = (w + PW - j) / SW;
-                if (ow >= OW) continue;
-                const long long at = ((n * OH + oh) * OW + ow) * C + c;
-                if (argmax[at] == i * KW + j) sum += dy[at];
-            }
+    if (C % 4)
+        pool_line((const Lanes<1>*)x, (Lanes<1>*)y, (Cells<1>*)argmax, WINDOW_OF(1));
+    else
+        pool_line((const Lanes<4>*)x, (Lanes<4>*)y, (Cells<4>*)argmax, WINDOW_OF(4));
+}
+
+// dx[n, h, w, c] = the sum of the dy of those windows in which this pixel was the largest, gathered as in col2im.
+// A block for each line (n, h) of the image.
+template <int L> static __device__ void spread_line(const Lanes<L>* dy, const Cells<L>* argmax, Lanes<L>* dx, WINDOW)
+{
+    const int line = blockIdx.x, h = line % H;
+    const long long image = (long long)(line / H) * OH * OW * C;
+    const int first_oh = first_window(h + PH, KH, SH), last_oh = last_window(h + PH, SH, OH);
+    FOR_EACH_PIXEL(w, W) {
+        const int first_ow = first_window(w + PW, KW, SW), last_ow = last_window(w + PW, SW, OW);
+        FOR_EACH_CHANNEL(c, C) {
+            Lanes<L> sum = {};
+            for (int oh = first_oh; oh <= last_oh; ++oh)
+                for (int ow = first_ow; ow <= last_ow; ++ow) {
+                    const int number = (h + PH - oh * SH) * KW + w + PW - ow * SW;  // of this pixel in that window
+                    const int place = (oh * OW + ow) * C + c;
+                    const Lanes<L> slope = (dy + image)[place];
+                    const Cells<L> cells = (argmax + image)[place];
+                    FOR_EACH_LANE(l) if (cells.at[l] == number) sum.at[l] += slope.at[l];
+                }
+            dx[((long long)line * W + w) * C + c] = sum;
         }
-        dx[pixel * C + c] = sum;
     }
+}
+
+extern "C" __global__ void max_pool_backward(const T* dy, const CELL* argmax, T* dx, WINDOW)
+{
+    if (C % 4)
+        spread_line((const Lanes<1>*)dy, (const Cells<1>*)argmax, (Lanes<1>*)dx, WINDOW_OF(1));
+    else
+        spread_line((const Lanes<4>*)dy, (const Cells<4>*)argmax, (Lanes<4>*)dx, WINDOW_OF(4));
 }
 
 // ------------------------------------------------------------ local response normalisation
 
-// k + alpha * the sum of the squares of the `size` maps around map c that lie in its group of CG maps.
-static __device__ T scale_of(const T* maps, int c, int CG, int size, T alpha, T k)
+// The maps of one group at one pixel lie side by side: a run of CG numbers. x and y are runs and nothing else.
+// A block takes the next `most` runs, and keeps what their maps share in shared memory: each run in a row of slots,
+// with zeros before and behind it (size - 1 in all), so that no window has to be cut off.
+
+extern __shared__ T shared[];
+
+#define FOR_EACH_RUN(run) for (int run = threadIdx.y; run < here; run += blockDim.y)
+
+static __device__ int runs_here(long long runs, int most) { return min((long long)most, runs - (long long)blockIdx.x * most); }
+
+// Zeros around the CG slots of a run that begin `before` slots into its row.
+static __device__ void fill_edges(T* row, int CG, int size, int before)
 {
-    const int begin = c / CG * CG, end = begin + CG;
+    FOR_EACH_CHANNEL(s, size - 1) row[s < before ? s : CG + s] = 0;
+}
+
+// k + alpha * the sum of the `size` squares in the slots from `first` on.
+static __device__ T scale_of(const T* first, int size, T alpha, T k)
+{
     T sum = 0;
-    for (int j = max(begin, c - size / 2); j < min(end, c - size / 2 + size); ++j) sum += maps[j] * maps[j];
+#pragma unroll 5
+    for (int s = 0; s < size; ++s) sum += first[s];
     return k + alpha * sum;
 }
 
-// scale**-beta; at beta = 0.75 by two square roots, which are far cheaper than a power.
+// scale**-beta; for beta = 0.75 by two roots, which are far cheaper than a power.
 static __device__ T negative_power(T scale, T beta)
 {
-    if (beta == T(0.75)) return 1 / (sqrt(scale) * sqrt(sqrt(scale)));
-    return pow(scale, -beta);
+    if (beta != T(0.75)) return pow(scale, -beta);
+    const T root = rsqrt(scale);
+    return root * sqrt(root);
 }
 
 extern "C" __global__ void lrn_forward(
-    const T* x, T* y, long long pixels, int C, int CG, int size, T alpha, T beta, T k)
+    const T* x, T* y, long long runs, int most, int CG, int size, T alpha, T beta, T k)
 {
-    const long long pixel = this_pixel();
-    if (pixel >= pixels) return;
-    const T* maps = x + pixel * C;
-    FOR_EACH_CHANNEL(c, C) y[pixel * C + c] = maps[c] * negative_power(scale_of(maps, c, CG, size, alpha, k), beta);
+    const int here = runs_here(runs, most), width = CG + size - 1, before = size / 2;
+    const long long first = (long long)blockIdx.x * most * CG;
+    FOR_EACH_RUN(run) {
+        T* row = shared + run * width;
+        fill_edges(row, CG, size, before);
+        FOR_EACH_CHANNEL(c, CG) {
+            const T map = (x + first)[run * CG + c];
+            row[before + c] = map * map;
+        }
+    }
+    __syncthreads();
+    FOR_EACH_RUN(run)
+        FOR_EACH_CHANNEL(c, CG) {
+            const int at = run * CG + c;
+            const T scale = scale_of(shared + run * width + c, size, alpha, k);
+            (y + first)[at] = (x + first)[at] * negative_power(scale, beta);
+        }
 }
 
-// The scale of each map that sees map j is summed again from its squares, which lie in the cache nearest to the thread:
-// that is faster than to write the terms to memory and read them back.
+// dx[j] = dy[j] power[j] - 2 alpha beta x[j] * the sum of terms[c] over the maps c that see j, where
+// power = scale**-beta, terms = dy x power / scale. Each scale, power and term is computed once, by the thread of its
+// map, and read by the others from shared memory. c sees j where c - size/2 <= j < c - size/2 + size: so the terms lie
+// behind size - 1 - size/2 zeros, and the first slot of j's window is slot j.
 extern "C" __global__ void lrn_backward(
-    const T* dy, const T* x, T* dx, long long pixels, int C, int CG, int size, T alpha, T beta, T k)
+    const T* dy, const T* x, T* dx, long long runs, int most, int CG, int size, T alpha, T beta, T k)
 {
-    const long long pixel = this_pixel();
-    if (pixel >= pixels) return;
-    const T *maps = x + pixel * C, *slopes = dy + pixel * C;
-    FOR_EACH_CHANNEL(j, C) {
-        const int begin = j / CG * CG, end = begin + CG, last = j + size / 2;
-        T direct = 0, seen_by = 0;
-        for (int c = max(begin, last - size + 1); c < min(end, last + 1); ++c) {
-            const T scale = scale_of(maps, c, CG, size, alpha, k), power = negative_power(scale, beta);
-            seen_by += slopes[c] * maps[c] * power / scale;
-            if (c == j) direct = slopes[j] * power;
+    const int here = runs_here(runs, most), width = CG + size - 1, before = size / 2, mirrored = size - 1 - before;
+    const long long first = (long long)blockIdx.x * most * CG;
+    T *squares = shared, *terms = squares + most * width, *direct = terms + most * width;
+    FOR_EACH_RUN(run) {
+        fill_edges(squares + run * width, CG, size, before);
+        fill_edges(terms + run * width, CG, size, mirrored);
+        FOR_EACH_CHANNEL(c, CG) {
+            const T map = (x + first)[run * CG + c];
+            squares[run * width + before + c] = map * map;
         }
-        dx[pixel * C + j] = direct - 2 * alpha * beta * maps[j] * seen_by;
     }
+    __syncthreads();
+    FOR_EACH_RUN(run)
+        FOR_EACH_CHANNEL(c, CG) {
+            const int at = run * CG + c;
+            const T scale = scale_of(squares + run * width + c, size, alpha, k);
+            const T slope = (dy + first)[at] * negative_power(scale, beta);
+            direct[at] = slope;
+            terms[run * width + mirrored + c] = slope * (x + first)[at] / scale;
+        }
+    __syncthreads();
+    FOR_EACH_RUN(run)
+        FOR_EACH_CHANNEL(j, CG) {
+            const int at = run * CG + j;
+            const T seen_by = scale_of(terms + run * width + j, size, 1, 0);
+            (dx + first)[at] = direct[at] - 2 * alpha * beta * (x + first)[at] * seen_by;
+        }
 }
 
 // ------------------------------------------------------------ number by number
 
-extern "C" __global__ void relu_forward(const T* x, T* y, long long count)
+extern "C" __global__ void relu_forward(const T* __restrict__ x, T* __restrict__ y, long long count)
 {
     FOR_EACH_NUMBER(i, count) y[i] = x[i] < 0 ? 0 : x[i];  // NaN stays NaN
 }
 
-extern "C" __global__ void relu_backward(const T* dy, const T* y, T* dx, long long count)
+extern "C" __global__ void relu_backward(
+    const T* __restrict__ dy, const T* __restrict__ y, T* __restrict__ dx, long long count)
 {
     FOR_EACH_NUMBER(i, count) dx[i] = y[i] > 0 ? dy[i] : 0;
 }
 
-extern "C" __global__ void masked(const T* x, const bool* mask, T* y, long long count, T factor)
+extern "C" __global__ void masked(
+    const T* __restrict__ x, const bool* __restrict__ mask, T* __restrict__ y, long long count, T factor)
 {
     FOR_EACH_NUMBER(i, count) y[i] = mask[i] ? x[i] * factor : 0;
 }
 
-extern "C" __global__ void sgd_update(T* w, T* v, const T* g, long long count, T lr, T momentum, T decay)
+// ------------------------------------------------------------ the update
+
+// A parameter, its velocity and its gradient: `count` numbers each.
+struct Parameter { T *w, *v; const T* g; long long count; T lr, decay; };
+struct Parameters { Parameter all[PARAMETERS]; };
+
+static __device__ void update(
+    T* __restrict__ w, T* __restrict__ v, const T* __restrict__ g, long long count, T lr, T momentum, T decay)
 {
     FOR_EACH_NUMBER(i, count) {
         v[i] = momentum * v[i] - lr * (g[i] + decay * w[i]);
         w[i] += v[i];
     }
+}
+
+extern "C" __global__ void sgd_update(T* w, T* v, const T* g, long long count, T lr, T momentum, T decay)
+{
+    update(w, v, g, count, lr, momentum, decay);
+}
+
+// A row of blocks (blockIdx.y) for each parameter.
+extern "C" __global__ void sgd_update_all(const __grid_constant__ Parameters parameters, T momentum)
+{
+    const Parameter& one = parameters.all[blockIdx.y];
+    update(one.w, one.v, one.g, one.count, one.lr, momentum, one.decay);
 }
 
 // ------------------------------------------------------------ softmax
