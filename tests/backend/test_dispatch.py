@@ -1,4 +1,4 @@
-"""Which library owns an array, moving between devices, and the choice between a definition and its twin."""
+"""Which library owns an array, copies between devices, and the choice between a definition and its twin."""
 
 import contextlib
 import subprocess
@@ -11,18 +11,24 @@ import pytest
 
 import standin
 from tinyalex.backend import (
+    beside,
     device_of,
+    device_scope,
     get_array_module,
     gpus,
     kernel,
     kernels_in_use,
     library,
+    new_stream,
+    record_event,
+    synchronize,
     to_device,
     to_numpy,
     use_kernels,
     uses_tf32,
+    wait_for_events,
 )
-from tinyalex.backend.kinds import KINDS
+from tinyalex.backend.kinds import KINDS, DeviceKind
 from tinyalex.errors import DTypeError, UsageError
 
 
@@ -58,7 +64,7 @@ def test_arrays_on_different_devices(cupy):
 
 
 @pytest.mark.parametrize("value", [[1, 2], 3.0, "text"])
-def test_what_is_no_array(value):
+def test_something_that_is_not_an_array(value):
     with pytest.raises(DTypeError, match=f"expected a NumPy or CuPy array, got {type(value).__name__}: convert it"):
         get_array_module(np.zeros(2), value)
 
@@ -142,6 +148,57 @@ def test_cupy_without_a_gpu(monkeypatch, cupy):
 def test_a_gpu_too_many():
     with pytest.raises(UsageError, match="there is no cuda:3: CuPy finds 3 GPUs, from cuda:0 on"):
         to_device(np.zeros(2), "cuda:3")
+
+
+# ---------------------------------------------------------------- a third kind of device
+
+
+class Tally:
+    """An array of a library of its own, on device 3."""
+
+    dtype = np.dtype("float32")
+
+    def __init__(self, numbers):
+        self.numbers = numbers
+
+
+class TallyKind(DeviceKind):
+    xp = types.SimpleNamespace(ndarray=Tally)
+    twins = types.SimpleNamespace(im2col=lambda *_: "the twin of the tally")
+
+    def owns(self, array_type):
+        return array_type is Tally
+
+    def device_of(self, array):  # noqa: ARG002
+        return "tally:3"
+
+    def scope(self, device):
+        return contextlib.nullcontext(device)
+
+    def beside(self, array):  # noqa: ARG002
+        return self.scope("tally:3")
+
+    def to_host(self, array):
+        return array.numbers
+
+    def copy_in(self, array, device):  # noqa: ARG002
+        return Tally(to_numpy(array))
+
+
+def test_a_third_kind_of_device_is_one_entry(monkeypatch):
+    """Every function of the room finds it in the table."""
+    monkeypatch.setitem(KINDS, "tally", TallyKind())
+    there = to_device(np.arange(3.0), "tally:3")
+    assert (type(there), device_of(there)) == (Tally, "tally:3")
+    assert to_numpy(there).tolist() == to_device(there, "cpu").tolist() == [0, 1, 2]
+    assert get_array_module(there, None, there) is TallyKind.xp
+    assert im2col(there) == "the twin of the tally"
+    with pytest.raises(UsageError, match="arrays on different devices, cpu and tally:3"):
+        get_array_module(there, np.zeros(3))
+    with device_scope("tally:3") as one, beside(there) as other, new_stream("tally:3"):
+        assert one == other == "tally:3"
+    wait_for_events([record_event("tally:3")], "tally:3")
+    synchronize("tally:3", None)
 
 
 # ---------------------------------------------------------------- definitions and twins
