@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 STAMP := $(VENV)/.installed
 BIN := $(VENV)/bin
+LOWEST := build/lowest
 
 .DEFAULT_GOAL := help
 
@@ -10,11 +11,11 @@ BIN := $(VENV)/bin
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
 
-$(STAMP): pyproject.toml
+$(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo 'Python 3.11 or later is needed: make PYTHON=python3.11 ...'; exit 2; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
 .PHONY: install
@@ -64,7 +65,25 @@ test-gpu: $(STAMP) ## run the tests that need a GPU; they need CuPy: pip install
 
 .PHONY: bench-gpu
 bench-gpu: $(STAMP) ## compare with PyTorch on the GPU
-	$(BIN)/python docs/bench_gpu.py
+	$(BIN)/python -m tinyalex.cost.against_torch
+
+.PHONY: test-lowest
+test-lowest: ## test the core with the oldest libraries that pyproject.toml allows, in build/lowest
+	$(PYTHON) -m venv --clear $(LOWEST)
+	grep -oE '"[a-z0-9-]+>=[0-9.]+"' pyproject.toml | tr -d '"' | sed 's/>=/==/' > $(LOWEST)/constraints.txt
+	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check \
+	  --constraint $(LOWEST)/constraints.txt --editable . pytest pytest-xdist hypothesis
+	$(LOWEST)/bin/python -m pytest -n 2 tests/layers tests/backend tests/test_net.py tests/test_optim.py
+
+.PHONY: constraints
+constraints: $(STAMP) ## upgrade all libraries, test, write their versions to constraints.txt
+	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
+	  { echo 'got a newer Python: expected 3.11, the oldest, as not all later libraries run on it'; exit 2; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	  --upgrade --upgrade-strategy eager --editable '.[dev]'
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+	echo '# Releases that pass the tests, for Python 3.11 to 3.13: written by make constraints' > constraints.txt
+	$(BIN)/python -m pip freeze --exclude-editable | grep '^[A-Za-z0-9._-]*==' >> constraints.txt
 
 .PHONY: lint
 lint: $(STAMP) ## check style and types
