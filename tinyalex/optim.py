@@ -15,6 +15,15 @@ def sgd_update(w: Array, v: Array, g: Array, lr: float, momentum: float, decay: 
     w += v
 
 
+@kernel
+def sgd_update_all(
+    ws: list[Array], vs: list[Array], gs: list[Array], lrs: list[float], momentum: float, decays: list[float]
+) -> None:
+    """`sgd_update` of each parameter in turn; a GPU does it for all of them in one launch."""
+    for w, v, g, lr, decay in zip(ws, vs, gs, lrs, decays, strict=True):
+        sgd_update(w, v, g, lr, momentum, decay)
+
+
 class SGD:
     """The paper's rule:  v = momentum v - weight_decay lr w - lr dL/dw,   w = w + v.
 
@@ -51,14 +60,15 @@ class SGD:
 
     def _update(self, column: int) -> None:
         """Update the parameters of a column."""
-        grads, velocity = self._columns[column].grads, self._velocities[column]
-        for name, w in self._columns[column].params.items():
+        params, grads = self._columns[column].params, self._columns[column].grads
+        for name, w in params.items():
             if grads[name].shape != w.shape:
                 raise ShapeError(f"got a gradient of {name} of shape {grads[name].shape}: expected {w.shape}")
-            is_bias = name.endswith("b")
-            lr = self.lr * (self._trained.bias_lr if is_bias else 1.0)
-            decay = self.weight_decay if self._trained.bias_decay or not is_bias else 0.0
-            sgd_update(w, velocity[name], grads[name], lr, self.momentum, decay)
+        biases = [name.endswith("b") for name in params]
+        lrs = [self.lr * (self._trained.bias_lr if bias else 1.0) for bias in biases]
+        decays = [self.weight_decay if self._trained.bias_decay or not bias else 0.0 for bias in biases]
+        ws, vs, gs = ([arrays[name] for name in params] for arrays in (params, self._velocities[column], grads))
+        sgd_update_all(ws, vs, gs, lrs, self.momentum, decays)
 
 
 class _Alone(Trainable):

@@ -132,7 +132,7 @@ def _twin(name: str, args: tuple[Any, ...]) -> Callable[..., Any] | None:
     """The twin of the definition `name`, if one is wanted and takes the arrays among `args`; else None."""
     if kernels_in_use() == "reference" or name in _unused.get():
         return None
-    arrays = [arg for arg in args if hasattr(arg, "dtype")]
+    arrays = [one for arg in args for one in (arg if isinstance(arg, list) else [arg]) if hasattr(one, "dtype")]
     if not arrays or arrays[0].dtype not in NUMBERS or any(array.dtype not in TWIN_DTYPES for array in arrays):
         return None
     kind = kind_of(arrays[0])
