@@ -18,6 +18,7 @@ class Bake(Command):
     loaves: Annotated[list[Path], Argument("what to bake", metavar="LOAF")]
     oven: Annotated[str | None, Argument("where")] = None
     minutes: Annotated[int, Option("how long")] = 30
+    heat: Annotated[int, Option("degrees", most=300)] = 220
     salt: Annotated[float | None, Option("grams")] = None
     bread_flour: Annotated[Literal["rye", "wheat"], Option("what of")] = "wheat"
     sizes: Annotated[tuple[int, ...], Option("how large")] = (3, 5)
@@ -67,6 +68,8 @@ def test_an_option_alone(parser):
     ("words", "message"),
     [
         ("--minutes 1.5", "got '1.5': expected a whole number"),
+        ("--heat 301", "got '301': expected a whole number up to 300"),
+        ("--heat hot", "got 'hot': expected a whole number up to 300"),
         ("--salt much", "got 'much': expected a number"),
         ("--bread-flour oat", "got 'oat': expected one of rye, wheat"),
         ("--sizes 3;5", "got '3;5': expected whole numbers with commas between them, such as 3,5"),

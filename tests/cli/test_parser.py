@@ -158,6 +158,7 @@ def test_bugs_are_not_hidden(monkeypatch):
         ("summary --input-size 0", "paper, conv1: got an image of 0 x 0: expected at least"),
         ("summary --cross-columns 3,9", "got cross_columns=(3, 9): expected numbers out of [1, 2, 3, 4, 5]"),
         ("crossing --batch 0", "got batch=0: expected 1 image or more"),
+        ("memory --batch 9999999999", "got '9999999999': expected a whole number up to 1,000,000,000"),
         ("memory --batch 0", "batch=0: expected 1 image or more"),
         ("plan --rate inf", "rate=inf images/s: expected 0.001 ... 1e+09"),
         ("plan --bandwidth 0", "got bandwidth=0 bytes/s: expected 1 ... inf"),  # told before anything is measured

@@ -22,6 +22,7 @@ from tinyalex.files import make_folder
 from tinyalex.parallel.failure import ranks_at_work
 from tinyalex.training import report
 
+Batch = Annotated[int, Option("images a step", most=10**9)]  # NumPy cannot count the bytes of much larger arrays
 MEASURED_STEPS, MEASURED_BATCH = 3, 128  # of the training that tells `plan` how fast one device is
 
 
@@ -32,7 +33,7 @@ class Bench(Command):
     example = "bench --variant paper --mode train --layers"
     variant: Variant = "paper"
     mode: Annotated[Literal["train", "infer"], Option("whole steps of training, or forward passes")] = "train"
-    batch: Annotated[int, Option("images a step")] = 64
+    batch: Batch = 64
     devices: Devices = None
     threads: Annotated[int | None, Option("threads (the cores this process may use)")] = None
     steps: Annotated[int, Option("steps to measure, after two that warm up")] = 5
@@ -83,7 +84,7 @@ class Memory(Command):
 
     example = "memory --variant paper --batch 128 --devices cpu:0,cpu:1"
     variant: Variant = "paper"
-    batch: Annotated[int, Option("images a step")] = 128
+    batch: Batch = 128
     devices: Devices = None
     measure: Annotated[bool, Option("also train a few steps here, and print what they take")] = False
 
@@ -106,7 +107,7 @@ class Crossing(Command):
 
     example = "crossing --variant paper --batch 128 --devices cuda:0,cuda:1"
     variant: Variant = "paper"
-    batch: Annotated[int, Option("images a step")] = 128
+    batch: Batch = 128
     devices: Annotated[tuple[str, ...], Option("the device of each column", metavar="A,B")] = ("cuda:0", "cuda:1")
 
     def run(self) -> None:

@@ -8,8 +8,9 @@ import argparse
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection
 from dataclasses import MISSING, dataclass, fields
+from functools import partial
 from pathlib import Path
-from types import NoneType, UnionType
+from types import UnionType
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from tinyalex import spec
@@ -38,12 +39,14 @@ class Option:
     """`--name VALUE`, of a field called name; a bool is `--name` if it is False by default, else `--no-name`.
 
     metavar: what the help shows for VALUE.   choices: the words that VALUE may be (a Literal type has its own).
+    most: the largest whole number that VALUE may be.
     alone: what the option means without a VALUE after it; None if there must be one.
     """
 
     help: str
     metavar: str | None = None
     choices: Collection[str] | None = None
+    most: int | None = None
     alone: object = None
 
 
@@ -102,18 +105,18 @@ def add_options(parser: argparse.ArgumentParser, command: type[Command]) -> None
     types = get_type_hints(command, include_extras=True)
     for field in fields(command):
         declared, option = get_args(types[field.name])  # of Annotated[declared, option]
-        if bool in (types_of := _without_none(declared)):
+        kind = _first_type(declared)
+        if kind is bool:
             _add_flag(parser, field.name, option, field.default)
         elif isinstance(option, Argument):
-            _add_argument(parser, field.name, types_of[0], option, field.default)
+            _add_argument(parser, field.name, kind, option, field.default)
         else:
-            _add_option(parser, field.name, types_of[0], option, field.default)
+            _add_option(parser, field.name, kind, option, field.default)
 
 
-def _without_none(declared: Any) -> list[Any]:
-    """The types in a union, such as int of `int | None`; of any other type that alone."""
-    parts = get_args(declared) if get_origin(declared) in (Union, UnionType) else (declared,)
-    return [part for part in parts if part is not NoneType]
+def _first_type(declared: Any) -> Any:
+    """The type that a word is read as: int for `int | None`, Path for `Path | Literal[True] | None`."""
+    return get_args(declared)[0] if get_origin(declared) in (Union, UnionType) else declared
 
 
 def _add_flag(parser: argparse.ArgumentParser, name: str, option: Option, default: object) -> None:
@@ -151,15 +154,23 @@ def _add_option(parser: argparse.ArgumentParser, name: str, declared: Any, optio
 def _reader(declared: Any, option: Option) -> Reader:
     """How a word is read as a value of type `declared`."""
     choices = get_args(declared) if get_origin(declared) is Literal else option.choices
-    if choices is None:
-        return READERS[declared]
+    if choices is not None:
+        return Reader(partial(_one_of, choices), f"one of {', '.join(choices)}", "|".join(choices))
+    if option.most is not None:
+        return Reader(partial(_up_to, option.most), f"a whole number up to {option.most:,}", "N")
+    return READERS[declared]
 
-    def one_of(text: str) -> str:
-        if text not in choices:
-            raise ValueError
-        return text
 
-    return Reader(one_of, f"one of {', '.join(choices)}", "|".join(choices))
+def _one_of(choices: Collection[str], text: str) -> str:
+    if text not in choices:
+        raise ValueError
+    return text
+
+
+def _up_to(most: int, text: str) -> int:
+    if int(text) > most:
+        raise ValueError
+    return int(text)
 
 
 def _reading(reader: Reader) -> Callable[[str], object]:
