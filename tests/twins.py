@@ -57,7 +57,7 @@ def calls(dtype, N, window, H, W, groups=1, channels=3, size=5, beta=0.75):
 
 
 def outcome(function, arguments):
-    """What a kernel returns, as a list of arrays; or, of one that works in place, its arguments afterwards."""
+    """The arrays that a kernel returns, as a list; for a kernel that works in place, its arguments afterwards."""
     copies = [arg.copy() if isinstance(arg, np.ndarray) else arg for arg in arguments]
     found = function(*copies)
     if found is None:

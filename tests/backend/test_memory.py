@@ -1,4 +1,4 @@
-"""Memory used again: never while somebody holds an array in it, and not kept for ever."""
+"""Memory pools: a block is reused only when no array refers to it, and is not kept for ever."""
 
 import os
 import subprocess
@@ -16,7 +16,7 @@ LARGE = (300, 400)
 
 @pytest.fixture(autouse=True)
 def pool(monkeypatch):
-    """A pool of its own, with nothing in it."""
+    """A new, empty pool for each test."""
     fresh = memory._new_pool()
     monkeypatch.setattr(memory, "_pools", defaultdict(memory._new_pool, cpu=fresh))
     return fresh
@@ -82,13 +82,13 @@ def test_small_arrays_are_numpys_own(pool):
 
 
 def test_a_block_is_taken_before_another_thread_can_ask(pool):
-    """What the pool hands out, within its lock, is no longer free: nothing has to be done to it first."""
+    """The result of a request marks its block as in use, before the pool's lock is released."""
     held = [pool.memory(100_000) for _ in range(3)]
     assert len({address(array) for array in held}) == 3
 
 
 def test_what_nobody_asked_for_lately_is_forgotten(pool, monkeypatch):
-    """What the net of before used is not kept for ever, whether or not the requests of now find what they need."""
+    """Blocks that an earlier net used are forgotten, whether or not later requests find a fitting block."""
     monkeypatch.setattr(memory, "LONGEST_IDLE", 10)
     memory.empty((900, 900), "uint8")
     kept = [memory.empty(LARGE, "float32") for _ in range(100)]  # nor does the list grow with what a caller keeps
@@ -129,7 +129,7 @@ def test_threads_never_share_a_block():
 
 
 def test_devices_share_no_block():
-    """Nor do threads that work for the same device take another's."""
+    """Each CPU device has a pool of its own."""
     with memory.memory_of("cpu:1"):
         assert memory.device_in_use() == "cpu:1"
         there = address(memory.empty(LARGE, "float32"))
@@ -153,18 +153,18 @@ def test_what_a_pool_holds(pool):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_on_paper_as_in_memory(pool, seed):
-    """The same requests, the same arrays dropped at the same times: the same bytes held; no memory is needed."""
+def test_a_simulated_pool(pool, seed):
+    """A simulated pool holds as many bytes as a real one, for the same requests and deletions, without memory."""
     rng = np.random.default_rng(seed)
-    paper = memory.simulated_pool()
+    simulated = memory.simulated_pool()
     arrays = []
     for _ in range(200):
         if arrays and rng.random() < 0.5:
             del arrays[rng.integers(len(arrays))]
         size = int(rng.integers(70_000, 300_000))
-        arrays.append((pool.memory(size), paper.memory(size)))
-        assert paper.held == pool.held
-    assert paper.memory(10**15).size == 10**15
+        arrays.append((pool.memory(size), simulated.memory(size)))
+        assert simulated.held == pool.held
+    assert simulated.memory(10**15).size == 10**15
 
 
 FORK = """
@@ -182,6 +182,6 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 def test_a_child_born_while_the_lock_is_held():
-    """It would wait for a thread that it does not have."""
+    """With the lock of its parent it would wait for a thread that it does not have."""
     run = subprocess.run([sys.executable, "-c", FORK], capture_output=True, text=True, timeout=60)
     assert (run.stdout.strip(), run.returncode) == ("0", 0), run.stderr

@@ -1,4 +1,4 @@
-"""The pool that shares work out, and BLAS held to one thread meanwhile."""
+"""The pool that divides work among threads, and the limit of BLAS to one thread."""
 
 import threading
 import time
@@ -21,7 +21,7 @@ AT_FIRST = blas_threads()  # while the tests are collected, so before any kernel
 @pytest.mark.parametrize("threads", [1, 2, 3, 7])
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 10])
 def test_shares_are_the_whole_once(monkeypatch, threads, count):
-    """Neighbouring shares, none twice, of sizes that differ by one at most; as many as threads, if there is work."""
+    """The shares cover the whole once, differ in size by at most one, and are as many as threads if there is work."""
     monkeypatch.setenv("TINYALEX_THREADS", str(threads))
     shares = []
     in_shares(lambda first, last: shares.append((first, last)), count)
@@ -32,7 +32,7 @@ def test_shares_are_the_whole_once(monkeypatch, threads, count):
 
 
 def test_shares_run_side_by_side(monkeypatch):
-    """Three shares that wait for each other; one of them in the thread that called."""
+    """Three shares wait for each other; one of them runs in the calling thread."""
     monkeypatch.setenv("TINYALEX_THREADS", "3")
     meeting, names = threading.Barrier(3, timeout=20), set()
 
@@ -47,7 +47,7 @@ def test_shares_run_side_by_side(monkeypatch):
 
 @pytest.mark.parametrize("failing", [0, 1, 2])
 def test_a_share_that_fails(monkeypatch, failing):
-    """The error arrives, after all shares have ended, and leaves nothing held."""
+    """The error is raised after all shares have ended, and the limit of BLAS is lifted."""
     monkeypatch.setenv("TINYALEX_THREADS", "3")
     done, failed = [], threading.Event()
 
@@ -65,8 +65,8 @@ def test_a_share_that_fails(monkeypatch, failing):
     assert blas_threads() == AT_FIRST
 
 
-def test_a_hold_that_fails_holds_nothing(monkeypatch):
-    """As when Ctrl-C comes in that moment: the next block limits BLAS as if nothing had been."""
+def test_a_limit_that_fails_is_not_counted(monkeypatch):
+    """As when Ctrl-C is pressed at that moment: the next block limits BLAS as usual."""
 
     def interrupted():
         raise KeyboardInterrupt
@@ -81,7 +81,7 @@ def test_a_hold_that_fails_holds_nothing(monkeypatch):
 
 
 def test_a_child_forked_within_a_block():
-    """It leaves its parent's block, and the blocks of its own hold BLAS as ever."""
+    """It leaves its parent's block, and its own blocks limit BLAS as usual."""
     with one_blas_thread():
         threads._start_anew()  # what the child does first
     assert threads._state._limiting == 0
@@ -91,7 +91,7 @@ def test_a_child_forked_within_a_block():
 
 
 def test_a_limit_of_the_users_own_after_a_block():
-    """Nothing of the block's stays: another library's limit takes effect."""
+    """The block leaves no trace: a limit by another library takes effect."""
     with one_blas_thread():
         assert blas_threads() == {1}
     (before,) = AT_FIRST
@@ -101,7 +101,7 @@ def test_a_limit_of_the_users_own_after_a_block():
 
 
 def test_blas_keeps_to_one_thread_within(monkeypatch):
-    """Whichever thread calls, and until the last of the calls that overlap has ended; then all is as before."""
+    """The limit holds for every calling thread, until the last of overlapping calls has ended."""
     monkeypatch.setenv("TINYALEX_THREADS", "1")
     seen, inside, leave = [], threading.Event(), threading.Event()
 
@@ -146,14 +146,14 @@ def test_thread_count(monkeypatch):
 
 
 @pytest.mark.parametrize("wanted", ["0", "-1", "two", "1.5"])
-def test_a_number_of_threads_that_is_none(monkeypatch, wanted):
+def test_a_number_of_threads_that_is_not_positive(monkeypatch, wanted):
     monkeypatch.setenv("TINYALEX_THREADS", wanted)
     with pytest.raises(UsageError, match=f"TINYALEX_THREADS={wanted}: expected a number of threads, 1 or more"):
         in_shares(lambda *_: None, 3)
 
 
 def test_use_threads(monkeypatch):
-    """The innermost counts, before the environment; each Python thread has its own."""
+    """The innermost block counts, then the environment; each Python thread has its own blocks."""
     monkeypatch.setenv("TINYALEX_THREADS", "5")
     elsewhere = []
     with use_threads(2):

@@ -1,4 +1,4 @@
-"""Data parallel training: what each rank computes, that N ranks end where one process does, and how they fail."""
+"""Data parallel training: what each rank computes, that N ranks give the result of one process, and how they fail."""
 
 import importlib.util
 import json
@@ -30,7 +30,7 @@ with_mpi = pytest.mark.skipif(
 
 
 class Rank(Ranks):
-    """One of several ranks, as far as it can be known without the others."""
+    """One of several ranks, without the others: it can only divide work."""
 
     def __init__(self, rank, size):
         self.rank, self.size = rank, size
@@ -189,7 +189,7 @@ def place(tmp_path_factory):
 
 
 def same(folder, other):
-    """Parameters, velocities, losses, errors and the state of the masks, to 1e-11."""
+    """Assert the same parameters and velocities (to 1e-11), losses, errors, and state of the mask generator."""
     (arrays, history, masks), (arrays2, history2, masks2) = outcome(folder), outcome(other)
     for name, array in arrays.items():
         assert array.dtype == "float64"
@@ -203,7 +203,7 @@ def same(folder, other):
 @with_mpi
 @pytest.mark.parametrize("count", [2, 3])
 def test_ranks_end_where_one_process_does(place, count):
-    """After 21 steps with dropout, crops and colours; one of them says so, and how long they waited."""
+    """After 21 steps with dropout, crops and colours. One rank reports the result, and how long the ranks waited."""
     run = ranks(count, f"{TRAIN} --epochs 7 --out {count}", place)
     assert run.returncode == 0, run.stderr
     assert run.stdout.count("epoch   7/7") == 1
@@ -228,7 +228,7 @@ def test_ranks_of_two_columns_each(place):
 
 @with_mpi
 def test_ranks_on_the_bench(tmp_path):
-    """They share the images, and wait for each other; one of them speaks."""
+    """They divide the images and wait for each other; one of them prints."""
     run = mpiexec(
         2, ["-m", "tinyalex", "bench", "--variant", "mini", "--batch", "9", "--steps", "2", "--json"], tmp_path
     )
@@ -301,7 +301,7 @@ def test_mini_in_float32(tmp_path):
 
 @with_mpi
 def test_ranks_share_the_cores(tmp_path, monkeypatch):
-    """Each has its part of the threads, unless TINYALEX_THREADS says how many."""
+    """Each has a part of the threads, unless TINYALEX_THREADS gives their number."""
     monkeypatch.delenv("TINYALEX_THREADS", raising=False)
     script = "from tinyalex.parallel.ranks import all_ranks; print(f'<{all_ranks().threads}>', end='')"
     for wanted, expected in (("", thread_count() // 2 or 1), ("3", None)):
@@ -309,7 +309,7 @@ def test_ranks_share_the_cores(tmp_path, monkeypatch):
         assert run.stdout == 2 * f"<{expected}>", run.stderr
 
 
-# A rank that dies when it calls a function for the so-maniest time.
+# A rank that dies in its call number `call` of a function.
 DYING = """
 import numpy, signal, time
 from tinyalex.weights import checkpoint
@@ -326,7 +326,7 @@ def dying(*given, **named):
 
 @with_mpi
 def test_a_rank_that_fails_takes_the_run_down(place):
-    """With one message, and no traceback; the last checkpoint is whole."""
+    """There is one message and no traceback, and the last checkpoint is complete."""
     dying = DYING.format(rank=1, call=5, method="Training._step", death="raise OSError(28, 'No space left on device')")
     run = ranks(2, f"{TRAIN} --epochs 7 --out failed", place, dying)
     assert run.returncode != 0
@@ -347,7 +347,7 @@ def test_a_rank_that_fails_takes_the_run_down(place):
     ],
 )
 def test_a_rank_that_is_killed_takes_the_run_down(place, rank, method, call, first, position):
-    """As by kill -9: mpiexec says so, once, and ends the others; what resumes is the last checkpoint, whole."""
+    """As by kill -9: mpiexec reports it once and ends the others; the run resumes from the last complete checkpoint."""
     name = f"killed-{method}"
     dying = DYING.format(rank=rank, call=call, method=method, death=f"{first}os.kill(os.getpid(), signal.SIGKILL)")
     every = " --save-every 1" if method == "Training.save" else ""

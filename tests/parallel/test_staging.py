@@ -1,4 +1,4 @@
-"""Sums of a GPU's gradients over MPI, on a GPU that is as late as it may be: nothing runs before it is waited for."""
+"""Sums of a GPU's gradients over MPI, on a simulated GPU that runs nothing until it is waited for."""
 
 import sys
 import types
@@ -15,7 +15,7 @@ from tinyalex.parallel.staging import Staging
 
 
 class Stream:
-    """A queue of operations: those up to an event run when the event is waited for, or after it was asked for twice."""
+    """A queue of operations. Those before an event run when the event is waited for, or is asked for `done` twice."""
 
     current = None  # within a `with` block
 
@@ -57,7 +57,7 @@ class Event:
 
 
 class GpuArray:
-    """An array whose numbers arrive when the computing stream has run."""
+    """An array that is NaN until the computing stream has run."""
 
     def __init__(self, gpu, values, device=0):
         self.gpu, self.shape, self.dtype = gpu, values.shape, values.dtype
@@ -74,11 +74,11 @@ class GpuArray:
         stream.put(lambda: self.numbers.__setitem__(..., values))
 
 
-GpuArray.__module__ = "cupy"  # so that the backend takes it for one of CuPy's
+GpuArray.__module__ = "cupy"  # so that the backend takes it for an array of CuPy
 
 
 class Gpu(types.ModuleType):
-    """As much of CuPy as the staging needs."""
+    """The part of CuPy that the staging uses."""
 
     def __init__(self):
         super().__init__("cupy")
@@ -101,6 +101,8 @@ class Gpu(types.ModuleType):
             Event=Event,
             get_current_stream=lambda: Stream.current or gpu.computing(gpu.current[-1]),
             is_available=lambda: True,
+            nvrtc=types.SimpleNamespace(getVersion=lambda: (12, 9)),
+            cublas=None,
             runtime=types.SimpleNamespace(getDeviceCount=lambda: 4),
         )
 
@@ -123,7 +125,7 @@ def late(monkeypatch):
 
 
 class World:
-    """MPI of two ranks that compute the same: a sum reads its numbers when it begins, and gives twice of them later."""
+    """MPI with two ranks that compute the same: a sum reads its numbers when it begins, and doubles them in Wait."""
 
     def __init__(self):
         self.begun = []
@@ -143,7 +145,7 @@ def gradients(rng, sizes=((3, 4), (4,), (5, 2), (5,), (2, 2))):
 @pytest.mark.parametrize("direct", [False, True])
 @pytest.mark.parametrize("devices", [(0, 0, 0, 0, 0), (0, 1, 0, 1, 1), (2, 2, 2, 2, 2)])
 def test_gradients_are_added_up(late, rng, direct, devices):
-    """In their order, each once it is there; twice over, as in two steps, and whatever the GPU had still to do."""
+    """In two steps, each sum begins in order and when its gradient has arrived."""
     world = World()
     staged = Staging(world.begin, direct)
     for _ in range(2):
@@ -163,7 +165,7 @@ def test_gradients_are_added_up(late, rng, direct, devices):
 
 
 def test_sums_begin_while_others_are_computed(late, rng):
-    """Not all of them at the end."""
+    """Some sums begin before `finish` is called."""
     world = World()
     staged = Staging(world.begin, direct=False)
     values = gradients(rng, [(2, size) for size in range(1, 9)])
@@ -188,7 +190,7 @@ def test_another_net_gets_memory_of_its_own(late, rng):
 
 
 class FakeMpi(types.ModuleType):
-    """mpi4py.MPI, as seen by rank `here` of the ranks of one machine; `twice`: all compute the same."""
+    """mpi4py.MPI for rank `here` of one machine. twice: a sum doubles its array, as if two ranks had the same one."""
 
     IN_PLACE, COMM_TYPE_SHARED = "in place", 1
 
@@ -234,7 +236,7 @@ class FakeMpi(types.ModuleType):
 )
 @pytest.mark.usefixtures("late")
 def test_each_rank_has_gpus_of_its_own(monkeypatch, here, asked, expected):
-    """Those of its machine go round its ranks: there are four."""
+    """The four GPUs of its machine are dealt out to its ranks."""
     monkeypatch.setitem(sys.modules, "mpi4py.MPI", FakeMpi(here))
     assert MpiRanks().devices(asked) == expected
 
@@ -248,7 +250,7 @@ def test_a_name_of_no_device(monkeypatch):
 
 @pytest.mark.parametrize(("aware", "direct"), [(None, False), ("", False), ("0", False), ("1", True)])
 def test_what_the_environment_says_of_mpi(late, rng, monkeypatch, aware, direct):
-    """With TINYALEX_GPU_AWARE_MPI=1 it is handed the GPU's array, else the host's."""
+    """With TINYALEX_GPU_AWARE_MPI=1 MPI sums the array on the GPU, else its copy on the host."""
     mpi = FakeMpi(0)
     monkeypatch.setitem(sys.modules, "mpi4py.MPI", mpi)
     if aware is None:
@@ -270,7 +272,7 @@ def test_what_the_environment_says_of_mpi(late, rng, monkeypatch, aware, direct)
 @pytest.mark.parametrize("aware", ["0", "1"])
 @pytest.mark.parametrize("devices", [("cuda",), ("cuda", "cuda"), None])
 def test_a_net_trains_on_sums(gpu, monkeypatch, devices, aware):
-    """As one on the CPU whose gradients are twice as large: what two ranks of the same images add up to."""
+    """Like a net on the CPU with doubled gradients, which is the sum over two ranks with the same images."""
     if not gpu.is_standin:
         aware = "0"
     monkeypatch.setitem(sys.modules, "mpi4py.MPI", FakeMpi(0, twice=True))

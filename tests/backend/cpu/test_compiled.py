@@ -1,4 +1,4 @@
-"""Compiled code on disk: there after `tinyalex warmup`, and not an old one after an edit."""
+"""The cache of compiled code: complete after `tinyalex warmup`, and renewed after an edit."""
 
 import ast
 import os
@@ -59,7 +59,7 @@ def test_the_command_without_numba(capsys, monkeypatch):
 
 @pytest.mark.parametrize("name", MODULES)
 def test_what_a_compiled_loop_calls_is_in_its_own_file(name):
-    """Numba looks for edits in the file of a loop alone: a loop called from elsewhere would stay as it was."""
+    """Numba notices edits in the file of a loop only, so a loop in another file would stay as it was."""
     tree = ast.parse((FOLDER / f"{name}.py").read_text())
     imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names}
     assert not [known for known in imported if known.endswith("_compiled") or known.startswith("_")]
@@ -73,7 +73,7 @@ print(lrn_forward(np.full((1, 1, 1, 1), 4.0, "float32"), 1, 0.0, 1.0, 2.0, 1).it
 
 
 def test_an_edit_is_seen(tmp_path):
-    """Of a loop that is called by the one that Python calls, after both were compiled and kept."""
+    """An edit of an inner loop takes effect, after it and the loop that calls it were compiled and cached."""
     package = tmp_path / "tinyalex"
     shutil.copytree(Path(tinyalex.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
 

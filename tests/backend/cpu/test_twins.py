@@ -44,7 +44,7 @@ def test_every_twin_takes_what_its_definition_takes():
 
 @pytest.mark.parametrize("name", list(DEFINITIONS))
 def test_a_call_of_a_definition_goes_to_its_twin(monkeypatch, name):
-    """Without this the twins could be as wrong as they like."""
+    """Otherwise the tests of layers would not test the twins."""
     monkeypatch.setattr(cpu, name, lambda *_: "the twin")
     for choice in ("auto", "numba"):
         with use_kernels(choice):
@@ -67,7 +67,7 @@ def test_any_number_of_threads_for_any_number_of_images(monkeypatch, threads, N)
 @pytest.mark.parametrize("tile", [1, 700, 1500])
 @pytest.mark.parametrize("threads", [1, 3])
 def test_any_size_of_tile(monkeypatch, tile, threads):
-    """Tiles of one image, of a few, and a last one that is not full."""
+    """Tiles of one image, of a few, and a last one that is smaller."""
     monkeypatch.setenv("TINYALEX_THREADS", str(threads))
     monkeypatch.setattr("tinyalex.backend.cpu.direct.TILE", tile)
     monkeypatch.setattr(conv, "PATCHES_IN_CACHE", tile)
@@ -93,7 +93,7 @@ def test_few_channels_and_other_norms(dtype, settings):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("threads", [1, 3])
 def test_element_by_element_in_several_threads(monkeypatch, dtype, threads):
-    """Enough numbers to be shared out, in any order in memory; a number for each, none twice."""
+    """Enough numbers for several threads, in any memory order; each result is computed once."""
     monkeypatch.setenv("TINYALEX_THREADS", str(threads))
     rng = np.random.default_rng(2)
     x = rng.standard_normal((7, 9, 61, 67)).astype(dtype)
@@ -109,7 +109,7 @@ def test_element_by_element_in_several_threads(monkeypatch, dtype, threads):
 
 
 def test_nan_in_relu_and_softmax():
-    """It does not vanish: else a training that has gone wrong would look as if it went on."""
+    """NaN stays NaN; otherwise a training run that has diverged would look normal."""
     x = np.array([[1.0, np.nan, -2.0], [np.nan, -np.inf, np.inf], [0.5, -0.5, 0.0]], "float32")
     with use_kernels("numba"):
         np.testing.assert_array_equal(activations.relu_forward(x), np.maximum(x, 0))
@@ -140,7 +140,7 @@ def test_the_same_bits_on_every_run(monkeypatch, threads):
 
 
 def test_two_callers_at_once():
-    """Each Python thread gets its own results, bit for bit those that it gets alone."""
+    """Two Python threads at once get, bit for bit, the results that each gets alone."""
     work = [
         [(name, arguments) for name, arguments in calls(dtype, 6, *WINDOWS["the paper's conv2"], groups=2)]
         for dtype in ("float32", "float64")
@@ -187,7 +187,7 @@ print(status, step() == before)
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 def test_a_forked_child_computes_too():
-    """As worker processes do: neither the child nor its parent hangs, and both get the same bits."""
+    """As in a worker process: neither the child nor its parent hangs, and both get the same bits."""
     run = subprocess.run(
         [sys.executable, "-W", "ignore::DeprecationWarning", "-c", FORK],
         capture_output=True,

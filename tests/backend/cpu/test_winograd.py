@@ -1,4 +1,4 @@
-"""Winograd's convolution against the direct one that it replaces, and when it does."""
+"""Winograd's convolution against the direct sum, and when it is chosen."""
 
 import numpy as np
 import pytest
@@ -29,7 +29,7 @@ CASES = {
 
 @pytest.fixture(autouse=True)
 def _any_size_will_do(monkeypatch):
-    """Winograd wherever it is possible, whether it pays or not."""
+    """Choose Winograd wherever it is possible, even where it is slower."""
     monkeypatch.setattr(winograd, "FEWEST_MAPS", 1)
     monkeypatch.setattr(winograd, "KERNEL_COST", -1e9)
 
@@ -83,7 +83,7 @@ def test_every_number_of_points(monkeypatch, name, n):
 @pytest.mark.parametrize("rows", [1, 20, 1000])
 @pytest.mark.parametrize("product", [1, 1 << 18])
 def test_however_it_is_cut_up(monkeypatch, threads, rows, product):
-    """One image at a time, several, a last lot that is smaller; products added a point at a time, or all at once."""
+    """With one image at a time or several, a smaller last part, and products added for one point or for all at once."""
     monkeypatch.setenv("TINYALEX_THREADS", str(threads))
     monkeypatch.setattr(winograd, "ROWS", rows)
     monkeypatch.setattr(winograd, "PRODUCT", product)
