@@ -1,6 +1,7 @@
-"""The right answers, for the test cells: this package's own definitions, with the heads that the assignments give.
+"""Correct answers for the test cells: this package's definitions, with the signatures that the assignments ask for.
 
-Where they stand in for a student's helper, or tell what an answer should be. Students' code may not call them.
+Tests compare answers with them, and give them to a student's function in place of helpers from other exercises.
+Students' code may not call them.
 """
 
 import math
@@ -15,42 +16,42 @@ from tinyalex.window import Pair, Window
 
 
 def im2col(x: Array, kernel: Pair, stride: Pair, pad: Pair) -> Array:
-    """x (N, C, H, W) -> (N*OH*OW, C*KH*KW), the receptive fields as rows, a row ordered as a kernel (C, KH, KW) is."""
+    """x (N, C, H, W) -> patches (N*OH*OW, C*KH*KW), one row for each place, in the order of a kernel (C, KH, KW)."""
     with use_kernels("reference"):
-        columns = conv.im2col(x, Window(kernel, stride, pad, False))  # (N*OH*OW, KH*KW*C)
-    return np.ascontiguousarray(columns.reshape(len(columns), -1, x.shape[1]).swapaxes(1, 2)).reshape(len(columns), -1)
+        patches = conv.im2col(x, Window(kernel, stride, pad, False))  # (N*OH*OW, KH*KW*C)
+    return np.ascontiguousarray(patches.reshape(len(patches), -1, x.shape[1]).swapaxes(1, 2)).reshape(len(patches), -1)
 
 
-def col2im(columns: Array, x_shape: tuple[int, ...], kernel: Pair, stride: Pair, pad: Pair) -> Array:
-    """The transpose of im2col: columns (N*OH*OW, C*KH*KW) -> (N, C, H, W)."""
-    by_channel = columns.reshape(len(columns), x_shape[1], -1).swapaxes(1, 2)  # (N*OH*OW, KH*KW, C)
+def col2im(patches: Array, x_shape: tuple[int, ...], kernel: Pair, stride: Pair, pad: Pair) -> Array:
+    """The transpose of im2col: patches (N*OH*OW, C*KH*KW) -> (N, C, H, W)."""
+    by_channel = patches.reshape(len(patches), x_shape[1], -1).swapaxes(1, 2)  # (N*OH*OW, KH*KW, C)
     with use_kernels("reference"):
-        return conv.col2im(by_channel.reshape(columns.shape), x_shape, Window(kernel, stride, pad, False))
+        return conv.col2im(by_channel.reshape(patches.shape), x_shape, Window(kernel, stride, pad, False))
 
 
 def overwriting_col2im(
-    columns: Array, x_shape: tuple[int, ...], kernel: Pair, stride: Pair, pad: Pair, *, by_place: bool = False
+    patches: Array, x_shape: tuple[int, ...], kernel: Pair, stride: Pair, pad: Pair, *, by_place: bool = False
 ) -> Array:
-    """What a col2im makes that writes where it should add: of the entries for a pixel the last one stays.
+    """The result of a col2im with the mistake `=` for `+=`: each pixel keeps only the last entry written to it.
 
-    The last in the order of the kernel's cells, or, `by_place`, in that of the places.
+    by_place: whether the mistaken loop writes place after place; otherwise it writes kernel cell after kernel cell.
     """
     pixels = np.arange(1, 1 + math.prod(x_shape)).reshape(x_shape)
-    read = im2col(pixels, kernel, stride, pad)  # the number of the pixel that each entry was read from; 0: the pad
-    x = np.zeros(1 + pixels.size, columns.dtype)
+    read = im2col(pixels, kernel, stride, pad)  # the number of the pixel that each entry was read from; 0: padding
+    x = np.zeros(1 + pixels.size, patches.dtype)
     order = "C" if by_place else "F"
-    x[read.ravel(order)] = columns.ravel(order)
+    x[read.ravel(order)] = patches.ravel(order)
     return x[1:].reshape(x_shape)
 
 
 def conv_forward(x: Array, w: Array, b: Array, stride: Pair, pad: Pair, groups: int = 1) -> Array:
-    """x (N, C, H, W), w (OC, C/G, KH, KW), b (OC,) -> y (N, OC, OH, OW)."""
+    """x (N, C, H, W), w (OC, C/G, KH, KW), b (OC,) -> y (N, OC, OH, OW), for G groups."""
     with use_kernels("reference"):
         return conv.conv_forward(x, w, b, Window(w.shape[2:], stride, pad, False), groups)
 
 
 def conv_backward(dy: Array, x: Array, w: Array, stride: Pair, pad: Pair, groups: int = 1) -> tuple[Any, Array, Array]:
-    """dy (N, OC, OH, OW) -> dx like x, dw like w, db (OC,)."""
+    """dy (N, OC, OH, OW) -> dx with the shape of x, dw with that of w, db (OC,)."""
     with use_kernels("reference"):
         return conv.conv_backward(dy, x, w, Window(w.shape[2:], stride, pad, False), groups)
 
@@ -61,7 +62,7 @@ def conv_backward(dy: Array, x: Array, w: Array, stride: Pair, pad: Pair, groups
 def whole_forward(
     image: Array, layers: Sequence[Any], params: Mapping[str, tuple[Array, Array]]
 ) -> list[tuple[Array, Array]]:
-    """The net on one device: for each layer what it read and what it made, x and y, the latter after the ReLU."""
+    """The forward pass on one device: for each layer its input x and its output y, after the ReLU."""
     kept, x = [], image
     for layer in layers:
         groups = 2 if layer.reads == "own" else 1
@@ -79,7 +80,7 @@ def whole_backward(
     params: Mapping[str, tuple[Array, Array]],
     kept: Sequence[tuple[Array, Array]],
 ) -> dict[str, tuple[Array, Array]]:
-    """The net on one device: (dw, db) of each layer, for the gradient dy of what the last layer made."""
+    """The backward pass on one device: (dw, db) by layer, for the gradient dy of the last layer's output."""
     grads = {}
     for layer, (x, y) in zip(reversed(layers), reversed(kept), strict=True):
         if layer != layers[-1]:
@@ -93,7 +94,7 @@ def whole_backward(
 
 
 def columns(params: Mapping[str, tuple[Array, Array]]) -> list[dict[str, tuple[Array, Array]]]:
-    """The (w, b) of every layer, by name, in two columns: half of the kernels and biases in each."""
+    """The parameters (w, b) by layer in two columns: each has half of the kernels and biases."""
     halves = {name: [np.split(array, 2) for array in both] for name, both in params.items()}
     return [{name: (w[column], b[column]) for name, (w, b) in halves.items()} for column in (0, 1)]
 
@@ -101,7 +102,7 @@ def columns(params: Mapping[str, tuple[Array, Array]]) -> list[dict[str, tuple[A
 def kept_in_columns(
     layers: Sequence[Any], kept: Sequence[tuple[Array, Array]]
 ) -> list[tuple[list[Array], list[Array]]]:
-    """What every layer read and made, (x, y), in two columns; a layer that reads "own" sees half of x in each."""
+    """Input and output (x, y) of every layer in two columns; a layer that reads "own" gets half of x in each."""
     return [
         (np.split(x, 2, axis=1) if layer.reads == "own" else [x, x.copy()], np.split(y, 2, axis=1))
         for layer, (x, y) in zip(layers, kept, strict=True)
@@ -109,7 +110,7 @@ def kept_in_columns(
 
 
 def all_gather(halves: Sequence[Array], link: Any) -> list[Array]:
-    """Twice (N, C/2, ...) -> twice (N, C, ...): all maps in both columns, for a test; the link only counts."""
+    """Two arrays (N, C/2, ...) -> two (N, C, ...): both columns get all maps; `link` counts the bytes."""
     for column in (0, 1):
         link.send(halves[1 - column], column)
     whole = np.concatenate(halves, axis=1)
@@ -117,7 +118,7 @@ def all_gather(halves: Sequence[Array], link: Any) -> list[Array]:
 
 
 def reduce_scatter(wholes: Sequence[Array], link: Any) -> list[Array]:
-    """Twice (N, C, ...) -> twice (N, C/2, ...): half of the sum in each column, for a test; the link only counts."""
+    """Two arrays (N, C, ...) -> two (N, C/2, ...): each column gets its half of the sum; `link` counts the bytes."""
     parts = np.array_split(wholes[0] + wholes[1], 2, axis=1)
     for column in (0, 1):
         link.send(parts[column], column)
