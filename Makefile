@@ -1,4 +1,4 @@
-# Every target makes its own virtual environment; a second call finds it made and installs nothing.
+# Every target makes the virtual environment if it is not there. constraints.txt fixes the release of each library.
 PYTHON ?= python3
 VENV := .venv
 STAMP := $(VENV)/.installed
@@ -19,7 +19,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 
 .PHONY: install
-install: $(STAMP) ## make the virtual environment, with all that development needs
+install: $(STAMP) ## make the virtual environment for development
 
 .PHONY: demo
 demo: $(STAMP) ## train a small net on generated images and draw what it learned (about 2 minutes)
@@ -106,6 +106,6 @@ format: $(STAMP) ## format the code
 	$(BIN)/ruff format
 
 .PHONY: clean
-clean: ## remove the virtual environment and all that was made, but for runs/
+clean: ## remove the virtual environment and all that was made, except runs/
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

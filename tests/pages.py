@@ -11,7 +11,7 @@ from markdown_it import MarkdownIt
 import tinyalex
 
 ROOT = Path(tinyalex.__file__).parents[1]
-PAGES = [*sorted((ROOT / "docs").rglob("*.md")), ROOT / "README.md"]
+PAGES = [*sorted((ROOT / "docs").rglob("*.md")), ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
 NOTE = re.compile(r"<!-- (parsed only|fails): (.+) -->\n?")
 
 

@@ -92,6 +92,8 @@ def check_other(words):
             assert set(re.findall(r"\[(\w+)\]", " ".join(what))) <= set(extras), words
         case ["python", "-m", module, *_]:  # a measurement that takes minutes
             assert importlib.util.find_spec(module), words
+        case [".venv/bin/pre-commit", "install"]:
+            assert (ROOT / ".pre-commit-config.yaml").is_file()
         case _:
             pytest.fail(f"no test knows the command {' '.join(words)}")
 
