@@ -132,11 +132,23 @@ def _twin(name: str, args: tuple[Any, ...]) -> Callable[..., Any] | None:
     """The twin of the definition `name`, if one is wanted and takes the arrays among `args`; else None."""
     if kernels_in_use() == "reference" or name in _unused.get():
         return None
-    arrays = [one for arg in args for one in (arg if isinstance(arg, list) else [arg]) if hasattr(one, "dtype")]
-    if not arrays or arrays[0].dtype not in NUMBERS or any(array.dtype not in TWIN_DTYPES for array in arrays):
+    arrays = _arrays_among(args)
+    if not arrays or arrays[0].dtype not in NUMBERS:
         return None
     kind = kind_of(arrays[0])
     ndarray = kind.xp.ndarray
-    if any(not isinstance(array, ndarray) for array in arrays):
-        return None
+    for array in arrays:
+        if array.dtype not in TWIN_DTYPES or not isinstance(array, ndarray):
+            return None
     return getattr(kind.twins, name, None)
+
+
+def _arrays_among(args: tuple[Any, ...]) -> list[Array]:
+    """The arrays in `args`, and in the lists among them."""
+    arrays = []
+    for arg in args:
+        if hasattr(arg, "dtype"):
+            arrays.append(arg)
+        elif isinstance(arg, list):
+            arrays.extend(one for one in arg if hasattr(one, "dtype"))
+    return arrays
