@@ -1,17 +1,20 @@
 """The command line: its help, and that words which make no sense get one line on stderr and exit code 2."""
 
+import re
 import shlex
 import subprocess
 import sys
+import textwrap
 
 import pytest
 
 import tinyalex
 from runs import carried_out, refused
-from tinyalex import __main__, cli
+from tinyalex import __main__, cli, spec
 from tinyalex.cli.measure import Info
 from tinyalex.cli.parser import GROUPS, parse
 from tinyalex.cli.train import Train
+from tinyalex.count import count
 from tinyalex.errors import ShapeError
 
 COMMANDS = [command.__name__.lower() for group in GROUPS.values() for command in group]
@@ -48,6 +51,17 @@ def test_help_has_an_example_that_works(capsys, command):
     example = " ".join(out.partition("example: tinyalex ")[2].split())
     assert example.split()[0] == command
     assert type(parse(shlex.split(example))).__name__.lower() == command
+
+
+def test_the_command_that_the_documentation_adds(capsys, monkeypatch):
+    """The class in the docstring of tinyalex.cli, as it stands there, among the commands of its group."""
+    code = textwrap.dedent(re.search(r"( +@dataclass.*?)\n\n\d\.", cli.__doc__, re.DOTALL)[1])
+    names = vars(sys.modules["tinyalex.cli.learn"]) | {"__name__": "tinyalex.cli.learn"}
+    exec(code, names)
+    monkeypatch.setitem(GROUPS, "learn", (*GROUPS["learn"], names["Flops"]))
+    total = sum(row.multiply_adds for row in count(spec.variant("mini"), 10))
+    assert carried_out(capsys, "flops --variant mini --classes 10") == (0, f"{total}\n", "")
+    assert "\n  flops        Print how many multiply-adds a net computes" in carried_out(capsys, "--help")[1]
 
 
 def test_the_help_loads_no_large_library():

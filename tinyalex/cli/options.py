@@ -36,7 +36,9 @@ class Command(ABC):
 
 @dataclass(frozen=True)
 class Option:
-    """`--name VALUE`, of a field called name; a bool is `--name` if it is False by default, else `--no-name`.
+    """A field called name is the option `--name VALUE`.
+
+    A bool field has no VALUE: it is `--name` if its default is False, else `--no-name`.
 
     metavar: what the help shows for VALUE.   choices: the words that VALUE may be (a Literal type has its own).
     most: the largest whole number that VALUE may be.
