@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from tinyalex import spec as nets
-from tinyalex.backend import device_in_use, device_scope, forget_memory, gpu_library, is_cpu
+from tinyalex.backend import device_in_use, device_scope, forget_memory, gpu_kernels, gpu_library, is_cpu
 from tinyalex.cost.memory import STEPS
 from tinyalex.net import AlexNet
 from tinyalex.optim import SGD
@@ -178,7 +178,8 @@ def _free_gpu_pools(devices: Sequence[str]) -> None:
     gc.collect()  # arrays in reference cycles would keep their blocks
     for device in devices:
         if not is_cpu(device):
-            import_module("tinyalex.backend.gpu").forget()  # the patches of earlier nets
+            twins: Any = gpu_kernels()
+            twins.forget()  # the memory that streams keep for patches
             with device_scope(device):
                 gpu_library().get_default_memory_pool().free_all_blocks()
 

@@ -36,7 +36,7 @@ class DeviceMemory:
         return Allocation(size, self, self.on_gpu or (pooled and size >= SMALLEST_KEPT))
 
     def keep_patches(self, size: int) -> None:
-        """Memory for patches that a GPU's stream keeps; more of it if `size` is more than so far."""
+        """The memory that a GPU's stream keeps for patches: it is replaced if `size` bytes are more than it has."""
         if self._patches is None or self._patches.size < size:
             self._patches = None
             self._patches = self.allocate_bytes(size)
