@@ -9,7 +9,7 @@ def main() -> int:
         from tinyalex import cli
 
         return cli.main()
-    except KeyboardInterrupt:  # while modules are loaded, or what stopped is told
+    except KeyboardInterrupt:  # while modules are imported, or while "stopped" is printed
         return 130
 
 
