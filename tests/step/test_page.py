@@ -138,7 +138,7 @@ def test_a_pass_without_labels_has_forward_steps_only(opened, tmp_path):
         assert heading(page) == f"{step.name} → forward"
         page.keyboard.press("ArrowRight")
     assert page.locator("#track button").count() == len(net.layers)
-    assert "one of testing" in page.locator("#summary").inner_text()
+    assert "a forward pass as in testing" in page.locator("#summary").inner_text()
 
 
 def test_the_address_names_the_step(opened, path, small_pass):
@@ -293,7 +293,7 @@ def test_pooling_sends_the_gradient_to_the_cell_that_won(opened, path, small_pas
         total = page.evaluate(
             """() => { const step = steps[look.step], drawn = arraysOf(step), layer = layerOf(step);
             const winners = {...array(layer.argmax), H: drawn.dy.H, W: drawn.dy.W};
-            return windowsOver(layer.window, look.cell, drawn.dy.H, drawn.dy.W).flat()
+            return windowsContaining(layer.window, look.cell, drawn.dy.H, drawn.dy.W).flat()
               .filter(({u, v, i, j}) => at(winners, look.left, u, v) === i * 3 + j)
               .reduce((sum, {u, v}) => sum + at(drawn.dy, look.left, u, v), 0); }"""
         )
@@ -315,7 +315,7 @@ def test_the_gradient_of_a_kernel(opened, path, small_pass):
 
 
 def test_the_matrix_product(opened, path, small_pass):
-    """The lit row of the columns times the lit kernel is y without its bias."""
+    """The marked patch times the marked kernel is y without its bias."""
     page = opened(path, "#conv2-forward")
     click(page, "#output", 3, 6, (8, 8))
     kernel = page.evaluate("look.right")
@@ -323,9 +323,9 @@ def test_the_matrix_product(opened, path, small_pass):
     bias = small_pass.params["conv2.b"][kernel]
     expected = small_pass["conv2"].forward.y[0, kernel, 3, 6] - bias
     assert value_of(text.removeprefix("the sum: ")) == pytest.approx(expected, rel=1e-2, abs=1e-2)
-    first = page.locator("#columns figcaption").inner_text()
-    row = int(float(page.locator("#columns rect.cell").get_attribute("y")))
-    assert int(first.split("rows ")[1].split(" ")[0]) + row == 3 * 8 + 6
+    first = page.locator("#patches figcaption").inner_text()
+    row = int(float(page.locator("#patches rect.cell").get_attribute("y")))
+    assert int(first.split()[1]) + row == 3 * 8 + 6
 
 
 def test_the_loss(opened, path, small_pass):

@@ -134,9 +134,9 @@ def _some_weights(recording: Recording, name: str, image: int, numbers: Numbers)
     if recording.labels is not None and forward.y is recording["loss"].forward.x:
         wanted[recording.labels[image]] = np.inf
     units = np.sort(np.argsort(-wanted, kind="stable")[: max(1, MOST_WEIGHTS // w.shape[1])])
-    about = {"b": numbers.add(b), "units": units.tolist(), "rows": numbers.add(w[units])}
+    about = {"b": numbers.add(b), "units": units.tolist(), "unit_weights": numbers.add(w[units])}
     if backward is not None:
         largest = np.argsort(-np.abs(backward.dx[image]), kind="stable")
         inputs = np.sort(largest[: max(1, MOST_WEIGHTS // w.shape[0])])
-        about |= {"inputs": inputs.tolist(), "columns": numbers.add(np.ascontiguousarray(w[:, inputs].T))}
+        about |= {"inputs": inputs.tolist(), "input_weights": numbers.add(np.ascontiguousarray(w[:, inputs].T))}
     return about

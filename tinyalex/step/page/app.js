@@ -8,12 +8,12 @@ function move(rows, columns) {
   change({ cell: [(look.cell[0] + rows + m.H) % m.H, (look.cell[1] + columns + m.W) % m.W] });
 }
 
-/** Another map in focus, or on the other side one of those that it is joined with. */
+/** Go to another map of the cell, or to another connected map on the other side. */
 function turn(by, otherSide = false) {
   const step = steps[look.step];
   if (otherSide && layerOf(step).kind !== "conv") return;
   const side = isBack(step) !== otherSide ? "left" : "right";
-  const [first, count] = otherSide ? joined(step) : [0, focusOf(step).C];
+  const [first, count] = otherSide ? connected(step) : [0, focusOf(step).C];
   change({ [side]: first + ((look[side] - first + by + count) % count) });
 }
 
@@ -58,7 +58,7 @@ function pressed(event) {
   event.preventDefault();
 }
 
-/** The row of steps: each layer with its forward step above its name and its backward step below, as high as its maps. */
+/** The row of steps: for each layer its forward step above its name and its backward step below, as high as its maps. */
 function drawTrack() {
   const sides = Object.values(about.layers).map(({ out }) => (out?.length === 3 ? out[1] : 1));
   const most = Math.max(...sides);
@@ -81,15 +81,15 @@ function drawHead() {
   document.getElementById("thumb").src = about.picture;
   const { data } = array(about.probabilities);
   const best = data.indexOf(Math.max(...data));
-  const truth = about.label === null ? "This pass is one of testing: forward only."
-    : `This pass is one of training, with dropout at work; the label is “${about.classes[about.label]}”.`;
+  const truth = about.label === null ? "This is a forward pass as in testing."
+    : `This is a training pass, with dropout; the label is “${about.classes[about.label]}”.`;
   document.getElementById("summary").textContent = `The net “${about.variant}” on one image: it says `
     + `“${about.classes[best]}”, with ${percent(data[best])}. ${truth}`;
 }
 
 async function start() {
   if (!window.DecompressionStream) {
-    scene.textContent = "This browser is too old to unpack the numbers: any of 2023 or later can.";
+    scene.textContent = "This browser cannot unpack the numbers: use one of 2023 or later.";
     return;
   }
   await unpack();

@@ -1,7 +1,7 @@
-// The backward steps: from where the gradient of the cell that is looked at comes, and what it is made of.
+// The backward steps: how the gradient of the chosen cell is computed.
 
-/** The windows (row, column of the output) that see the cell (p, q) of the input, and which of their cells it is. */
-function windowsOver({ kernel, stride, pad }, [p, q], H, W) {
+/** The windows (u, v) that contain the cell (p, q) of the input, and the place (i, j) of the cell in each. */
+function windowsContaining({ kernel, stride, pad }, [p, q], H, W) {
   const along = (place, axis, count) => {
     const found = [];
     for (let u = 0; u < count; u++) {
@@ -14,11 +14,11 @@ function windowsOver({ kernel, stride, pad }, [p, q], H, W) {
   return rows.map(([u, i]) => columns.map(([v, j]) => ({ u, v, i, j })));
 }
 
-/** The box around windows(Over), in cells of the output. */
+/** The box around windowsContaining, in cells of the output. */
 const boxOf = (windows) => (windows.length && windows[0].length
   ? [windows[0][0].u, windows[0][0].v, windows.at(-1)[0].u + 1, windows[0].at(-1).v + 1] : [0, 0, 0, 0]);
 
-/** The gradient of kernel o for some channels, as maps: every place's dy times what the kernel saw there. */
+/** The gradient of kernel o for some channels, as maps: the sum over all places of dy times the input in the window. */
 function kernelGradient(layer, x, dy, o, channels) {
   const [H, W] = layer.window.kernel;
   const data = Float32Array.from({ length: channels.length * H * W }, (_, e) => {
@@ -42,16 +42,16 @@ function gradientCard(step, layer, { x, dy }, o, c) {
   return card({
     id: "kernel-gradient", name: "dw", title: inColour ? `of kernel ${o}, in colour` : `of kernel ${o}, for ${channelName(step, c)}`,
     shown: inColour ? colourCanvas(dw) : mapCanvas(dw, 0), size: [dw.H, dw.W],
-    note: about.images > 1 ? "the share of this image" : "dy times what the kernel saw, over all places",
+    note: about.images > 1 ? "the share of this image" : "dy times the input in the window, over all places",
     read: (i, j) => `dw (${i}, ${j}): ${Array.from({ length: dw.C }, (_, k) => number(at(dw, k, i, j), 3)).join(", ")}`,
   });
 }
 
-/** What kernel o sends back to a cell of channel c: dy of every window over it, times the weight it met there. */
+/** The gradient from kernel o for a cell of channel c: dy of each window that contains it, times the weight there. */
 function shareBack(layer, dy, o, c, cell) {
   const w = array(layer.w);
   const inGroup = c - firstChannel(layer, o);
-  return windowsOver(layer.window, cell, dy.H, dy.W).flat().reduce(
+  return windowsContaining(layer.window, cell, dy.H, dy.W).flat().reduce(
     (total, { u, v, i, j }) => total + at(dy, o, u, v) * weight(w, o, inGroup, i, j), 0);
 }
 
@@ -61,7 +61,7 @@ const backward = {
   conv(step, layer, { x, dy, dx }, { cell, left: c, right: o }) {
     const w = array(layer.w);
     const inGroup = c - firstChannel(layer, o);
-    const windows = windowsOver(layer.window, cell, dy.H, dy.W);
+    const windows = windowsContaining(layer.window, cell, dy.H, dy.W);
     const perGroup = layer.out[0] / layer.groups;
     const first = Math.floor(o / perGroup) * perGroup;
     const shares = Array.from({ length: perGroup }, (_, k) => shareBack(layer, dy, first + k, c, cell));
@@ -73,17 +73,17 @@ const backward = {
       windowOut: boxOf(windows),
       middle: [kernelCard(step, layer, o, inGroup), gradientCard(step, layer, { x, dy }, o, c)],
       why: reached ? [
-        words(`${windows.flat().length} windows of kernel ${o} saw this cell. Each sends its gradient back, times the weight `,
-          "that the cell was multiplied with:"),
+        words(`${windows.flat().length} windows of kernel ${o} contain this cell. Each adds its gradient times the weight `,
+          "by which the cell was multiplied:"),
         el("div", { class: "grids" }, grid("dy of the windows", gradients), el("b", {}, "×"), grid("the weights", weights),
           el("b", {}, "="), grid("the products", products)),
-        words(`So do all ${whole(perGroup)} kernels that read this map:`),
+        words(`All ${whole(perGroup)} kernels that read this map do so:`),
         bars(shares.map((value, k) => ({
           label: `kernel ${first + k}`, value, lit: first + k === o, pick: () => change({ right: first + k }),
         })), { most: 12 }),
         sum([[`sum over ${whole(perGroup)} kernels`, shares.reduce((one, two) => one + two, 0)]],
           at(dx, c, ...cell), "dx, as recorded"),
-      ] : [words("No window saw this cell, so it gets no gradient.")],
+      ] : [words("No window contains this cell, so its gradient is 0.")],
     };
   },
 
@@ -110,7 +110,7 @@ const backward = {
     const own = at(dy, c, ...cell) * scale(c) ** -beta;
     const cost = -2 * alpha * beta * at(x, c, ...cell) * taken.reduce((one, two) => one + two, 0);
     return { why: [
-      words(`Its own gradient, over sᵝ; and what it took from the ${seen.length} maps that it damps, dy · y / s of each:`),
+      words(`Its own gradient divided by sᵝ, less the effect on the ${seen.length} maps that it damps, dy · y / s for each:`),
       bars(seen.map((j, i) => ({ label: `map ${j}`, value: taken[i], lit: j === c, pick: () => change({ left: j, right: j }) }))),
       sum([["dy / sᵝ", own], ["−2αβ x · the sum", cost]], at(dx, c, ...cell), "dx, as recorded"),
     ] };
@@ -126,7 +126,7 @@ const backward = {
     const scale = (place) => 1 + alpha * total(around(place, (other) => at(x, c, ...other) ** 2));
     const taken = around(cell, (place) => (at(dy, c, ...place) * at(y, c, ...place)) / scale(place));
     return { windowOut: windowBox(layer.window, cell), why: [
-      words("Its own gradient, over sᵝ; and what it took from the cells that it damps, dy · y / s of each:"),
+      words("Its own gradient divided by sᵝ, less the effect on the cells that it damps, dy · y / s for each:"),
       grid("dy · y / s", taken),
       sum([["dy / sᵝ", at(dy, c, ...cell) * scale(cell) ** -beta],
         ["−2αβ x · the sum", -2 * alpha * beta * at(x, c, ...cell) * total(taken)]], at(dx, c, ...cell), "dx, as recorded"),
@@ -134,17 +134,17 @@ const backward = {
   },
 
   pool(step, layer, { dy, dx }, { cell, left: c }) {
-    const windows = windowsOver(layer.window, cell, dy.H, dy.W);
+    const windows = windowsContaining(layer.window, cell, dy.H, dy.W);
     const winners = { ...array(layer.argmax), H: dy.H, W: dy.W };
     const won = windows.flat().filter(({ u, v, i, j }) => at(winners, c, u, v) === i * layer.window.kernel[1] + j);
     const values = windows.map((line) => line.map((one) => (won.includes(one) ? at(dy, c, one.u, one.v) : 0)));
     return { windowOut: boxOf(windows), why: values.length && values[0].length ? [
       words(`${windows.flat().length === 1 ? "One window sees" : `${windows.flat().length} windows see`} this cell. `,
         won.length ? `It was the largest in ${won.length}, and gets their gradient.`
-          : "Another cell was the largest in each: no gradient comes here."),
-      grid("dy, where the cell won", values),
+          : "Another cell was the largest in each, so its gradient is 0."),
+      grid("dy where it was the largest", values),
       el("p", { class: "sum" }, "dx = ", shareOf(at(dx, c, ...cell))),
-    ] : [words("No window sees this cell, so it gets no gradient.")] };
+    ] : [words("No window contains this cell, so its gradient is 0.")] };
   },
 
   flatten(step, layer, { dy, dx }, { cell, left: c }) {
@@ -159,10 +159,10 @@ const backward = {
     const d = cell[0] * dx.W + cell[1];
     const place = layer.inputs.indexOf(d);
     if (place < 0) return { why: [absent(layer.inputs, "feature", dx, layer), sum([], dx.data[d], `dx of feature ${d}`)] };
-    const columns = array(layer.columns);
-    const terms = Array.from(dy.data, (value, unit) => value * columns.data[place * dy.units + unit]);
+    const weights = array(layer.input_weights);
+    const terms = Array.from(dy.data, (value, unit) => value * weights.data[place * dy.units + unit]);
     return { why: [
-      words(`Feature ${d} collects the gradient of every unit, times the weight between them. The largest products:`),
+      words(`Feature ${d} gets the gradient of every unit, times the weight between them. The largest products:`),
       bars(terms.map((value, unit) => ({ label: unitName(step, unit), value })), { most: 12 }),
       sum([[`sum of ${whole(terms.length)} products`, terms.reduce((one, two) => one + two, 0)]], dx.data[d], "dx, as recorded"),
     ] };

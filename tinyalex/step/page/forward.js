@@ -1,4 +1,4 @@
-// The forward steps: for each kind of layer the pictures in a row, and why the cell that is looked at has its number.
+// The forward steps: for each kind of layer the pictures in a row, and how the number of the chosen cell is computed.
 
 /** The box of the window at a cell of the output, in cells of the input; it may reach past the input's edges. */
 function windowBox({ kernel, stride, pad }, [row, column]) {
@@ -59,9 +59,9 @@ const forward = {
       window: box,
       middle: kernelCard(step, layer, o, c),
       why: [
-        words(`Kernel ${o} at row ${cell[0]}, column ${cell[1]}. What it sees of ${channelName(step, look.left)}: `,
+        words(`Kernel ${o} at row ${cell[0]}, column ${cell[1]}. The window in ${channelName(step, look.left)}: `,
           "each number times the weight at its place."),
-        el("div", { class: "grids" }, grid("x, what it sees", patch), el("b", {}, "×"), grid("w, its weights", weights),
+        el("div", { class: "grids" }, grid("x in the window", patch), el("b", {}, "×"), grid("w, the weights", weights),
           el("b", {}, "="), grid("the products", products)),
         words(`The products of ${shares.length > 1 ? `each of its ${shares.length} channels` : "its channel"}, added up:`),
         bars(shares.map((value, k) => ({
@@ -130,7 +130,7 @@ const forward = {
       marks: [...around.map((other) => rectangle(windowBox(layer.window, other), "ghost")),
         rectangle(cellBox([box[0] + lit[0], box[1] + lit[1]]), "cell")],
       why: [
-        words("The window's numbers; the largest goes on. The pale windows beside it share cells with it."),
+        words("The numbers in the window; the largest is the output. The pale windows beside it share cells with it."),
         grid("x, in the window", table(layer.window.kernel, (i, j) => at(x, c, box[0] + i, box[1] + j)), { lit }),
         el("p", { class: "sum" }, `cell (${lit.join(", ")}) wins: y = `, el("span", { class: "figure lit" }, number(at(y, c, ...cell)))),
       ],
@@ -151,7 +151,7 @@ const forward = {
     const place = layer.units.indexOf(unit);
     const result = y.data[unit];
     if (place < 0) return { why: [absent(layer.units, "unit", y, layer), sum([], result, `y of unit ${unit}`)] };
-    const rows = array(layer.rows);
+    const rows = array(layer.unit_weights);
     const terms = Array.from(x.data, (value, d) => value * rows.data[place * x.units + d]);
     return { why: [
       words(`${unitName(step, unit)}: every feature times its weight. The largest products:`),
@@ -164,7 +164,7 @@ const forward = {
   dropout(step, layer, { x, y }, { cell }) {
     const d = cell[0] * y.W + cell[1];
     const [before, after] = [x.data[d], y.data[d]];
-    const says = about.label === null ? "Not training: nothing is switched off."
+    const says = about.label === null ? "In testing no unit is switched off."
       : before === 0 ? "It was 0 before." : after === 0 ? "It was switched off." : "It stays on.";
     return { why: [words(`Unit ${d}. ${says}`),
       el("p", { class: "sum" }, `${number(before)} becomes `, el("span", { class: "figure lit" }, number(after)))] };
@@ -178,7 +178,7 @@ const forward = {
       { format });
     const dx = maps(step.arrays.dx);
     return { why: [
-      words("The logits, and the probabilities that the softmax makes of them; the right class is lit."),
+      words("The logits, and the probabilities that the softmax computes from them; the right class is marked."),
       el("div", { class: "beside" }, el("div", {}, el("h4", {}, "logits x"), of(x)),
         el("div", {}, el("h4", {}, "probabilities p"), of(y, percent)),
         el("div", {}, el("h4", {}, "gradient dx"), of(dx))),
@@ -222,7 +222,7 @@ function kernelCard(step, layer, o, c) {
   });
 }
 
-/** The matrix product that the convolution is: the lit row of the columns, the lit kernel, and the number they make. */
+/** The convolution as a matrix product: the marked patch, the marked kernel, and the number that they give. */
 function matrixProduct(layer, x, y, o, cell) {
   const w = array(layer.w);
   const [OC, C, KH, KW] = w.shape;
@@ -251,14 +251,14 @@ function matrixProduct(layer, x, y, o, cell) {
     marks: place === undefined ? [] : [rectangle([place, 0, place + 1, entries], "cell")],
   });
   return panel("The same as a matrix product", "matrix",
-    words(`im2col lays what the kernel sees at each of the ${whole(places)} places out as a row of ${whole(entries)} entries; `,
-      "each kernel is such a row too. All places and all kernels are then one product: Y = columns · Wᵀ. ",
-      "Lit: the row of this place and the row of this kernel. Entry by entry they are multiplied, and the products added up."),
-    el("div", { class: "strips" }, stripCard("columns", "columns", `rows ${whole(rows[0])} … ${whole(rows.at(-1))} of ${whole(places)}, a place each`,
+    words(`im2col copies the window at each of the ${whole(places)} places, its patch, to a row of ${whole(entries)} entries; `,
+      "each kernel is such a row too. Then one product computes all places and all kernels: Y = patches · Wᵀ. ",
+      "Marked are the patch of this place and the row of this kernel. They are multiplied entry by entry, and the products added."),
+    el("div", { class: "strips" }, stripCard("patches", "patches", `${whole(rows[0])} … ${whole(rows.at(-1))} of ${whole(places)}, a row each`,
       strip(rows, entry, x.largest), rows.length, rows.indexOf(lit)),
     stripCard("kernels", "W", `kernels ${kernels[0]} … ${kernels.at(-1)} of ${OC}, a row each`,
       strip(kernels, weightAt, w.largest), kernels.length, kernels.indexOf(o)),
-    stripCard("products", "the lit rows, multiplied", "entry by entry", canvas(entries, 1, (_, e) => colour(products[e], most)), 1)),
+    stripCard("products", "the marked rows, multiplied", "entry by entry", canvas(entries, 1, (_, e) => colour(products[e], most)), 1)),
     card({
       id: "block", name: "Y", title: "the same places and kernels, without the bias",
       shown: canvas(kernels.length, rows.length, (row, k) => {

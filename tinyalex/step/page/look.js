@@ -1,4 +1,4 @@
-// What is looked at: a step, a map on each side of the layer, and a cell; and what is chosen when nobody chose.
+// The place that the page shows: a step, a map on each side of the layer, and a cell; and the default for each.
 
 const steps = about.steps;
 const look = { step: 0, left: 0, right: 0, cell: [0, 0] };
@@ -12,7 +12,7 @@ function arraysOf(step) {
   return Object.fromEntries(Object.entries(step.arrays).map(([name, place]) => [name, maps(place)]));
 }
 
-/** What the cell lies in: the output, or on the way back the gradient of the input. */
+/** The array of the cell: the output, or in a backward step the gradient of the input. */
 const focusOf = (step) => maps(isBack(step) ? step.arrays.dx : step.arrays.y);
 
 /** The largest cell of map c (of a gradient, the one largest in size), or of the units whose weights the page carries. */
@@ -49,8 +49,8 @@ function strongestNear(m, c, [row, column]) {
   return best;
 }
 
-/** Go to a step. From a neighbour, or from the same layer's other direction, the maps and the place that were looked at
- * are kept as far as there are such; from elsewhere the strongest are chosen. */
+/** Go to a step. From a neighbouring step, or from the other direction of the layer, the map and the place in it are kept if
+ * the step has them. From any other step the strongest ones are chosen. */
 function go(index) {
   const from = steps[look.step];
   const to = steps[Math.max(0, Math.min(steps.length - 1, index))];
@@ -86,16 +86,16 @@ function strongestOf(step) {
   return Math.floor(best / (m.H * m.W));
 }
 
-/** The maps on the other side that the one in focus is joined with: the first, and how many. */
-function joined(step) {
+/** The maps on the other side that the map of the cell is connected with: the first, and how many. */
+function connected(step) {
   const layer = layerOf(step);
   const [, perIn] = array(layer.w).shape;
   const perOut = layer.out[0] / layer.groups;
   return isBack(step) ? [Math.floor(look.left / perIn) * perOut, perOut] : [firstChannel(layer, look.right), perIn];
 }
 
-/** Let the map of the other side be one that is joined with the map in focus; `anew`: the one that matters most, but
- * on the way back the one that one came from, if it matters at all. */
+/** Choose a map on the other side that is connected with the map of the cell; with `anew` the one with the largest share,
+ * but in a backward step the one of the step before, if its share is not 0. */
 function settle(anew = false) {
   const step = steps[look.step];
   const layer = layerOf(step);
@@ -104,7 +104,7 @@ function settle(anew = false) {
     if (!mixes(step)) look[other] = look[side];
     return;
   }
-  const [first, count] = joined(step);
+  const [first, count] = connected(step);
   const { x, dy } = arraysOf(step);
   const size = (map) => Math.abs(isBack(step) ? shareBack(layer, dy, map, look.left, look.cell)
     : share(layer, x, look.right, map - first, look.cell));

@@ -118,7 +118,7 @@ function card({ name, title, note, shown, size: [H, W], marks = [], pick, read, 
     frame.classList.add("pickable");
     frame.tabIndex = 0;
     frame.setAttribute("role", "application");
-    frame.setAttribute("aria-label", `${name}: ${title}. Arrow keys move the cell that is looked at.`);
+    frame.setAttribute("aria-label", `${name}: ${title}. Arrow keys move the cell.`);
     frame.addEventListener("click", (event) => pick(...place(event)));
   } else {
     frame.setAttribute("role", "img");

@@ -1,4 +1,4 @@
-// Pieces that several layers are shown with: grids of numbers, bars, sums in words, and what is known of a step.
+// Parts that several layers use: grids of numbers, bars, sums in words, and the facts about a step.
 
 /** Numbers (undefined: outside the image) as a grid, a title above it; `lit` [i, j] is marked. Small and large numbers
  * are written in powers of ten, which the title names, and all without the zero before the point. */
@@ -61,14 +61,14 @@ function panel(title, id, ...children) {
 
 const words = (...children) => el("p", { class: "words" }, children);
 
-/** What is known of a step: facts, and a line of statistics for each array. */
-function known({ facts, statistics }) {
+/** The facts about a step, and a line of statistics for each array. */
+function factsPanel({ facts, statistics }) {
   const list = el("dl", { class: "facts" }, facts.flatMap(([what, much]) => [el("dt", {}, what), el("dd", {}, much)]));
   const head = ["", "min", "max", "mean", "norm", "zeros"].map((name) => el("th", { scope: "col" }, name));
   const lines = statistics.map(([name, ...values]) =>
     el("tr", {}, el("th", { scope: "row" }, name), values.map((value) => el("td", {}, value))));
   const table = el("table", {}, el("thead", {}, el("tr", {}, head)), el("tbody", {}, lines));
-  return panel("What is known of this step", "known", list, el("div", { class: "scroll" }, table));
+  return panel("Facts about this step", "known", list, el("div", { class: "scroll" }, table));
 }
 
 /** The graph of a function with one point of it lit. */

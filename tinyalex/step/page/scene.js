@@ -1,4 +1,4 @@
-// The step that is looked at, drawn.
+// Drawing of the chosen step.
 
 const scene = document.getElementById("scene");
 const slider = document.getElementById("slider");
@@ -32,7 +32,7 @@ function sideCard(step, name, m, c, { marks = [], focus, side }) {
 
 const mapName = (step, name, c, m) => (name.endsWith("x") && m.C === 3 ? channelName(step, c) : `map ${c} of ${m.C}`);
 
-/** Draw the step that is looked at; what had the focus gets it again. */
+/** Draw the chosen step; the element that had the focus gets it again. */
 function show() {
   const active = document.activeElement;
   const focused = active.matches?.("#scene .frame") ? `#${active.parentElement.id} .frame`
@@ -55,7 +55,7 @@ function draw() {
     flow(step, arrays, drawn),
     el("div", { class: "panels" },
       panel(layer.kind === "loss" ? "From logits to the loss" : "Why this number", "why", drawn.why),
-      el("div", { class: "stack" }, allMaps(step), known(step.facts)),
+      el("div", { class: "stack" }, allMaps(step), factsPanel(step.facts)),
       drawn.more ?? null),
   );
   tellWhere(step);
@@ -83,7 +83,7 @@ function flow(step, arrays, drawn) {
     cards.flatMap((one, place) => (place ? [arrow(), one] : [one])));
 }
 
-/** The sheet of all maps that the cell's is one of. */
+/** All maps of the array of the cell. */
 function allMaps(step) {
   const m = focusOf(step);
   if (m.flat || m.C < 2) return null;
