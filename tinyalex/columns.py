@@ -38,7 +38,7 @@ Halves = Sequence[Array]  # two arrays, each on its device: the first and the se
 
 
 class TwoDevices:
-    """Two devices, one for each column: each has a thread that computes on it, and on a GPU a stream.
+    """Two devices, one for each column: on the CPU each has a thread that computes, on a GPU a stream.
 
     names: "cpu:0", "cuda:1", ...; the same name twice puts both columns on one device, on a GPU in two streams.
     Two CPU devices have half of the cores each.   moved: the bytes that went from one column to the other so far.
@@ -52,7 +52,7 @@ class TwoDevices:
         self._gpus = sorted({name for name in names if not is_cpu(name)})
 
     def each(self, work: Callable[[int], R]) -> list[R]:
-        """[work(0), work(1)], each in the thread of its device, at the same time.
+        """[work(0), work(1)], each on its device, at the same time.
 
         On a GPU it returns when the work has been queued, not when it has been done. For the caller it is like any
         other operation on the current streams: the columns' streams first wait for the current streams, and at the end
@@ -70,6 +70,11 @@ class TwoDevices:
                 finally:
                     ended.extend(self._marks())
 
+        if not any(map(is_cpu, self.names)):  # one thread queues for both: two would wait for each other's Python lock
+            try:
+                return [on_device(column) for column in (0, 1)]
+            finally:
+                self._wait_for(ended)
         calls = [self._threads[column].submit(copy_context().run, on_device, column) for column in (0, 1)]
         wait(calls)  # also after an error: no thread may still be computing when this returns
         self._wait_for(ended)
