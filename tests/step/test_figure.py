@@ -84,6 +84,12 @@ def test_the_cell_that_wins_is_marked(small_pass):
     assert boxes(shown)[1] == (4 + i, 6 + j, 5 + i, 7 + j)
 
 
+def strongest(step):
+    """The number that a figure shows of its own accord: the largest output, or the gradient largest in magnitude."""
+    focus = (step.y if step.direction == "forward" else step.dx)[0]
+    return focus.max() if step.direction == "forward" else focus.flat[np.abs(focus).argmax()]
+
+
 def test_every_kind_of_step_is_drawn_with_its_number(small_pass):
     names = ("conv1", "conv4", "relu1", "norm2", "pool5", "flatten", "fc6", "relu6", "dropout7", "fc8", "loss")
     for step in (step for step in small_pass if step.name in names):
@@ -93,9 +99,7 @@ def test_every_kind_of_step_is_drawn_with_its_number(small_pass):
         assert step.name in written
         assert f"section {step.section}" in written
         if step.name != "loss":
-            focus = (step.y if step.direction == "forward" else step.dx)[0]
-            most = focus.max() if step.direction == "forward" else focus.flat[np.abs(focus).argmax()]
-            assert number(most) in written, step
+            assert number(strongest(step)) in written, step
 
 
 @pytest.mark.parametrize("variant", ["cuda-convnet", "torchvision"])
@@ -105,7 +109,8 @@ def test_other_nets(variant):
     pass_ = record(net, np.random.default_rng(0).standard_normal((1, 3, size, size)).astype("float32"), [1])
     for step in pass_:
         if step.explanation.kind in ("spatial-norm", "conv", "pool", "dropout"):
-            texts(show(pass_, step.name, direction=step.direction))
+            written = " ".join(texts(show(pass_, step.name, direction=step.direction)))
+            assert number(strongest(step)) in written, step
 
 
 def test_tanh():

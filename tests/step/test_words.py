@@ -7,7 +7,9 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from tinyalex.step import explain
+from runs import slim
+from tinyalex import AlexNet, spec
+from tinyalex.step import explain, why
 from tinyalex.step.facts import duration, facts, number, size, times
 from tinyalex.step.mathml import mathml
 from tinyalex.step.numbers import Numbers
@@ -45,6 +47,15 @@ def test_mathml(latex, expected):
 def test_mathml_of_what_is_not_known():
     with pytest.raises(ValueError, match=r"got \\int: expected a command that mathml\(\) knows"):
         mathml(r"\int x")
+
+
+def test_every_kind_of_layer_is_explained_and_drawn():
+    """Those of the nets of the package; a new kind fails here until it has an explanation and a drawing."""
+    kinds = {"tanh", "loss"}
+    for name in spec.VARIANTS:
+        net = AlexNet(slim(spec.VARIANTS[name]), num_classes=2, input_size=83)
+        kinds |= {explain.explanation(layer).kind for layer in net.layers.values()}
+    assert kinds == {about.kind for about in explain._EXPLAINED.values()} == set(why.WHY)
 
 
 @pytest.mark.parametrize("about", explain._EXPLAINED.values(), ids=lambda about: about.kind)
