@@ -1,7 +1,8 @@
 """The project's docstrings, which are plain text, as the reStructuredText that autodoc expects.
 
-A docstring has paragraphs, formulas on lines of their own, and labelled parts: "Shapes: ...", "dtype: ...", or the
-name of an argument; several may stand in one line, three spaces apart. Names of code stand between single backticks.
+A docstring has paragraphs, lists ("- ..."), formulas on lines of their own, and labelled parts: "Shapes: ...",
+"dtype: ...", or the name of an argument. Several labelled parts may stand in one line, three spaces apart. Names of
+code stand between single backticks.
 """
 
 import re
@@ -42,7 +43,8 @@ def as_rst(lines: list[str]) -> list[str]:
     summary, *more = first.splitlines()
     rst = [*_paragraph(more, [summary]), ""]
     for paragraph in rest:
-        rst += [*_paragraph(paragraph.splitlines(), []), ""]
+        lines = paragraph.splitlines()
+        rst += [*(map(_escaped, lines) if paragraph.startswith("- ") else _paragraph(lines, [])), ""]
     return rst
 
 

@@ -139,3 +139,7 @@ def test_formulas_keep_their_lines_and_symbols():
     assert "| y[n] = a \\* b\\_ + \\|c\\|" in found
     assert "is computed by ``f_`` and:" in found
     assert found[-1] == "| z = 1"
+
+
+def test_lists_keep_their_lines():
+    assert rst("Ways.\n\n- one: `a`,\n  which goes on\n- two*")[1:] == ["- one: ``a``,", "  which goes on", "- two\\*"]
