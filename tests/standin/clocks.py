@@ -9,6 +9,7 @@ been touched by all that touched what it was given back.
 
 import itertools
 import threading
+import time
 
 LOCK = threading.RLock()
 HOST = {}  # how far the host knows every stream to have come
@@ -35,11 +36,11 @@ class Event:
     """A mark in a stream."""
 
     def __init__(self, disable_timing=False):
-        self.clock = None
+        self.clock, self.timed = None, not disable_timing
 
     def record(self, stream):
         with LOCK:
-            self.clock = dict(stream.clock)
+            self.clock, self.time = dict(stream.clock), time.perf_counter()
             self.device = stream.device
 
     @property
@@ -52,6 +53,13 @@ class Event:
         with LOCK:
             SYNCS.append("Event.synchronize")
             learn(HOST, self.clock)
+
+
+def elapsed_ms(start, end):
+    """Milliseconds between two events, by the host's clock. The host must have waited for both."""
+    assert all(event.timed for event in (start, end)), "cudaErrorInvalidHandle: an event without timing"
+    assert all(event.done for event in (start, end)), "cudaErrorNotReady: the host has not waited for the events"
+    return 1e3 * (end.time - start.time)
 
 
 class Clocked:

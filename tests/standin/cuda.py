@@ -4,7 +4,7 @@ import contextlib
 import threading
 import types
 
-from standin.clocks import HOST, LOCK, SYNCS, Clocked, Event, learn, waited
+from standin.clocks import HOST, LOCK, SYNCS, Clocked, Event, elapsed_ms, learn, waited
 
 DEVICES = 3
 unreachable = set()  # pairs of devices that cannot copy from card to card
@@ -131,6 +131,7 @@ def as_module():
     cuda = types.ModuleType("cupy.cuda")
     cuda.Device, cuda.Stream, cuda.Event = Device, Stream, Event
     cuda.is_available = lambda: True
+    cuda.get_elapsed_time, cuda.set_allocator = elapsed_ms, lambda allocator: None
     cuda.get_cublas_handle = lambda: 100 + current_device()
     cuda.get_current_stream = lambda device_id=-1: current_stream(current_device() if device_id < 0 else device_id)
     cuda.nvrtc, cuda.cublas = types.SimpleNamespace(getVersion=lambda: (12, 9)), types.ModuleType("cublas")

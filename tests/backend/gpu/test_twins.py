@@ -118,6 +118,18 @@ def test_kernels_that_do_not_divide_by_4(monkeypatch, kernels, room):
 
 
 @pytest.mark.parametrize("channels", [3, 4])
+def test_only_windows_that_see_a_nan_are_nan(channels):
+    """Also those of rows that are longer than a window, which would multiply the pixels behind it by 0."""
+    window, x = Window((3, 3), (2, 2), (1, 1), False), np.ones((2, channels, 9, 9), "float32")
+    x[0, :, 4, 5] = np.nan
+    w, b = np.ones((4, channels, 3, 3), "float32"), np.zeros(4, "float32")
+    y = to_numpy(twins.conv_forward(*moved([x, w, b]), window, 1))
+    seen = np.zeros(y.shape, bool)
+    seen[0, :, 2, 2:4] = True  # lines 3 to 5, pixels 3 to 5 and 5 to 7
+    np.testing.assert_array_equal(np.isnan(y), seen)
+
+
+@pytest.mark.parametrize("channels", [3, 4])
 def test_the_first_of_equals(channels):
     """Four values over and over: the first of the largest cells gets the gradient."""
     window, rng = Window((3, 3), (2, 2), (1, 1), True), np.random.default_rng(0)
@@ -181,7 +193,7 @@ def test_products_of_all_groups(dtype, flipped, sizes):
     rng = np.random.default_rng(0)
     a, b = rng.standard_normal((groups, M, K)).astype(dtype), rng.standard_normal((groups, K, N)).astype(dtype)
     on_gpu = [
-        moved([one.swapaxes(1, 2)])[0].swapaxes(1, 2) if flip else moved([one])[0]
+        moved([np.ascontiguousarray(one.swapaxes(1, 2))])[0].swapaxes(1, 2) if flip else moved([one])[0]
         for one, flip in zip((a, b), flipped, strict=True)
     ]
     whole = moved([np.ones((M, groups, N), dtype)])[0]
@@ -218,7 +230,8 @@ def test_all_parameters_in_one_update(dtype):
     ws, vs, gs = ([rng.standard_normal(shape).astype(dtype) for shape in shapes] for _ in range(3))
     lrs, decays = rng.random(count).tolist(), rng.random(count).tolist()
     on_gpu = [moved(arrays) for arrays in (ws, vs, gs)]
-    on_gpu[2][7] = moved([gs[7].T])[0].T
+    on_gpu[2][7] = moved([np.ascontiguousarray(gs[7].T)])[0].T
+    assert not on_gpu[2][7].flags.c_contiguous
     twins.sgd_update_all(*on_gpu, lrs, 0.9, decays)
     with use_kernels("reference"):
         for one in zip(ws, vs, gs, lrs, [0.9] * count, decays, strict=True):

@@ -5,6 +5,7 @@ from tinyalex.backend.gpu.convolution import conv_backward, conv_forward
 from tinyalex.backend.gpu.memory import SimulatedPool as simulated_pool
 from tinyalex.backend.gpu.patches import col2im, forget, im2col
 from tinyalex.backend.gpu.twins import (
+    augment,
     linear_backward,
     linear_forward,
     lrn_backward,
@@ -20,6 +21,7 @@ from tinyalex.backend.gpu.twins import (
 )
 
 __all__ = [
+    "augment",
     "col2im",
     "conv_backward",
     "conv_forward",

@@ -217,7 +217,8 @@ extern "C" __global__ void max_pool_backward(const T* dy, const CELL* argmax, T*
 
 // The maps of one group at one pixel lie side by side: a run of CG numbers. x and y are runs and nothing else.
 // A block takes the next `most` runs, and keeps what their maps share in shared memory: each run in a row of slots,
-// with zeros before and behind it (size - 1 in all), so that no window has to be cut off.
+// with zeros before and behind it (size - 1 in all), so that no window has to be cut off. A thread stays with its map,
+// and goes from run to run.
 
 extern __shared__ T shared[];
 
@@ -225,48 +226,62 @@ extern __shared__ T shared[];
 
 static __device__ int runs_here(long long runs, int most) { return min((long long)most, runs - (long long)blockIdx.x * most); }
 
-// Zeros around the CG slots of a run that begin `before` slots into its row.
-static __device__ void fill_edges(T* row, int CG, int size, int before)
+// Zeros in the rows of slots, around the CG slots that begin `before` slots into each row; a thread for each zero.
+static __device__ void fill_edges(T* rows, int here, int CG, int size, int before)
 {
-    FOR_EACH_CHANNEL(s, size - 1) row[s < before ? s : CG + s] = 0;
+    const int edge = size - 1;
+    for (int i = threadIdx.y * blockDim.x + threadIdx.x; i < here * edge; i += blockDim.x * blockDim.y) {
+        const int run = i / edge, s = i - run * edge;
+        rows[run * (CG + edge) + (s < before ? s : CG + s)] = 0;
+    }
 }
 
-// k + alpha * the sum of the `size` squares in the slots from `first` on.
-static __device__ T scale_of(const T* first, int size, T alpha, T k)
+// The squares of the maps of all runs, in their slots.
+static __device__ void fill_squares(T* rows, const T* x, int here, int CG, int size, int before)
 {
+    FOR_EACH_CHANNEL(c, CG)
+        FOR_EACH_RUN(run) {
+            const T map = x[run * CG + c];
+            rows[run * (CG + size - 1) + before + c] = map * map;
+        }
+}
+
+// The sum of `size` slots from `first` on. Of the paper's five without a loop.
+static __device__ T sum_of(const T* first, int size)
+{
+    if (size == 5) return first[0] + first[1] + first[2] + first[3] + first[4];
     T sum = 0;
-#pragma unroll 5
     for (int s = 0; s < size; ++s) sum += first[s];
-    return k + alpha * sum;
+    return sum;
 }
 
-// scale**-beta; for beta = 0.75 by two roots, which are far cheaper than a power.
-static __device__ T negative_power(T scale, T beta)
+// power = scale**-beta, inverse = 1/scale; for beta = 0.75 by two roots, which are far cheaper than a power.
+static __device__ void powers(T scale, T beta, T& power, T& inverse)
 {
-    if (beta != T(0.75)) return pow(scale, -beta);
-    const T root = rsqrt(scale);
-    return root * sqrt(root);
+    if (beta == T(0.75)) {
+        const T root = rsqrt(scale);
+        power = root * sqrt(root);
+        inverse = root * root;
+    }
+    else {
+        power = pow(scale, -beta);
+        inverse = 1 / scale;
+    }
 }
 
 extern "C" __global__ void lrn_forward(
     const T* x, T* y, long long runs, int most, int CG, int size, T alpha, T beta, T k)
 {
     const int here = runs_here(runs, most), width = CG + size - 1, before = size / 2;
-    const long long first = (long long)blockIdx.x * most * CG;
-    FOR_EACH_RUN(run) {
-        T* row = shared + run * width;
-        fill_edges(row, CG, size, before);
-        FOR_EACH_CHANNEL(c, CG) {
-            const T map = (x + first)[run * CG + c];
-            row[before + c] = map * map;
-        }
-    }
+    x += (long long)blockIdx.x * most * CG, y += (long long)blockIdx.x * most * CG;
+    fill_edges(shared, here, CG, size, before);
+    fill_squares(shared, x, here, CG, size, before);
     __syncthreads();
-    FOR_EACH_RUN(run)
-        FOR_EACH_CHANNEL(c, CG) {
-            const int at = run * CG + c;
-            const T scale = scale_of(shared + run * width + c, size, alpha, k);
-            (y + first)[at] = (x + first)[at] * negative_power(scale, beta);
+    FOR_EACH_CHANNEL(c, CG)
+        FOR_EACH_RUN(run) {
+            T power, inverse;
+            powers(k + alpha * sum_of(shared + run * width + c, size), beta, power, inverse);
+            y[run * CG + c] = x[run * CG + c] * power;
         }
 }
 
@@ -278,31 +293,27 @@ extern "C" __global__ void lrn_backward(
     const T* dy, const T* x, T* dx, long long runs, int most, int CG, int size, T alpha, T beta, T k)
 {
     const int here = runs_here(runs, most), width = CG + size - 1, before = size / 2, mirrored = size - 1 - before;
-    const long long first = (long long)blockIdx.x * most * CG;
+    dy += (long long)blockIdx.x * most * CG, x += (long long)blockIdx.x * most * CG;
+    dx += (long long)blockIdx.x * most * CG;
     T *squares = shared, *terms = squares + most * width, *direct = terms + most * width;
-    FOR_EACH_RUN(run) {
-        fill_edges(squares + run * width, CG, size, before);
-        fill_edges(terms + run * width, CG, size, mirrored);
-        FOR_EACH_CHANNEL(c, CG) {
-            const T map = (x + first)[run * CG + c];
-            squares[run * width + before + c] = map * map;
-        }
-    }
+    fill_edges(squares, here, CG, size, before);
+    fill_edges(terms, here, CG, size, mirrored);
+    fill_squares(squares, x, here, CG, size, before);
     __syncthreads();
-    FOR_EACH_RUN(run)
-        FOR_EACH_CHANNEL(c, CG) {
+    FOR_EACH_CHANNEL(c, CG)
+        FOR_EACH_RUN(run) {
             const int at = run * CG + c;
-            const T scale = scale_of(squares + run * width + c, size, alpha, k);
-            const T slope = (dy + first)[at] * negative_power(scale, beta);
-            direct[at] = slope;
-            terms[run * width + mirrored + c] = slope * (x + first)[at] / scale;
+            T power, inverse;
+            powers(k + alpha * sum_of(squares + run * width + c, size), beta, power, inverse);
+            direct[at] = dy[at] * power;
+            terms[run * width + mirrored + c] = direct[at] * x[at] * inverse;
         }
     __syncthreads();
-    FOR_EACH_RUN(run)
-        FOR_EACH_CHANNEL(j, CG) {
+    const T factor = 2 * alpha * beta;
+    FOR_EACH_CHANNEL(j, CG)
+        FOR_EACH_RUN(run) {
             const int at = run * CG + j;
-            const T seen_by = scale_of(terms + run * width + j, size, 1, 0);
-            (dx + first)[at] = direct[at] - 2 * alpha * beta * (x + first)[at] * seen_by;
+            dx[at] = direct[at] - factor * x[at] * sum_of(terms + run * width + j, size);
         }
 }
 
@@ -385,4 +396,23 @@ extern "C" __global__ void softmax(const T* logits, T* p, int K)
     }
     __syncthreads();
     FOR_EACH_CHANNEL(k, K) out[k] /= found[0];
+}
+
+// ------------------------------------------------------------ images
+
+// y[k, i, j, c] = (images[n, row, column, c] - mean[row, column, c] + noise[k, c]) / scale, where n = k / views,
+// row = tops[k] + i, column = lefts[k] + (mirrored[k] ? crop-1-j : j). A block for each line (k, i).
+extern "C" __global__ void augment(
+    const T* mean, const unsigned char* images, const int* tops, const int* lefts, const bool* mirrored,
+    const T* noise, T* y, int views, int S, int crop, T scale)
+{
+    const int k = blockIdx.x / crop, i = blockIdx.x % crop, row = tops[k] + i;
+    const bool backwards = mirrored[k];
+    const int first = 3 * (row * S + lefts[k]);  // the number of the line's first byte in its image
+    const unsigned char* image = images + (long long)(k / views) * S * S * 3;
+    T* line = y + (long long)blockIdx.x * crop * 3;
+    FOR_EACH_CHANNEL(t, 3 * crop) {
+        const int j = t / 3, c = t % 3, at = first + 3 * (backwards ? crop - 1 - j : j) + c;
+        line[t] = (image[at] - mean[at] + noise[3 * k + c]) / scale;
+    }
 }

@@ -11,6 +11,7 @@ from typing import Any
 
 from tinyalex.backend.gpu import memory
 from tinyalex.backend.gpu.launch import (
+    LANES,
     THREADS,
     WARP,
     Array,
@@ -75,18 +76,23 @@ def lay_out(x: Array, patches: Array, window: Window) -> None:
     """im2col of x (N, H, W, C) into patches (G, N*OH*OW, KH*KW*C/G or more), with zeros at the end of longer rows."""
     groups, rows, length = patches.shape
     _, H, W, C = x.shape
-    steps = length if C // groups % 4 else length // 4
+    CG, lines = C // groups, rows // window.output_size(H, W)[1]
+    block = (threads_of_a_row(length, CG),)
+    start("im2col", (lines, groups), block, x, patches, *small(length, CG), *geometry(H, W, C, window))
+
+
+def threads_of_a_row(length: int, CG: int) -> int:
+    """Threads of a block of im2col: whole warps, and as few idle ones as possible in the last round over a row."""
+    steps = length if CG % LANES else length // LANES
     rounds = math.ceil(steps / THREADS)
-    block = (math.ceil(steps / rounds / WARP) * WARP,)  # whole warps, and as few idle threads as possible
-    lines = rows // window.output_size(H, W)[1]
-    start("im2col", (lines, groups), block, x, patches, *small(length, C // groups), *geometry(H, W, C, window))
+    return math.ceil(steps / rounds / WARP) * WARP
 
 
 def gather(patches: Array, dx: Array, window: Window) -> None:
     """col2im of patches (G, N*OH*OW, KH*KW*C/G or more) into dx (N, H, W, C)."""
     groups, _, length = patches.shape
     N, H, W, C = dx.shape
-    threads = C if C // groups % 4 else lanes(C)
+    threads = C if C // groups % LANES else lanes(C)
     sizes = small(length, C // groups)
     start("col2im", (N * H,), block_of(threads), patches, dx, *sizes, *geometry(H, W, C, window))
 

@@ -30,7 +30,7 @@ from tinyalex.errors import ShapeError
 from tinyalex.window import Window
 
 SHARED = 48 << 10  # bytes of shared memory that a block may have on any GPU
-RUNS = 4  # of maps for each thread: enough to hide the set-up of a block
+RUNS = 8  # of maps for each thread: enough to hide the set-up of a block
 UPDATE_BLOCKS = 1024  # for each parameter: enough for the largest to fill a GPU
 
 # ---------------------------------------------------------------- fully connected
@@ -106,14 +106,24 @@ def _start_lrn(name: str, arrays: Sequence[Array], size: int, settings: tuple[fl
     """Start a kernel of the normalisation on arrays (N, H, W, C). A run is the maps of one group at one pixel."""
     x = arrays[0]
     CG = x.shape[3] // groups
-    kept = {"lrn_forward": CG + size - 1, "lrn_backward": 2 * (CG + size - 1) + CG}[name] * x.itemsize  # for each run
+    most, shared = runs_at_once(name, CG, size, x.itemsize)
+    runs = x.size // CG
+    start(name, (-(-runs // most),), block_of(CG), *arrays, runs, *small(most, CG, size), *settings, shared=shared)
+
+
+def runs_at_once(name: str, CG: int, size: int, itemsize: int) -> tuple[int, int]:
+    """How many runs of CG maps a block takes, and the bytes of shared memory for them.
+
+    The forward pass keeps the squares of a run with size - 1 zeros, the backward pass also terms with as many zeros,
+    and the direct parts of dx.
+    """
+    kept = itemsize * {"lrn_forward": CG + size - 1, "lrn_backward": 2 * (CG + size - 1) + CG}[name]
     if kept > SHARED:
         raise ShapeError(
             f"{name}: got {CG} maps in a group: expected what fits in {SHARED} bytes; set TINYALEX_KERNELS=reference"
         )
-    block = block_of(CG)
-    runs, most = x.size // CG, min(RUNS * block[1], SHARED // kept)
-    start(name, (-(-runs // most),), block, *arrays, runs, *small(most, CG, size), *settings, shared=most * kept)
+    most = min(RUNS * block_of(CG)[1], SHARED // kept)
+    return most, most * kept
 
 
 # ---------------------------------------------------------------- number by number
@@ -189,3 +199,25 @@ def softmax(logits: Array) -> Array:
     p = cupy().empty(logits.shape, logits.dtype)
     start("softmax", (len(logits),), (THREADS,), logits, p, *small(logits.shape[1]))
     return p
+
+
+# ---------------------------------------------------------------- images
+
+
+def augment(
+    mean: Array,
+    images: Array,
+    tops: Array,
+    lefts: Array,
+    mirrored: Array,
+    noise: Array,
+    crop: int,
+    scale: float,
+) -> Array:
+    """The twin of tinyalex.data.augment.augment: one pass, 5 bytes a number, and the mean from the cache."""
+    mean, images, noise = (cupy().ascontiguousarray(array) for array in (mean, images, noise))
+    y = cupy().empty((len(tops), crop, crop, 3), mean.dtype)
+    numbers = small(len(tops) // max(1, len(images)), len(mean), crop)
+    views = (tops, lefts, mirrored, noise)
+    start("augment", (len(tops) * crop,), (THREADS,), mean, images, *views, y, *numbers, float(scale))
+    return y.transpose(0, 3, 1, 2)
