@@ -4,12 +4,13 @@ import numpy as np
 
 from tinyalex import optim
 from tinyalex.backend import cpu, use_kernels
+from tinyalex.data import augment
 from tinyalex.layers import activations, conv, dropout, linear, loss, lrn, pool
 from tinyalex.window import Window
 
 DEFINITIONS = {
     name: getattr(module, name)
-    for module in (activations, conv, dropout, linear, loss, lrn, pool, optim)
+    for module in (activations, conv, dropout, linear, loss, lrn, pool, optim, augment)
     for name in cpu.__all__
     if hasattr(module, name)
 }
@@ -53,7 +54,16 @@ def calls(dtype, N, window, H, W, groups=1, channels=3, size=5, beta=0.75):
     yield "relu_backward", (draw(*x.shape), np.maximum(x, 0))
     yield "masked", (features, rng.random(features.shape) < 0.5, 1.25)
     yield "softmax", (10 * draw(N, 7),)
+    yield "augment", (*stored_images(dtype, N), 5, 1.25)
     yield "sgd_update", (w, draw(*w.shape), draw(*w.shape), 0.1, 0.9, 0.25)
+
+
+def stored_images(dtype, N, views=2, S=9, margin=4, seed=3):
+    """The first arguments of `augment`: a mean image, N images of S x S, and all that says what is seen of them."""
+    rng = np.random.default_rng(seed)
+    mean, images = rng.uniform(0, 255, (S, S, 3)).astype(dtype), rng.integers(0, 256, (N, S, S, 3), np.uint8)
+    tops, lefts = rng.integers(0, margin, (2, N * views), np.int32, endpoint=True)
+    return mean, images, tops, lefts, rng.random(N * views) < 0.5, rng.normal(0, 9, (N * views, 3)).astype(dtype)
 
 
 def outcome(function, arguments):

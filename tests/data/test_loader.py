@@ -95,11 +95,14 @@ def test_a_resumed_epoch_goes_on_with_the_same_bits(start, workers):
 class Recorder:
     """In an augmenter's place: gives back what the batch's random numbers are."""
 
-    def __init__(self, draw):
-        self.draw = draw
+    def __init__(self, numbers):
+        self.numbers = numbers
 
-    def train_batch(self, _images, rng, **_):
-        return self.draw(rng)
+    def draw(self, _count, rng, _own):
+        return self.numbers(rng)
+
+    def view(self, _images, numbers):
+        return numbers
 
 
 def test_every_batch_has_random_numbers_of_its_own():
@@ -176,8 +179,10 @@ def test_several_workers_prepare_at_once():
     both = threading.Barrier(2, timeout=10)  # passed only if two batches are being read at the same time
 
     class Meeting:
-        def train_batch(self, images, _rng, **_):
+        def draw(self, *_):
             both.wait()
+
+        def view(self, images, _views):
             return images
 
     assert len(list(batches(data, Meeting(), 3, seed=0, epoch=0, workers=2))) == 4

@@ -11,17 +11,73 @@ Where the released code (cuda-convnet) differs from the paper:
 - A crop of 224 in 256 has 33 * 33 offsets, so with mirror images 2178 views. The paper counts 32 * 32 * 2 = 2048.
 - The colour noise: see `Augmenter`.
 
-Axes: n images of a batch, S stored height and width, 3 colours, V views of one image.
+Axes: n images of a batch, S stored height and width, 3 colours, V views of one image: 1 in training, 1 or 10 in a test.
 """
+
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tinyalex.backend import Array, get_array_module, kernel
 from tinyalex.data.prepare import PixelStatistics
 from tinyalex.errors import ShapeError, UsageError
 
 COLOURS = ("paper", "cuda-convnet", "off")
 NOISE = 0.1  # the standard deviation of the paper's alpha, and the released code's coefficient
+
+
+@kernel
+def augment(
+    mean: Array,
+    images: Array,
+    tops: Array,
+    lefts: Array,
+    mirrored: Array,
+    noise: Array,
+    crop: int,
+    scale: float,
+) -> Array:
+    """The net's input: a crop of each view's image, less the mean there, mirrored or not, plus noise, divided by scale.
+
+    y[k, c, i, j] = (images[n, row, column, c] - mean[row, column, c] + noise[k, c]) / scale  in this order, where
+    n = k // V, row = tops[k] + i, column = lefts[k] + (crop - 1 - j if mirrored[k] else j).
+
+    mean:        (S, S, 3), floats of 0 ... 255; y has its dtype.   images: (n, S, S, 3) uint8.
+    tops, lefts: (n*V,) int32, 0 ... S - crop.   mirrored: (n*V,) bool.   noise: (n*V, 3).   scale: above 0.
+    Returns y (n*V, 3, crop, crop), channels last in memory. The V views of an image follow each other.
+    """
+    xp = get_array_module(mean, images)
+    n, V = len(images), len(tops) // max(1, len(images))
+    steps = xp.arange(crop)
+    rows = (tops[:, None] + steps).reshape(n, V, crop, 1)
+    columns = lefts[:, None] + xp.where(mirrored[:, None], crop - 1 - steps, steps)
+    columns = columns.reshape(n, V, 1, crop)
+    y = images[xp.arange(n)[:, None, None, None], rows, columns] - mean[rows, columns]  # (n, V, crop, crop, 3)
+    y += noise.reshape(n, V, 1, 1, 3)
+    y /= mean.dtype.type(scale)
+    return y.reshape(n * V, crop, crop, 3).transpose(0, 3, 1, 2)
+
+
+@dataclass(frozen=True)
+class Views:
+    """What the net sees of each image of a batch: all arguments of `augment` that change from batch to batch.
+
+    The V views of an image follow each other. tops, lefts: (n*V,) int32, the offsets of the crops.
+    mirrored: (n*V,) bool.   noise: (n*V, 3) float32, in 0 ... 255 units.   scale: the divisor.
+    """
+
+    tops: NDArray[np.int32]
+    lefts: NDArray[np.int32]
+    mirrored: NDArray[np.bool_]
+    noise: NDArray[np.float32]
+    scale: float
+
+    @property
+    def arrays(self) -> tuple[NDArray[Any], ...]:
+        """tops, lefts, mirrored and noise, in the order that `augment` takes them."""
+        return self.tops, self.lefts, self.mirrored, self.noise
 
 
 class Augmenter:
@@ -63,7 +119,7 @@ class Augmenter:
             raise UsageError(f"got pixel_scale={pixel_scale}: expected a number above 0")
         self.crop, self.margin = crop, size - crop  # margin: the largest offset of a crop
         self.crops, self.reflections, self.colour, self.pixel_scale = crops, reflections, colour, pixel_scale
-        self.mean = statistics.mean
+        self.mean = np.asarray(statistics.mean, np.float32)
         lengths = statistics.eigenvalues if colour == "paper" else np.sqrt(statistics.eigenvalues)
         self.noise_axes = 255 * statistics.eigenvectors * lengths  # (3 colours, 3 components): column i = l_i p_i
 
@@ -74,68 +130,74 @@ class Augmenter:
 
         first, batch: of one rank's share. The images are numbers first, first + 1, ... of a batch of `batch` images.
         Random numbers are drawn for the whole batch, so each image comes out as it would on a single process.
-        Drawn from `rng`, in this order, for n images: n vertical offsets, n horizontal offsets (0 ... S - crop
-        inclusive), n reflections, (n, 3) alphas. An augmentation that is off draws nothing.
         Raises ShapeError if the images do not have the size of the mean image.
         """
-        self._check(images)
         count = len(images) if batch is None else batch
-        own = slice(first, first + len(images))
+        return self.view(images, self.draw(count, rng, slice(first, first + len(images))))
+
+    def centre(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Stored images (n, S, S, 3) -> their central crops (n, 3, crop, crop) float32."""
+        return self.view(images, self.centre_views(len(images)))
+
+    def ten_crops(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Stored images (n, S, S, 3) -> (n, 10, 3, crop, crop) float32, in the order of `ten_views`.
+
+        The paper averages the net's ten softmax outputs.
+        """
+        return self.view(images, self.ten_views(len(images))).reshape(-1, 10, 3, self.crop, self.crop)
+
+    def view(self, images: NDArray[np.uint8], views: Views) -> NDArray[np.float32]:
+        """Stored images (n, S, S, 3) as `views` say -> (n*V, 3, crop, crop) float32.
+
+        Raises ShapeError if the images do not have the size of the mean image.
+        """
+        self.check(images)
+        y: NDArray[np.float32] = augment(self.mean, images, *views.arrays, self.crop, views.scale)
+        return y
+
+    def check(self, images: NDArray[np.uint8]) -> None:
+        """Raise ShapeError unless images are (n, S, S, 3) with the S of the mean."""
+        if images.ndim != 4 or images.shape[1:] != self.mean.shape:
+            side = self.mean.shape[0]
+            raise ShapeError(f"got images of shape {images.shape}: expected (n, {side}, {side}, 3), as the mean has")
+
+    # ------------------------------------------------------------ which views
+
+    def draw(self, count: int, rng: np.random.Generator, own: slice = slice(None)) -> Views:
+        """Random views of `count` training images, V = 1; with `own` those of a part of the images only.
+
+        Drawn from `rng`, in this order, for n = count images: n vertical offsets, n horizontal offsets (0 ... S - crop
+        inclusive), n reflections, (n, 3) alphas. An augmentation that is off draws nothing.
+        """
         tops = lefts = np.full(count, self.margin // 2)
         if self.crops:
             tops = rng.integers(0, self.margin, count, endpoint=True)
             lefts = rng.integers(0, self.margin, count, endpoint=True)
         mirrored = rng.random(count) < 0.5 if self.reflections else np.zeros(count, bool)
-
-        out = np.empty((len(images), self.crop, self.crop, 3), np.float32)
-        drawn = zip(tops[own].tolist(), lefts[own].tolist(), mirrored[own].tolist(), strict=True)
-        for image, whole, (top, left, mirror) in zip(images, out, drawn, strict=True):
-            self._cut(image, top, left, whole[:, ::-1] if mirror else whole)
-        scale = self.pixel_scale
+        noise, scale = np.zeros((count, 3))[own], self.pixel_scale
         if self.colour != "off":
             noise = rng.normal(0, NOISE, (count, 3))[own] @ self.noise_axes.T  # (n, 3 colours)
-            out += noise[:, None, None, :].astype(np.float32)
         if self.colour == "cuda-convnet":
             scale *= 1 + NOISE  # so that noisy images are not larger overall than test images
-        if scale != 1:
-            out /= np.float32(scale)
-        return out.transpose(0, 3, 1, 2)
+        tops, lefts = tops[own].astype(np.int32), lefts[own].astype(np.int32)
+        return Views(tops, lefts, mirrored[own], noise.astype(np.float32), scale)
 
-    def centre(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Stored images (n, S, S, 3) -> their central crops (n, 3, crop, crop) float32."""
+    def centre_views(self, count: int) -> Views:
+        """The central crops of `count` images, V = 1."""
         middle = self.margin // 2
-        return self._views(images, [(middle, middle)], mirror=False)[:, 0]
+        return self._fixed_views(count, [(middle, middle, False)])
 
-    def ten_crops(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Stored images (n, S, S, 3) -> (n, 10, 3, crop, crop) float32.
+    def ten_views(self, count: int) -> Views:
+        """Ten views of each of `count` images.
 
         In order: the four corners (top left, top right, bottom left, bottom right), the centre, and the mirror images
-        of these five. The paper averages the net's ten softmax outputs.
+        of these five.
         """
         far, middle = self.margin, self.margin // 2
         places = [(0, 0), (0, far), (far, 0), (far, far), (middle, middle)]
-        return self._views(images, places, mirror=True)
+        return self._fixed_views(count, [(*place, mirror) for mirror in (False, True) for place in places])
 
-    def _views(self, images: NDArray[np.uint8], places: list[tuple[int, int]], *, mirror: bool) -> NDArray[np.float32]:
-        """The crops at `places` (top, left), then their mirror images -> (n, V, 3, crop, crop)."""
-        self._check(images)
-        fixed = len(places)
-        out = np.empty((len(images), fixed * (1 + mirror), self.crop, self.crop, 3), np.float32)
-        for view, (top, left) in enumerate(places):
-            self._cut(images, top, left, out[:, view])
-        if mirror:
-            out[:, fixed:] = out[:, :fixed, :, ::-1]
-        if self.pixel_scale != 1:
-            out /= np.float32(self.pixel_scale)
-        return out.transpose(0, 1, 4, 2, 3)
-
-    def _cut(self, images: NDArray[np.uint8], top: int, left: int, out: NDArray[np.float32]) -> None:
-        """Write the crop at (top, left) of images (..., S, S, 3), less its mean, into out (..., crop, crop, 3)."""
-        rows, columns = slice(top, top + self.crop), slice(left, left + self.crop)
-        np.subtract(images[..., rows, columns, :], self.mean[rows, columns], out=out)
-
-    def _check(self, images: NDArray[np.uint8]) -> None:
-        """Raise ShapeError unless images are (n, S, S, 3) with the S of the mean."""
-        if images.ndim != 4 or images.shape[1:] != self.mean.shape:
-            side = self.mean.shape[0]
-            raise ShapeError(f"got images of shape {images.shape}: expected (n, {side}, {side}, 3), as the mean has")
+    def _fixed_views(self, count: int, views: list[tuple[int, int, bool]]) -> Views:
+        """The same views (top, left, mirrored) of each of `count` images, without noise."""
+        tops, lefts, mirrored = np.tile(np.array(views, np.int32).T, count)
+        return Views(tops, lefts, mirrored.astype(bool), np.zeros((len(tops), 3), np.float32), self.pixel_scale)

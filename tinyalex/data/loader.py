@@ -1,5 +1,7 @@
 """Batches, prepared by threads while the net computes; the released code also loads the next batch ahead.
 
+Threads read and decode the images. They also augment them, unless the net is on a GPU: then the GPU does.
+
 Each batch has its own random numbers, seeded by (seed, epoch, batch): batch 57 of epoch 3 is the same whichever thread
 prepares it, and in a run that was resumed.
 
@@ -9,16 +11,20 @@ Axes: n images of a batch, V views of one image, c height and width of a crop.
 from collections import deque
 from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tinyalex.data.augment import Augmenter
+from tinyalex.backend import Array, is_cpu, thread_count
+from tinyalex.data.augment import Augmenter, Views
 from tinyalex.data.dataset import Dataset
+from tinyalex.data.upload import Upload
 from tinyalex.errors import UsageError
 
-Batch = tuple[NDArray[np.float32], NDArray[np.int64]]  # images, labels
+Batch = tuple[Array, NDArray[np.int64]]  # images, labels
+Stored = tuple[NDArray[np.uint8], Views, NDArray[np.int64]]  # stored images, what is seen of them, labels
 Made = TypeVar("Made")
 
 STREAM = 0x10AD  # separates the loader's random numbers from the others with the same seed
@@ -38,8 +44,9 @@ def batches(
     epoch: int,
     start: int = 0,
     share: Callable[[int], slice] = slice,
-    workers: int = 1,
-    depth: int = 3,
+    device: str | None = None,
+    workers: int | None = None,
+    depth: int | None = None,
 ) -> Generator[Batch, None, None]:
     """The training batches of one epoch, in random order: x (n, 3, c, c) float32, labels (n,) int64.
 
@@ -48,22 +55,24 @@ def batches(
 
     start:   the number of the first batch: b gives the batches b, b + 1, ... of the same epoch.
     share:   maps n to the slice of a batch of n images that this rank prepares; the default is all of them.
-    workers: the number of threads.   depth: the number of batches that are prepared ahead.
+    device:  a GPU, "cuda:0", "cuda:1", ..., where x is computed and stays; for the CPU and for None x is a NumPy array.
+    workers: the number of threads; None: 1 on the CPU, which has a net to compute; for a GPU one for each core.
+    depth:   the number of batches that are prepared ahead; None: two more than workers.
     Raises:  UsageError at once for wrong settings; an error in a thread, such as DataError, with the batch concerned.
     """
-    _check_settings(batch_size, workers, depth)
+    workers, depth = _checked_settings(batch_size, device, workers, depth)
     if start < 0:
         raise UsageError(f"got start={start}: expected 0 or more")
     order = _stream(seed, epoch).permutation(len(dataset))
 
-    def make(number: int) -> Batch:
+    def read(number: int) -> Stored:
         indices = order[number * batch_size : (number + 1) * batch_size]
         own = share(len(indices))
-        read = dataset.read(indices[own])
-        images = augmenter.train_batch(read, _stream(seed, epoch, number), first=own.start or 0, batch=len(indices))
-        return images, dataset.labels[indices[own]]
+        views = augmenter.draw(len(indices), _stream(seed, epoch, number), own)
+        return dataset.read(indices[own]), views, dataset.labels[indices[own]]
 
-    return _prepared_ahead(make, range(start, batch_count(len(dataset), batch_size)), workers, depth)
+    numbers = range(start, batch_count(len(dataset), batch_size))
+    return _augmented(read, numbers, augmenter, device, workers, depth)
 
 
 def evaluation_batches(
@@ -72,26 +81,34 @@ def evaluation_batches(
     batch_size: int,
     views: str = "centre",
     *,
-    workers: int = 1,
-    depth: int = 3,
+    device: str | None = None,
+    workers: int | None = None,
+    depth: int | None = None,
 ) -> Generator[Batch, None, None]:
     """All images once, in order: x (n, V, 3, c, c) float32, labels (n,) int64; the last batch may be smaller.
 
     views:  "centre", the central crop (V = 1), or "ten": the four corners, the centre and their mirror images (V = 10).
-    workers, depth: as for `batches`.
+    device, workers, depth: as for `batches`.
     Raises: UsageError at once for wrong settings; an error in a thread, such as DataError, with the batch concerned.
     """
-    _check_settings(batch_size, workers, depth)
+    workers, depth = _checked_settings(batch_size, device, workers, depth)
     if views not in ("centre", "ten"):
         raise UsageError(f"got views {views!r}: expected centre or ten")
 
-    def make(first: int) -> Batch:
+    def read(first: int) -> Stored:
         indices = np.arange(first, min(first + batch_size, len(dataset)))
-        images = dataset.read(indices)
-        seen = augmenter.ten_crops(images) if views == "ten" else augmenter.centre(images)[:, None]
-        return seen, dataset.labels[indices]
+        seen = augmenter.ten_views(len(indices)) if views == "ten" else augmenter.centre_views(len(indices))
+        return dataset.read(indices), seen, dataset.labels[indices]
 
-    return _prepared_ahead(make, range(0, len(dataset), batch_size), workers, depth)
+    made = _augmented(read, range(0, len(dataset), batch_size), augmenter, device, workers, depth)
+    return _by_image(made)
+
+
+def _by_image(made: Generator[Batch, None, None]) -> Generator[Batch, None, None]:
+    """The same batches, x (n*V, 3, c, c) as (n, V, 3, c, c)."""
+    with closing(made):
+        for x, labels in made:
+            yield x.reshape(len(labels), -1, *x.shape[1:]), labels
 
 
 def _stream(seed: int, *path: int) -> np.random.Generator:
@@ -100,6 +117,35 @@ def _stream(seed: int, *path: int) -> np.random.Generator:
     The path is a spawn key, as NumPy pads a plain list of numbers with zeros: [seed, 0] equals [seed, 0, 0].
     """
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(STREAM, *path)))
+
+
+def _augmented(
+    read: Callable[[int], Stored], numbers: range, augmenter: Augmenter, device: str | None, workers: int, depth: int
+) -> Generator[Batch, None, None]:
+    """The images and labels of read(number), for each number, augmented: by the threads, or on the GPU `device`."""
+    if device is None or is_cpu(device):
+
+        def make(number: int) -> Batch:
+            images, views, labels = read(number)
+            return augmenter.view(images, views), labels
+
+        return _prepared_ahead(make, numbers, workers, depth)
+    return _augmented_on_gpu(read, numbers, augmenter, device, workers, depth)
+
+
+def _augmented_on_gpu(
+    read: Callable[[int], Stored], numbers: range, augmenter: Augmenter, device: str, workers: int, depth: int
+) -> Generator[Batch, None, None]:
+    """The same on a GPU: the threads fill pinned buffers, and the consumer's thread queues the rest."""
+    with closing(Upload(augmenter, device)) as upload:
+
+        def stage(number: int) -> Stored:
+            images, views, labels = read(number)
+            return upload.stage(images), views, labels
+
+        with closing(_prepared_ahead(stage, numbers, workers, depth)) as staged:
+            for images, views, labels in staged:
+                yield upload.augmented(images, views), labels
 
 
 def _prepared_ahead(
@@ -123,8 +169,16 @@ def _prepared_ahead(
         pool.shutdown(cancel_futures=True)
 
 
-def _check_settings(batch_size: int, workers: int, depth: int) -> None:
-    """Raise UsageError for a count below 1."""
+def _checked_settings(batch_size: int, device: str | None, workers: int | None, depth: int | None) -> tuple[int, int]:
+    """The numbers of workers and of batches ahead, by default if they are None. Raises UsageError for a count below 1.
+
+    Raises UsageError also for a name that no device can have.
+    """
+    if workers is None:
+        workers = 1 if device is None or is_cpu(device) else thread_count()
+    if depth is None:
+        depth = workers + 2
     for name, value in (("batch_size", batch_size), ("workers", workers), ("depth", depth)):
         if value < 1:
             raise UsageError(f"got {name}={value}: expected 1 or more")
+    return workers, depth

@@ -6,6 +6,7 @@ warm_up: compiles all twins.   winograd_where: limits the use of Winograd's algo
 
 from tinyalex.backend.cpu import workspace
 from tinyalex.backend.cpu.activations import relu_backward, relu_forward
+from tinyalex.backend.cpu.augment import augment
 from tinyalex.backend.cpu.conv import conv_backward, conv_forward
 from tinyalex.backend.cpu.direct import col2im, im2col
 from tinyalex.backend.cpu.dropout import masked
@@ -19,6 +20,7 @@ from tinyalex.backend.cpu.winograd import winograd_where
 from tinyalex.backend.memory import simulated_pool
 
 __all__ = [
+    "augment",
     "col2im",
     "conv_backward",
     "conv_forward",

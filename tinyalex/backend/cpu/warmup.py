@@ -3,6 +3,7 @@
 import numpy as np
 
 from tinyalex.backend.cpu import activations, conv, direct, dropout, loss, lrn, optim, pool
+from tinyalex.backend.cpu.augment import augment
 from tinyalex.window import Window
 
 IMAGES = 8  # enough for the convolution to choose Winograd's algorithm
@@ -33,3 +34,5 @@ def _call_each(dtype: str) -> None:
     dropout.masked(x, x > 0.5, 1.0)
     loss.softmax(x.reshape(IMAGES, -1))
     optim.sgd_update(b, b.copy(), b.copy(), 0.1, 0.9, 0.0)
+    zeros, images = np.zeros(1, "int32"), np.zeros((1, 4, 4, 3), "uint8")
+    augment(images[0].astype(dtype), images, zeros, zeros, zeros > 0, np.zeros((1, 3), dtype), 4, 1.0)
