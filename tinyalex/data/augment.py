@@ -15,7 +15,6 @@ Axes: n images of a batch, S stored height and width, 3 colours, V views of one 
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,7 +74,7 @@ class Views:
     scale: float
 
     @property
-    def arrays(self) -> tuple[NDArray[Any], ...]:
+    def arrays(self) -> tuple[Array, Array, Array, Array]:
         """tops, lefts, mirrored and noise, in the order that `augment` takes them."""
         return self.tops, self.lefts, self.mirrored, self.noise
 

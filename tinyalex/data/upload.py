@@ -78,8 +78,8 @@ class Upload:
                 images.set(staged, stream=self._stream)
                 copied = record_event(device)
             wait_for_events([copied], device)
-            on_gpu = [to_device(array, device) for array in views.arrays]
-            y = augment(self._mean, images, *on_gpu, self._augmenter.crop, views.scale)
+            tops, lefts, mirrored, noise = (to_device(array, device) for array in views.arrays)
+            y = augment(self._mean, images, tops, lefts, mirrored, noise, self._augmenter.crop, views.scale)
             self._augmented = record_event(device)
         self._used.append(Used(staged, copied))
         return y

@@ -55,7 +55,7 @@ def probabilities(
     Raises UsageError for other views.
     """
     rows = []
-    for images, labels in evaluation_batches(dataset, augmenter, batch, views):
+    for images, labels in evaluation_batches(dataset, augmenter, batch, views, device=net.device):
         N, V = images.shape[:2]
         p = np.zeros((N, net.num_classes), images.dtype)
         for view in range(V):

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from tinyalex.backend import beside, device_of, to_device, to_numpy
+from tinyalex.backend import beside, device_of, to_device
 from tinyalex.data import Dataset, batch_count, batches, pixel_statistics, subset
 from tinyalex.errors import CheckpointError, DivergenceError, UsageError
 from tinyalex.files import remove_leftovers
@@ -24,6 +24,7 @@ from tinyalex.optim import SGD
 from tinyalex.parallel.masks import split_masks
 from tinyalex.parallel.ranks import Ranks
 from tinyalex.training.evaluate import augmenter_for
+from tinyalex.training.finite import not_finite
 from tinyalex.training.history import Record, epoch_record, validation_errors, write_history
 from tinyalex.training.losses import UnreadLosses
 from tinyalex.training.position import Position
@@ -139,6 +140,7 @@ class Training:
             epoch=position.epoch,
             start=position.step,
             share=self.ranks.share,
+            device=self.net.device,
         )
         self.ranks.waited = 0.0
         began = time.perf_counter()
@@ -214,9 +216,8 @@ class Training:
     def save(self) -> None:
         """Write the checkpoint, in one piece, on rank 0. Raises DivergenceError if a parameter is not finite."""
         self._read_losses()
-        for name, w in self.net.params.items():
-            if not np.isfinite(to_numpy(w)).all():
-                self._diverged(f"NaN or infinity in {name}", self.position.step + 1)
+        for name in not_finite(self.net):
+            self._diverged(f"NaN or infinity in {name}", self.position.step + 1)
         if self.ranks.writes:
             write(self.checkpoint, self.folder / CHECKPOINT)
         self.ranks.agree(
