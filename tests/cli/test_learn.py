@@ -9,9 +9,11 @@ import pytest
 from PIL import Image
 
 from runs import carried_out, images, report_of
-from tinyalex import AlexNet
+from tinyalex import AlexNet, cli
+from tinyalex.backend import kernel
 from tinyalex.cli import images as run_images
 from tinyalex.data import PixelStatistics, prepare_image, read_image
+from tinyalex.layers import lrn
 from tinyalex.training.evaluate import augmenter_for
 from tinyalex.weights.checkpoint import Checkpoint, write
 
@@ -69,3 +71,19 @@ def test_step(capsys, here, label):
     assert (about["label"], about["classes"]) == (said if label is None else 3, list(classes))
     picture = Image.open(io.BytesIO(base64.b64decode(about["picture"].partition(",")[2])))
     np.testing.assert_array_equal(np.asarray(picture), stored[2:34, 2:34])
+
+
+def test_check_tests_the_definitions_and_their_twins(capsys, monkeypatch):
+    """As a reader may change either: a sign in a definition must not hide behind a twin that is right."""
+    backward = lrn.lrn_backward.__wrapped__
+
+    @kernel
+    def lrn_backward(*args):
+        return -backward(*args)
+
+    monkeypatch.setattr(lrn, "lrn_backward", lrn_backward)
+    assert cli.main(["check"]) == 2
+    printed = capsys.readouterr()
+    assert "the definitions" in printed.out
+    assert "got" in printed.err
+    assert "from backward" in printed.err

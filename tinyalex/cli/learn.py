@@ -8,6 +8,7 @@ import numpy as np
 
 from tinyalex import gradcheck, layers
 from tinyalex import spec as nets
+from tinyalex.backend import cpu_kernels, use_kernels
 from tinyalex.cli.checkpoints import find_trained, first_names
 from tinyalex.cli.images import first_kernel
 from tinyalex.cli.options import Argument, Command, Option, Variant
@@ -88,6 +89,9 @@ def _class(classes: tuple[str, ...], name: str) -> int:
     return classes.index(name)
 
 
+KERNELS = {"reference": "the definitions", "auto": "their compiled twins, where there are some"}
+
+
 @dataclass(frozen=True)
 class Check(Command):
     """Check gradients numerically: those of all layers and of a small net, or of your own layer."""
@@ -107,7 +111,11 @@ class Check(Command):
             raise UsageError(f"got shape={self.shape}: expected sizes of 1 or more, such as 2,3,8,8")
         rng = np.random.default_rng(self.seed)
         if self.layer is None:
-            _check_all(self.seed, rng)
+            for kernels in ("reference", "auto") if cpu_kernels() else ("reference",):
+                print(f"{KERNELS[kernels]}\n")
+                with use_kernels(kernels):
+                    _check_all(self.seed, np.random.default_rng(self.seed))
+            print("all gradients are right")
             return
         with errors_in(self.layer):
             checked = gradcheck.check_layer(own_layer(self.layer), rng.standard_normal(self.shape), rng=rng)
@@ -131,5 +139,4 @@ def _check_all(seed: int, rng: np.random.Generator) -> None:
         print(gradcheck.table(name, gradcheck.check_layer(layer, rng.standard_normal(shape), rng=rng)))
     net = AlexNet("mini", num_classes=10, input_size=16, seed=seed)
     x, labels = rng.standard_normal((4, 3, 16, 16)), rng.integers(0, 10, 4)
-    print(gradcheck.table("mini, 16 x 16 images", gradcheck.check_net(net, x, labels, rng=rng)))
-    print("all gradients are right")
+    print(gradcheck.table("mini, 16 x 16 images", gradcheck.check_net(net, x, labels, rng=rng)) + "\n")

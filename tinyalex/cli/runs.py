@@ -36,7 +36,12 @@ def train(
     """
     with ranks_at_work() as ranks:
         folder = _named_folder(out, resume)
-        if folder is not None and resume and (folder / CHECKPOINT).is_file():
+        goes_on = folder is not None and bool(resume) and (folder / CHECKPOINT).is_file()
+        if folder is not None and ranks.agree(goes_on):
+            if not goes_on:
+                raise CheckpointError(
+                    f"got {folder}: expected the run of rank 0 here too; use a disk that all ranks share"
+                )
             with alone_in(folder) if ranks.writes else nullcontext():
                 _carry_out(_resumed(folder, settings_of, ranks), ranks)
             return

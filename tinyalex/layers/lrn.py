@@ -1,6 +1,9 @@
 """Local response normalisation (Krizhevsky, Sutskever & Hinton 2012, section 3.3).
 
 Axes: N images, C channels (kernel maps), H, W height and width, G groups (the net's columns).
+
+Notebook 04, "The way back", derives the gradient. `@kernel` marks a definition that may have a faster twin: on the CPU a
+call runs the twin of the same name in backend/cpu/lrn.py. SpatialResponseNorm has none.
 """
 
 from typing import Self
@@ -25,7 +28,7 @@ def lrn_backward(dy: Array, x: Array, size: int, alpha: float, beta: float, k: f
     """dx[j] = dy[j] / scale[j]**beta - 2 alpha beta x[j] * the sum of dy[c] y[c] / scale[c] over the c that see j.
 
     All (N, C, H, W). The maps c whose window holds map j form the mirrored window around j.
-    The scale and y are computed again rather than kept: in the paper's net they take 2.5 times as much as the images.
+    The scale and y are computed again rather than kept: in the paper's net they take 3.8 MB an image.
     """
     scale = k + alpha * _sum_over_neighbours(x * x, -(size // 2), size, groups)
     y = x * scale**-beta

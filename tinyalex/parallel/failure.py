@@ -1,15 +1,17 @@
 """What happens when a rank fails or dies: the whole run ends, and can be resumed from its last checkpoint.
 
-- A rank raises an error. It prints one line, "tinyalex: rank 1 of 4: ...", after a traceback if the error is not one
-  of ours or the system's, and ends all ranks with MPI_Abort.
+- A rank raises an error. It prints one line, "tinyalex: rank 1 of 4: ...", and ends all ranks with MPI_Abort. For a
+  bug, an error that is neither a TinyAlexError nor an OSError nor a lack of memory, a traceback comes first.
 - All ranks raise the same error, such as a batch that is too small. Only rank 0 prints it: the others wait OTHERS_WAIT
   seconds, within which rank 0 ends them.
 - A rank is killed, by the system or by hand. None of our code runs. mpiexec notices, ends the other ranks, and says so
   (with MPICH: "BAD TERMINATION").
 - A rank hangs, or its machine is cut off. The others wait in their next sum, without a time limit; end mpiexec.
+- Ctrl-C goes to mpiexec, which ends all ranks.
 
-The checkpoint on disk is complete in each case, as it is written to a temporary file that then takes its place.
-`tinyalex train --resume` goes on from it, with any number of ranks.
+The checkpoint on disk is complete in each case, if the run came as far as its first: it is written to a temporary file
+that then takes its place. It is at most `save_every` steps old. A temporary file (.*.tmp) may lie beside it, and
+history.jsonl may lack an epoch; `tinyalex train --resume` mends both and goes on, with any number of ranks.
 """
 
 import sys
@@ -46,9 +48,9 @@ def _end_all(ranks: Ranks, error: Exception) -> None:
     """Print the error, once for all ranks, and end all ranks."""
     if ranks.rank > 0:
         time.sleep(OTHERS_WAIT)
-    if not isinstance(error, TinyAlexError | OSError):
+    if not isinstance(error, TinyAlexError | OSError | MemoryError):
         traceback.print_exception(error)
-    message = " ".join(str(error).split())
+    message = " ".join(str(error).split()) or f"{type(error).__name__}: use fewer images a step (--batch)"
     print(f"tinyalex: rank {ranks.rank} of {ranks.size}: {message}", file=sys.stderr, flush=True)
     time.sleep(OUTPUT_TIME)
     ranks.abort()

@@ -4,8 +4,10 @@ Axes: N images, C channels, H, W height and width, KH, KW window size, OH, OW ou
 
 A twin `f` has the parameters of the definition `f`, and divides the images among threads. Its loop `_f` is plain
 Python for channels-last memory: the channels of a pixel lie side by side, and the innermost loop runs over them.
-`_f_compiled` is that loop compiled by Numba, which runs without Python's global lock. Each thread writes its own
-images, so the result does not depend on the order of the threads.
+`_f_compiled` is that loop compiled by Numba, which runs without Python's global lock.
+
+Each thread writes its own part of the result, so the order in which threads finish does not matter. Their number does,
+in the last digits of a convolution's dw and db: see `sum_of_shares` in direct.py.
 """
 
 from collections.abc import Callable
