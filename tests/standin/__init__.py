@@ -19,6 +19,7 @@ from standin.array import across, adopted, compute, launch, made, ndarray, plain
 from standin.clocks import SYNCS, RaceError
 from standin.cuda import current_device, unreachable, unsynchronised
 from standin.host import RawModule
+from standin.pinned import empty_pinned
 
 __all__ = ["COPIES", "SYNCS", "RaceError", "cupy", "cupyx", "forget", "unreachable", "unsynchronised"]
 
@@ -102,7 +103,7 @@ def _module():
 
 cupy = _module()
 cupyx = types.ModuleType("cupyx")
-cupyx.empty_pinned = lambda shape, dtype=float: np.empty(shape, dtype)
+cupyx.empty_pinned = empty_pinned
 
 
 def forget():

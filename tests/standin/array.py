@@ -8,6 +8,7 @@ import numpy as np
 from standin.clocks import waited
 from standin.cuda import Device, current_device, current_stream, stream_for_copies, unreachable
 from standin.memory import Memory
+from standin.pinned import Pinned
 
 SCALARS = (bool, int, float, np.generic)
 
@@ -150,14 +151,17 @@ class ndarray:
             waited(stream, "get")
         if out is None:
             return np.array(self._held, order=order)
-        out[...] = self._held
+        out.view(np.ndarray)[...] = self._held  # the stream writes, not the host
         return out
 
     def set(self, arr, stream=None):
         if not (isinstance(arr, np.ndarray) and (arr.shape, arr.dtype) == (self.shape, self.dtype)):
             raise TypeError("Only numpy.ndarray of the same shape and dtype can be set to cupy.ndarray")
         self._held[...] = arr
-        (stream or stream_for_copies(self.memory.device)).work("set", [], [self.memory])
+        stream = stream or stream_for_copies(self.memory.device)
+        stream.work("set", [], [self.memory])
+        if isinstance(arr, Pinned):
+            arr.copied(stream)
 
     def item(self):
         return self._number("item").item()

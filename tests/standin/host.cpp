@@ -36,12 +36,14 @@ static void* shared_memory() { return with_strips.data() + STRIP; }
 
 static void clear_shared(size_t bytes)
 {
+    if (!bytes && with_strips.size() == 2 * STRIP) return;
     with_strips.assign(bytes + 2 * STRIP, 0xA5);
     std::fill_n(with_strips.begin() + STRIP, bytes, 0xFF);
 }
 
 static bool strips_are_whole()
 {
+    if (with_strips.size() == 2 * STRIP) return true;
     const auto is_whole = [](unsigned char byte) { return byte == 0xA5; };
     return std::all_of(with_strips.begin(), with_strips.begin() + STRIP, is_whole)
         && std::all_of(with_strips.end() - STRIP, with_strips.end(), is_whole);
@@ -138,17 +140,14 @@ static int run(void (*)(A...), bool meets, const int* grid, const int* block, si
     for (int y = 0; y < gridDim.y; ++y)
         for (int x = 0; x < gridDim.x; ++x) {
             blockIdx = {x, y, 0};
-            if (meets) {
-                clear_shared(shared_bytes);
-                if (run_in_turn(blockDim.x * blockDim.y, x % 2)) return 1;
-                if (!strips_are_whole()) return 2;
-                continue;
-            }
-            for (int j = 0; j < blockDim.y; ++j)
+            clear_shared(shared_bytes);
+            if (meets && run_in_turn(blockDim.x * blockDim.y, x % 2)) return 1;
+            for (int j = 0; j < blockDim.y && !meets; ++j)
                 for (int i = 0; i < blockDim.x; ++i) {
                     threadIdx = {i, j, 0};
                     body(arguments);
                 }
+            if (!strips_are_whole()) return 2;
         }
     return 0;
 }
