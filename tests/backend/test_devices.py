@@ -257,7 +257,8 @@ def test_a_run_reads_as_seldom_as_it_can(tmp_path, gpu, monkeypatch):
 
     training._epoch(Watch())
     assert after_each_step == [0, 0, 0, 0]
-    assert standin.SYNCS[before:] == ["float"] * 8  # a loss and a number of errors of each step, after the last of them
+    # After the last step: the end of the images' copies, then a loss and a number of errors of each step.
+    assert standin.SYNCS[before:] == ["Event.synchronize"] + ["float"] * 8
 
 
 @pytest.mark.usefixtures("tiny")

@@ -3,8 +3,11 @@
 import numpy as np
 import pytest
 
+from tinyalex.backend import device_scope, to_device, to_numpy, use_kernels
 from tinyalex.data import Augmenter, PixelStatistics
+from tinyalex.data.augment import augment
 from tinyalex.errors import ShapeError, UsageError
+from twins import stored_images
 
 
 def rotation():
@@ -213,3 +216,100 @@ def test_mistakes_are_named():
     for call in (lambda x: augmenter.train_batch(x, np.random.default_rng(0)), augmenter.centre, augmenter.ten_crops):
         with pytest.raises(ShapeError, match=r"expected \(n, 8, 8, 3\)"):
             call(random_images(2, 7))
+
+
+# ---------------------------------------------------------------- the kernel
+
+
+def one_by_one(mean, images, tops, lefts, mirrored, noise, crop, scale):
+    """The formula of `augment`, a number at a time in float32: every operation rounds as the definition's does."""
+    views = len(tops) // len(images)
+    y = np.empty((len(tops), 3, crop, crop), np.float32)
+    for k in range(len(tops)):
+        for c in range(3):
+            for i in range(crop):
+                for j in range(crop):
+                    row = tops[k] + i
+                    column = lefts[k] + crop - 1 - j if mirrored[k] else lefts[k] + j
+                    value = np.float32(images[k // views, row, column, c]) - mean[row, column, c]
+                    y[k, c, i, j] = (value + noise[k, c]) / np.float32(scale)
+    return y
+
+
+KERNEL_CASES = {  # images, views of each, S, crop, scale
+    "one image": (1, 1, 6, 4, 1.0),
+    "several images": (5, 1, 7, 4, 1.1),
+    "an odd crop": (3, 1, 8, 5, 50.0),
+    "the whole image": (3, 1, 5, 5, 0.3),
+    "one pixel": (4, 2, 3, 1, 3.0),
+    "three views": (3, 3, 6, 4, 64.0),
+    "more numbers in a line than a block has threads": (1, 2, 130, 120, 7.0),
+}
+
+
+@pytest.fixture(params=KERNEL_CASES)
+def seen(request):
+    """The arguments of `augment` for a case: offsets at both ends, mirrored or not, noise that differs in each view."""
+    count, views, size, crop, scale = KERNEL_CASES[request.param]
+    mean, images, tops, lefts, mirrored, noise = stored_images("float32", count, views, size, size - crop)
+    tops[0], lefts[0], mirrored[0] = size - crop, 0, True
+    tops[-1], lefts[-1], mirrored[-1] = (0, size - crop, False) if len(tops) > 1 else (size - crop, 0, True)
+    return mean, images, tops, lefts, mirrored, noise, crop, scale
+
+
+def check_kernel(seen, found):
+    expected = one_by_one(*seen)
+    assert found.dtype == np.float32
+    assert found.transpose(0, 2, 3, 1).flags.c_contiguous
+    np.testing.assert_array_equal(to_numpy(found), expected)
+
+
+@pytest.mark.usefixtures("kernels")
+def test_the_kernel_against_its_formula(seen):
+    """Bit for bit, by the definition and by its compiled twin."""
+    check_kernel(seen, augment(*seen))
+
+
+@pytest.mark.parametrize("choice", ["reference", "auto"])
+def test_the_kernel_on_a_gpu_against_its_formula(gpu, choice, seen):
+    """Bit for bit, by the definition with CuPy's arrays and by the CUDA kernel."""
+    with use_kernels(choice), device_scope(gpu.two[0]):
+        check_kernel(seen, augment(*(to_device(a, gpu.two[0]) if isinstance(a, np.ndarray) else a for a in seen)))
+
+
+@pytest.mark.usefixtures("kernels")
+def test_no_noise_changes_no_bit():
+    """Adding 0 and dividing by 1 keep every bit, so that one kernel serves training and tests."""
+    stats, images = statistics(9, mean=random_mean(9)), random_images(3, 9)
+    found = Augmenter(stats, 6).centre(images)
+    np.testing.assert_array_equal(
+        found.view(np.uint32), (images - stats.mean)[:, 1:7, 1:7].transpose(0, 3, 1, 2).view(np.uint32)
+    )
+
+
+@pytest.mark.usefixtures("kernels")
+def test_no_images():
+    assert Augmenter(statistics(6), 4).train_batch(random_images(0, 6), np.random.default_rng(0)).shape == (0, 3, 4, 4)
+
+
+# ---------------------------------------------------------------- the random numbers
+
+
+def test_random_numbers_stay_as_they_are():
+    """What a run that was begun with an earlier version draws when it is resumed."""
+    stats = statistics(256)
+    drawn = Augmenter(stats, 224, colour="cuda-convnet").draw(4, np.random.default_rng(7))
+    assert drawn.tops.tolist() == [31, 20, 22, 29]
+    assert drawn.lefts.tolist() == [19, 25, 27, 7]
+    assert drawn.mirrored.tolist() == [True, False, True, False]
+    noise = [[4.72824, 4.56148, 1.55587], [-2.44046, -2.49614, -3.22004], [1.4009, -5.06122, 0.01749]]
+    np.testing.assert_allclose(drawn.noise[:3], noise, atol=1e-5)
+    assert drawn.scale == pytest.approx(1.1)
+    assert [array.dtype for array in drawn.arrays] == ["int32", "int32", "bool", "float32"]
+
+
+def test_a_part_of_the_images_has_its_part_of_the_numbers():
+    augmenter = Augmenter(statistics(9), 6)
+    whole, part = (augmenter.draw(7, np.random.default_rng(3), own) for own in (slice(None), slice(2, 5)))
+    for all_of_them, some in zip(whole.arrays, part.arrays, strict=True):
+        np.testing.assert_array_equal(some, all_of_them[2:5])

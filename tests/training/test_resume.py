@@ -242,3 +242,17 @@ def test_a_run_moves_between_one_device_and_two(tmp_path):
     assert last.net.mask_rng.bit_generator.state == whole.net.mask_rng.bit_generator.state
     for one, other in zip(whole.history, last.history, strict=True):
         assert one["train_loss"] == pytest.approx(other["train_loss"], rel=1e-4)
+
+
+@pytest.mark.parametrize("two", [False, True])
+def test_a_run_on_a_gpu_ends_as_if_it_had_not_stopped(tmp_path, gpu, two):
+    """Its batches travel as bytes, ahead of the net: those that were on their way are read again."""
+    devices = gpu.two if two else gpu.two[:1]
+    started(tmp_path / "whole", devices=devices, epochs=2).run()
+    with pytest.raises(Stopped):
+        started(tmp_path / "stopped", devices=devices, epochs=2, save_every=3).run(StopAfter(steps=6))
+    resumed(tmp_path / "stopped").run()
+    files = [read(tmp_path / name / "checkpoint.npz") for name in ("whole", "stopped")]
+    for name, w in files[0].net.params.items():
+        np.testing.assert_array_equal(files[1].net.params[name], w)
+        np.testing.assert_array_equal(files[1].velocity[name], files[0].velocity[name])

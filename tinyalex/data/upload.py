@@ -85,6 +85,6 @@ class Upload:
         return y
 
     def close(self) -> None:
-        """Wait for the copies that are under way, as the buffers are freed afterwards."""
-        while self._free_buffer() is not None:
-            pass
+        """Wait for the last copy, as the buffers are freed afterwards."""
+        if self._used:
+            self._used[-1].copied.synchronize()
