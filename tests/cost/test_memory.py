@@ -156,7 +156,7 @@ def test_the_papers_net_fits_two_gpus_of_3_gb():
 @pytest.mark.parametrize("columns", [1, 2])
 @pytest.mark.parametrize("name", ["mini", "paper"])
 def test_the_prediction_is_what_a_gpu_uses(gpu, name, columns):
-    """To within 10 %: what CuPy's pool holds after three steps. Of smaller nets on the stand-in, as it is slow."""
+    """To within 10 %, on the stand-in 3 %: what CuPy's pool holds after three steps. The stand-in is slow: small nets."""
     devices = gpu.two[:columns]
     if len(set(devices)) < columns:
         pytest.skip("needs two GPUs: on one the columns share a pool")
@@ -164,7 +164,7 @@ def test_the_prediction_is_what_a_gpu_uses(gpu, name, columns):
     found = predicted(count(spec, 10), batch, devices)
     most = measured(spec, batch, devices, num_classes=10)
     for one in found:
-        assert one.total == pytest.approx(most[one.device], rel=0.1)
+        assert one.total == pytest.approx(most[one.device], rel=0.03 if gpu.is_standin else 0.1)
 
 
 # ---------------------------------------------------------------- the accounts
