@@ -156,7 +156,7 @@ def test_the_papers_net_fits_two_gpus_of_3_gb():
 @pytest.mark.parametrize("columns", [1, 2])
 @pytest.mark.parametrize("name", ["mini", "paper"])
 def test_the_prediction_is_what_a_gpu_uses(gpu, name, columns):
-    """To within 10 %, on the stand-in 3 %: what CuPy's pool holds after three steps. The stand-in is slow: small nets."""
+    """What CuPy's pool holds after three steps: to within 10 %, or on the stand-in, with smaller nets, to 3 %."""
     devices = gpu.two[:columns]
     if len(set(devices)) < columns:
         pytest.skip("needs two GPUs: on one the columns share a pool")
