@@ -1,4 +1,4 @@
-"""Products of matrices by cuBLAS: those of all groups in one call, read and written where they lie.
+"""Products of matrices by cuBLAS, read and written where they lie; those of several groups in one call.
 
 `cupy.matmul` would copy operands that are part of larger matrices, and its product of several matrices at once knows
 no TF32. cuBLAS takes any matrix whose rows, or whose columns, are contiguous.
