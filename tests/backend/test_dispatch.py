@@ -117,7 +117,7 @@ def test_cupy_without_its_cuda_libraries(monkeypatch, cupy, error):
     else:
         monkeypatch.delattr(cupy.cuda, "cublas")
         monkeypatch.setattr(cupy.cuda, "__getattr__", raising(error), raising=False)
-    library._load_cuda_libraries.cache_clear()
+    library._check.cache_clear()
     with pytest.raises(UsageError) as raised:
         to_device(np.zeros(2), "cuda:0")
     reason = " ".join(str(error).split())
@@ -140,6 +140,7 @@ def test_tf32_as_cupy_reads_it(monkeypatch, cupy, value, tf32):
 
 def test_cupy_without_a_gpu(monkeypatch, cupy):
     monkeypatch.setattr(cupy.cuda, "is_available", lambda: False)
+    library._check.cache_clear()
     with pytest.raises(UsageError, match="CuPy finds no GPU here: use the device 'cpu'"):
         to_device(np.zeros(2), "cuda:0")
 

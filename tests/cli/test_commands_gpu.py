@@ -10,7 +10,7 @@ import standin
 from cases import small_net
 from runs import TINY, carried_out, working_copy, write_folder
 from tinyalex import check_net, cli, record, spec
-from tinyalex.backend import device_of
+from tinyalex.backend import device_of, library
 from tinyalex.cost import speed as bench
 from tinyalex.cost.speed import Bench
 from tinyalex.errors import UsageError
@@ -64,6 +64,7 @@ def test_train_eval_and_predict(capsys, here, gpu, two):
 def test_bench(capsys, gpu, monkeypatch, tmp_path):
     monkeypatch.setitem(spec.VARIANTS, "tiny", TINY)
     monkeypatch.setattr(bench, "SIDE", 64)
+    monkeypatch.setattr(bench, "GPU_SIDE", 64)
     monkeypatch.setattr(bench, "WEIGHTS", 1 << 10)
     for devices in (gpu.two[0], ",".join(gpu.two)):
         words = f"bench --variant tiny --batch 2 --steps 1 --devices {devices} --layers --json --out {tmp_path}"
@@ -107,6 +108,7 @@ def test_info_without_a_gpu_or_without_cupy(capsys, monkeypatch):
     for name, module in standin.forget().items():
         monkeypatch.setitem(sys.modules, name, module)
     monkeypatch.setattr(standin.cupy.cuda, "is_available", lambda: False)
+    library._check.cache_clear()
     assert "GPU          none (CuPy finds no GPU here: use the device 'cpu')" in carried_out(capsys, "info")[1]
     monkeypatch.setitem(sys.modules, "cupy", None)
     assert "GPU          none (a 'cuda' device needs CuPy: install" in carried_out(capsys, "info")[1]

@@ -1,7 +1,6 @@
 """CuPy, the library for arrays on a GPU: imported at first use, and what it says of the GPUs here."""
 
 import functools
-import importlib
 import os
 from typing import Any
 
@@ -13,22 +12,22 @@ INSTALL = "install cupy-cuda12x[ctk] or cupy-cuda13x[ctk]"  # [ctk]: with the CU
 def gpu_library() -> Any:
     """The module `cupy`. Raises UsageError if CuPy, its CUDA libraries, or a GPU is missing."""
     try:
-        cupy: Any = importlib.import_module("cupy")
+        import cupy
     except ImportError:
         raise UsageError(f"a 'cuda' device needs CuPy: {INSTALL}") from None
-    if not cupy.cuda.is_available():
-        raise UsageError("CuPy finds no GPU here: use the device 'cpu'")
-    _load_cuda_libraries(cupy)
+    _check(cupy)
     return cupy
 
 
-@functools.cache
-def _load_cuda_libraries(cupy: Any) -> None:
-    """Load NVRTC, which compiles kernels, and cuBLAS, which multiplies matrices.
+@functools.cache  # once for each module: a step asks for the library hundreds of times
+def _check(cupy: Any) -> None:
+    """Raise UsageError unless there is a GPU, and CuPy loads NVRTC, which compiles, and cuBLAS, which multiplies.
 
     CuPy can be installed without them, and would load them at the first kernel and the first product. They are loaded
-    here so that a missing one is reported at once. Raises UsageError.
+    here so that a missing one is reported at once.
     """
+    if not cupy.cuda.is_available():
+        raise UsageError("CuPy finds no GPU here: use the device 'cpu'")
     try:
         cupy.cuda.nvrtc.getVersion()
         cupy.cuda.cublas  # noqa: B018, as CuPy imports cuBLAS when this name is first read

@@ -1,7 +1,6 @@
 """How the kernels of kernels.cu are compiled, and started on arrays of CuPy."""
 
 import functools
-import importlib
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,9 @@ C_TYPES = {"float32": "float", "float64": "double", "uint8": "unsigned char", "i
 
 def cupy() -> Any:
     """CuPy. It is imported here, so that the modules of this folder can be imported without it."""
-    return importlib.import_module("cupy")
+    import cupy
+
+    return cupy
 
 
 def options(dtype: str, cell: str) -> tuple[str, ...]:
