@@ -121,6 +121,16 @@ def test_a_buffer_is_filled_after_its_copy_only(gpu, data):
     assert upload.stage(data.images[8:16]) is staged  # waits for the copy
 
 
+@pytest.mark.parametrize("sizes", [(8, 1), (1, 8), (8, 3, 8)])
+def test_batches_of_several_sizes(gpu, data, sizes):
+    """One after the other, so that each finds the buffer of the one before."""
+    augmenter = Augmenter(pixel_statistics(data), 6)
+    upload = Upload(augmenter, gpu.two[0])
+    for size in sizes:
+        x = upload.augmented(upload.stage(data.images[:size]), augmenter.ten_views(size))
+        np.testing.assert_array_equal(to_numpy(x), augmenter.ten_crops(data.images[:size]).reshape(x.shape))
+
+
 def test_images_of_another_size(gpu, data):
     augmenter = Augmenter(pixel_statistics(images(4, size=8)), 6)
     with pytest.raises(ShapeError, match=r"expected \(n, 8, 8, 3\), as the mean has"):

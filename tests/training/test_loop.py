@@ -8,6 +8,7 @@ import pytest
 import tinyalex
 from runs import TINY, images, outcome, started
 from tinyalex import AlexNet, spec
+from tinyalex.backend import device_of
 from tinyalex.data import Augmenter, batches, pixel_statistics
 from tinyalex.errors import DivergenceError, UsageError
 from tinyalex.training import validation
@@ -192,3 +193,16 @@ def test_parameters_that_are_not_finite_are_not_saved(tmp_path):
     with pytest.raises(DivergenceError, match=r"NaN or infinity in fc7\.w in epoch 1, step 1: expected finite"):
         training.save()
     assert (tmp_path / "checkpoint.npz").read_bytes() == before
+
+
+def test_a_net_on_a_gpu_gets_its_images_there(tmp_path, gpu, monkeypatch):
+    """In training and in validation: they were copied as bytes."""
+    training, devices, forward = started(tmp_path, devices=gpu.two[:1], epochs=1), [], AlexNet.forward
+
+    def watched(net, x, **given):
+        devices.append(device_of(x))
+        return forward(net, x, **given)
+
+    monkeypatch.setattr(AlexNet, "forward", watched)
+    training.run()
+    assert devices == [gpu.two[0]] * (4 + 1)
