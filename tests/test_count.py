@@ -133,6 +133,7 @@ def test_summary():
     assert cells["flatten"] == "flatten 9216"
     assert cells["fc8"] == "fc8 1000 x 4096 1000 4,097,000 4,096,000"
     assert cells["sum"] == "sum 60,965,224 724,406,816"
+    assert "spatial_norm2 5 x 5 256 x 27 x 27" in " ".join(summary(count(variant("cuda-convnet"))).split())
     assert AlexNet("mini").summary() == summary(count(variant("mini")))
 
 

@@ -18,6 +18,7 @@ class Row:
     in_shape, out_shape: (C, H, W) or (D,), of one image.   kernel: the shape of "w", None without parameters.
     groups: the parts that a convolution, or a normalisation across maps, is divided into.
     reads_both: the layer reads the maps of both columns, so the columns meet before it (section 3.2).
+    window: the window that the layer slides over its input, None for a layer without one.
     """
 
     name: str
@@ -27,6 +28,7 @@ class Row:
     kernel: tuple[int, ...] | None = None
     groups: int = 1
     reads_both: bool = False
+    window: Window | None = None
 
     @property
     def parameters(self) -> int:
@@ -42,11 +44,6 @@ class Row:
 def conv_window(layer: Conv) -> Window:
     """The window that the kernels of a convolution slide."""
     return Window(pair(layer.size), pair(layer.stride), pair(layer.pad), layer.ceil_mode)
-
-
-def pool_window(layer: Pool) -> Window:
-    """The window of a pooling layer."""
-    return Window(pair(layer.size), pair(layer.stride), pair(0), layer.ceil_mode)
 
 
 def count(
@@ -95,11 +92,15 @@ def _row(
         case Conv():
             number = int(name.removeprefix("conv"))
             groups = 1 if layer.reads_all or number in cross_columns else spec.columns
-            out = (layer.kernels, *conv_window(layer).output_size(*shape[1:]))
+            window = conv_window(layer)
+            out = (layer.kernels, *window.output_size(*shape[1:]))
             kernel = (layer.kernels, shape[0] // groups, layer.size, layer.size)
-            return Row(name, layer, shape, out, kernel, groups, reads_both=groups == 1 and number > 1)
+            return Row(name, layer, shape, out, kernel, groups, groups == 1 and number > 1, window)
         case Pool():
-            return Row(name, layer, shape, (shape[0], *pool_window(layer).output_size(*shape[1:])))
+            window = Window(pair(layer.size), pair(layer.stride), pair(0), layer.ceil_mode)
+            return Row(name, layer, shape, (shape[0], *window.output_size(*shape[1:])), window=window)
+        case SpatialNorm():
+            return Row(name, layer, shape, shape, window=Window(pair(layer.size), (1, 1), pair(layer.size // 2), False))
         case Norm():
             return Row(name, layer, shape, shape, groups=spec.columns if layer.within_columns else 1)
         case Flat():
@@ -107,22 +108,20 @@ def _row(
         case Full():
             units = layer.units or num_classes
             return Row(name, layer, shape, (units,), (units, shape[0]), reads_both=True)
-        case SpatialNorm() | Activation() | Drop():
+        case Activation() | Drop():
             return Row(name, layer, shape, shape)
         case _:
             assert_never(layer)
 
 
 def summary(rows: list[Row]) -> str:
-    """The rows as a table: per layer the kernel, the output, parameters and multiply-adds, and their sums."""
+    """The rows as a table: per layer the kernel or window, the output, parameters and multiply-adds, and their sums."""
     table = [("layer", "kernel", "output", "parameters", "multiply-adds")]
     table.append(("image", "", _times(rows[0].in_shape), "", ""))
     for row in rows:
-        kernel = _times(row.kernel) if row.kernel else ""
-        if isinstance(row.layer, Pool):
-            kernel = _times((row.layer.size, row.layer.size))
+        kernel = row.kernel or (row.window.kernel if row.window else ())
         numbers = (f"{row.parameters:,}", f"{row.multiply_adds:,}") if row.kernel else ("", "")
-        table.append((row.name, kernel, _times(row.out_shape), *numbers))
+        table.append((row.name, _times(kernel), _times(row.out_shape), *numbers))
     table.append(("sum", "", "", f"{total_parameters(rows):,}", f"{sum(row.multiply_adds for row in rows):,}"))
     widths = [max(map(len, cells)) for cells in zip(*table, strict=True)]
     lines = [

@@ -7,7 +7,7 @@ from matplotlib.patches import Rectangle
 
 from runs import slim
 from tinyalex import AlexNet, record, spec
-from tinyalex.step import receptive_field, show
+from tinyalex.step import receptive_field, show, why
 from tinyalex.step.facts import number
 from tinyalex.step.paint import scaled
 
@@ -169,6 +169,24 @@ def test_classes_are_named_in_the_loss(small_pass):
     written = texts(show(small_pass, "loss"))
     assert {"ring", "star", "heart"} <= set(written)
     assert {"logits x", "probabilities p", "gradient dx"} <= set(written)
+
+
+def test_a_kind_without_a_drawing_of_its_own(small_pass, monkeypatch):
+    """Its window, the numbers in it, and the result."""
+    for kind in ("pool", "relu", "dropout"):
+        monkeypatch.delitem(why.WHY, kind)
+    forward, backward = small_pass["pool1"]
+    figure = show(small_pass, "pool1", (3, 2), 7)
+    assert boxes(pictures(figure)[1])[0] == (6, 4, 9, 7)
+    terms, _ = figure.subfigs[2].axes
+    np.testing.assert_allclose(terms.images[0].get_array(), scaled(forward.x[0, 7, 6:9, 4:7]))
+    assert f"by the formula above\ny = {number(forward.y[0, 7, 3, 2])}" in texts(figure)
+    figure = show(small_pass, "pool1", (6, 4), 7, "backward")
+    terms, _ = figure.subfigs[2].axes
+    np.testing.assert_allclose(terms.images[0].get_array(), scaled(backward.dy[0, 7, 2:4, 1:3]))
+    assert f"by the formula above\ndx = {number(backward.dx[0, 7, 6, 4])}" in texts(figure)
+    for name, result in (("relu1", small_pass["relu1"].forward.y), ("dropout6", small_pass["dropout6"].forward.y)):
+        assert f"by the formula above\ny = {number(result.max())}" in texts(show(small_pass, name))
 
 
 def test_an_image_among_several():

@@ -240,6 +240,28 @@ def test_numbers_are_those_of_the_arrays(opened, path, small_pass):
             np.testing.assert_allclose(shown, expected, atol=7e-5 * np.abs(expected).max(), err_msg=f"{step} {name}")
 
 
+@pytest.mark.parametrize(
+    ("direction", "here", "there", "size", "seen"),
+    [("forward", "output", "input", (8, 8), 9), ("backward", "input", "output", (16, 16), 4)],
+)
+def test_a_kind_without_a_drawing_of_its_own(opened, path, small_pass, direction, here, there, size, seen):
+    """Its window, the numbers in it, and the result."""
+    page = opened(path)
+    page.evaluate("for (const name of ['pool1', 'relu2', 'dropout6']) about.layers[name].kind = 'another'")
+    for name in ("pool1", "relu2", "dropout6"):
+        go(page, name, direction)
+        if name == "pool1":
+            click(page, f"#{here}", 6, 4, size)
+            assert page.locator(f"#{there} rect.window").count() == 1
+        assert page.locator("#why .grid > span").count() == (seen if name == "pool1" else 1)
+        step = getattr(small_pass[name], direction)
+        result = (step.y if direction == "forward" else step.dx)[0]
+        c, row, column = page.evaluate(f"[look.{'right' if direction == 'forward' else 'left'}, ...look.cell]")
+        expected = result[c, row, column] if result.ndim == 3 else result[23 * row + column]  # 512 units, 23 in a row
+        shown = value_of(page.locator("#why .sum .figure").inner_text())
+        assert shown == pytest.approx(expected, rel=1e-3, abs=7e-5 * np.abs(result).max())
+
+
 @pytest.mark.parametrize("direction", ["forward", "backward"])
 def test_the_terms_add_up_to_the_number(opened, path, direction):
     """Of some cells each: the products, the bias, and what was recorded."""

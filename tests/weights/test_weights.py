@@ -6,6 +6,7 @@ import pytest
 import tinyalex
 from runs import TINY
 from tinyalex import AlexNet, weights
+from tinyalex.cli.checkpoints import read_trained
 from tinyalex.errors import CheckpointError
 from tinyalex.weights.checkpoint import Checkpoint
 
@@ -25,18 +26,28 @@ def test_a_net_saved_under_any_name_is_loaded(tmp_path, net, name):
 
 
 def test_a_new_format_is_an_entry_in_the_table(tmp_path, net, monkeypatch):
-    read = []
-    monkeypatch.setitem(weights.READERS, ".other", lambda path: read.append(path) or Checkpoint(net))
-    tinyalex.save(net, tmp_path / "net.Other")  # a zip archive too, as the files of PyTorch are: the suffix decides
-    assert tinyalex.load(tmp_path / "net.Other") is net
-    assert read == [tmp_path / "net.Other"]
+    path, paths, found = tmp_path / "net.Other", [], Checkpoint(net, classes=("a", "b", "c", "d"))
+    weights.checkpoint.write(found, path)  # a zip archive too, as the files of PyTorch are: the suffix decides
+    monkeypatch.setitem(weights.READERS, ".other", lambda path: paths.append(path) or found)
+    assert tinyalex.load(path) is net
+    assert weights.read(str(path)) is read_trained(path) is found  # and so the commands read it
+    assert paths == [path] * 3
 
 
 def test_an_unknown_format_names_the_known_ones(tmp_path, monkeypatch):
     monkeypatch.setitem(weights.READERS, ".other", weights.READERS[".npz"])
     (tmp_path / "net.caffemodel").write_bytes(b"something else")
-    with pytest.raises(CheckpointError, match=r"net\.caffemodel: expected a file with the suffix \.npz or \.other"):
+    known = " or ".join(weights.READERS).replace(".", r"\.")
+    with pytest.raises(CheckpointError, match=rf"net\.caffemodel: expected a file with the suffix {known}; use"):
         tinyalex.load(tmp_path / "net.caffemodel")
+
+
+def test_no_checkpoint_under_the_suffix_of_another_format(tmp_path, net, monkeypatch):
+    """`load` would give it to that format's reader."""
+    monkeypatch.setitem(weights.READERS, ".other", lambda _: Checkpoint(net))
+    with pytest.raises(CheckpointError, match=r"net\.OTHER: expected the suffix \.npz, as save writes"):
+        tinyalex.save(net, tmp_path / "net.OTHER")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_missing_file_is_named(tmp_path):

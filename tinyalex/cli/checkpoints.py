@@ -7,12 +7,16 @@ import numpy as np
 from tinyalex.cli.runs import RUNS
 from tinyalex.errors import CheckpointError
 from tinyalex.training.loop import CHECKPOINT
-from tinyalex.weights.checkpoint import Checkpoint, read
+from tinyalex.weights import read
+from tinyalex.weights.checkpoint import Checkpoint
 from tinyalex.weights.example import load_example
 
 
 def read_trained(path: Path) -> Checkpoint:
-    """The checkpoint in a run's folder, or in a file. Raises CheckpointError if a parameter is NaN or infinite."""
+    """The checkpoint in a run's folder, or the contents of a file that `tinyalex.weights.read` reads.
+
+    Raises CheckpointError if a parameter is NaN or infinite.
+    """
     checkpoint = read(path / CHECKPOINT if path.is_dir() else path)
     for name, w in checkpoint.net.params.items():
         if not np.isfinite(w).all():

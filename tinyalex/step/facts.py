@@ -2,7 +2,6 @@
 
 from typing import TypedDict
 
-from tinyalex.step.field import window_of
 from tinyalex.step.steps import Step
 
 RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -19,8 +18,7 @@ def facts(step: Step) -> Facts:
     """All facts of a step."""
     lines = [(name, times(shape)) for name, shape in step.shapes.items()]
     row = step.row
-    window = window_of(row) if row else None
-    if row and window:
+    if row and (window := row.window):
         what = "kernels" if row.kernel else "window"
         lines.append((what, times(row.kernel or window.kernel)))
         lines.append(("stride, pad", f"{window.stride[0]}, {window.pad[0]}"))

@@ -6,12 +6,11 @@ the edges of the input, since padding depends on nothing.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple, assert_never
+from typing import NamedTuple
 
-from tinyalex.count import Row, conv_window, pool_window
+from tinyalex.count import Row
 from tinyalex.errors import ShapeError, UsageError
-from tinyalex.spec import Activation, Conv, Drop, Flat, Full, Norm, Pool, SpatialNorm
-from tinyalex.window import Pair, Window, pair
+from tinyalex.window import Pair, Window
 
 Span = tuple[int, int]  # the first index, and the one after the last
 
@@ -23,22 +22,6 @@ class Box(NamedTuple):
     left: int
     bottom: int
     right: int
-
-
-def window_of(row: Row) -> Window | None:
-    """The window that a layer slides over its input; None for a layer without one."""
-    layer = row.layer
-    match layer:
-        case Conv() as conv:
-            return conv_window(conv)
-        case Pool() as pool:
-            return pool_window(pool)
-        case SpatialNorm() as norm:
-            return Window(pair(norm.size), (1, 1), pair(norm.size // 2), False)
-        case Norm() | Activation() | Drop() | Flat() | Full():
-            return None
-        case _:
-            assert_never(layer)
 
 
 def seen(window: Window, axis: int, outputs: Span, size: int) -> Span:
@@ -70,8 +53,7 @@ def receptive_field(rows: Sequence[Row], name: str, cell: Pair | None = None) ->
             raise ShapeError(f"got cell={cell}: expected (row, column) inside the maps of {name}, {maps.out_shape[1:]}")
         spans = [(place, place + 1) for place in cell]
     for row in reversed(path):
-        window = window_of(row)
-        if window is not None:
-            spans = [seen(window, axis, spans[axis], row.in_shape[1 + axis]) for axis in (0, 1)]
+        if row.window is not None:
+            spans = [seen(row.window, axis, spans[axis], row.in_shape[1 + axis]) for axis in (0, 1)]
     (top, bottom), (left, right) = spans
     return Box(top, left, bottom, right)

@@ -13,7 +13,7 @@ import numpy as np
 
 from tinyalex.backend import Array
 from tinyalex.errors import ShapeError, UsageError
-from tinyalex.step.field import Box, receptive_field, window_of
+from tinyalex.step.field import Box, receptive_field
 from tinyalex.step.recording import Recording
 from tinyalex.step.steps import Direction, Step
 from tinyalex.window import Pair, Window
@@ -70,7 +70,7 @@ class Look:
     def window(self) -> Window:
         """The window that the layer slides over its input; one cell for a layer without a window."""
         one_cell = Window((1, 1), (1, 1), (0, 0), False)
-        return (window_of(self.step.row) if self.step.row else None) or one_cell
+        return (self.step.row.window if self.step.row else None) or one_cell
 
     def name_of(self, channel: int) -> str:
         """The name of an input map; of the image, the colour."""
@@ -177,7 +177,7 @@ def _other_side(at: Look, channel: int, other: int | None) -> int:
         if at.back:
             return int(np.ravel_multi_index((channel, *at.cell), shape))
         return int(np.unravel_index(channel, shape)[0])
-    return channel
+    return min(channel, len(at.dy if at.back else at.x) - 1)
 
 
 # ---------------------------------------------------------------- the numbers that a cell is computed from

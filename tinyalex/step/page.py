@@ -12,7 +12,7 @@ from tinyalex.errors import UsageError
 from tinyalex.files import write_text
 from tinyalex.layers.pool import max_pool_forward
 from tinyalex.step.facts import facts
-from tinyalex.step.field import receptive_field, window_of
+from tinyalex.step.field import receptive_field
 from tinyalex.step.mathml import mathml
 from tinyalex.step.numbers import Numbers
 from tinyalex.step.picture import data_uri
@@ -93,8 +93,7 @@ def _layer(recording: Recording, name: str, image: int, numbers: Numbers) -> dic
         return about
     about |= {"in": step.row.in_shape, "out": step.row.out_shape, "groups": step.row.groups}
     about["fields"] = _fields(recording, name, step.row)
-    window = window_of(step.row)
-    if window is not None:
+    if (window := step.row.window) is not None:
         about["window"] = {"kernel": window.kernel, "stride": window.stride, "pad": window.pad}
     return about | _details(recording, name, image, numbers)
 

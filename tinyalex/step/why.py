@@ -22,8 +22,8 @@ MOST_BARS = 8
 
 
 def draw_why(figure: SubFigure, at: Look) -> None:
-    """Draw how the number of the cell is computed."""
-    WHY[at.kind](figure, at)
+    """Draw how the number of the cell is computed; for a kind of layer outside `WHY`, only what it is computed from."""
+    WHY.get(at.kind, _plain)(figure, at)
 
 
 def _write(axes: Axes, text: str) -> None:
@@ -40,6 +40,24 @@ def _strongest(values: Array, lit: int | None = None) -> tuple[Array, int | None
     if lit not in order:
         order[-1] = lit
     return order, int(np.flatnonzero(order == lit)[0])
+
+
+def _plain(figure: SubFigure, at: Look) -> None:
+    """The numbers in the window (in a backward step those of the windows that contain the cell), and the result."""
+    grid, text = figure.subplots(1, 2)
+    if not at.in_maps:
+        read = np.reshape(at.dy[at.right] if at.back else at.x[at.left], (1, 1))
+    elif at.back:
+        windows = windows_containing(at.window, at.cell, at.dy.shape[1:])
+        read = at.dy[at.right][np.ix_(*([number for number, _ in side] for side in windows))]
+    else:
+        read = window_contents(at.window, at.x[at.left], at.cell)
+    if read.size:
+        draw_grid(grid, read, "dy of the windows that contain the cell" if at.back else "x in the window")
+    else:
+        grid.set_axis_off()
+    place = (at.left if at.back else at.right, *(at.cell if at.in_maps else ()))
+    _write(text, f"by the formula above\n{'dx' if at.back else 'y'} = {number(at.focus[place])}")
 
 
 def _conv(figure: SubFigure, at: Look) -> None:

@@ -14,24 +14,26 @@ from tinyalex.weights import checkpoint
 from tinyalex.weights.checkpoint import Checkpoint
 
 # The reader of a format, by the suffix of its files, in lower case.
-READERS: dict[str, Callable[[Path], Checkpoint]] = {".npz": checkpoint.read}
+READERS: dict[str, Callable[[Path], Checkpoint]] = {
+    ".npz": checkpoint.read,
+}
 
 
-def load(path: str | Path) -> AlexNet:
-    """The net in the file at `path`, on the CPU; the file's suffix names its format.
+def read(path: str | Path) -> Checkpoint:
+    """The contents of the file at `path`, its net on the CPU; the file's suffix names its format.
 
-    A checkpoint is read under any name that `save` wrote it to: it is a zip archive, which a suffix outside `READERS`
-    cannot hide.
+    A suffix outside `READERS` does not matter to a checkpoint, which is recognised as a zip archive.
     Raises CheckpointError for a file that is missing, damaged, or of no known format.
     """
     path = Path(path)
-    read = READERS.get(path.suffix.lower())
-    if read is None:
-        if path.is_file() and not zipfile.is_zipfile(path):
-            raise CheckpointError(
-                f"got {path}: expected a file with the suffix {' or '.join(READERS)}; use such a file"
-            )
-        read = checkpoint.read
+    reader = READERS.get(path.suffix.lower(), checkpoint.read)
+    if path.suffix.lower() not in READERS and path.is_file() and not zipfile.is_zipfile(path):
+        raise CheckpointError(f"got {path}: expected a file with the suffix {' or '.join(READERS)}; use such a file")
+    return reader(path)
+
+
+def load(path: str | Path) -> AlexNet:
+    """The net in the file at `path`, on the CPU. Reads what `read` reads, and raises the same errors."""
     return read(path).net
 
 
@@ -39,5 +41,9 @@ def save(net: AlexNet, path: str | Path) -> None:
     """Write the net to `path`, as a checkpoint (.npz) that `load` reads. Replaces the file in one piece.
 
     The name is used as it is: no suffix is added.
+    Raises CheckpointError for the suffix of another format, by which `load` would take the file for one of that format.
     """
+    path = Path(path)
+    if READERS.get(path.suffix.lower(), checkpoint.read) is not checkpoint.read:
+        raise CheckpointError(f"got {path}: expected the suffix .npz, as save writes checkpoints only; use that suffix")
     checkpoint.write(Checkpoint(net), path)

@@ -58,6 +58,17 @@ function shareBack(layer, dy, o, c, cell) {
 const shareOf = (value) => el("span", { class: "figure lit" }, number(value));
 
 const backward = {
+  /** For a kind of layer that has no drawing of its own here: dy of the windows that contain the cell, and the result. */
+  plain(step, layer, { dy, dx }, { cell, left, right }) {
+    const windows = windowsContaining(layer.window ?? ONE_CELL, cell, dy.H, dy.W);
+    return { windowOut: layer.window && boxOf(windows), why: [
+      windows.length && windows[0].length
+        ? grid("dy of the windows that contain the cell", windows.map((line) => line.map(({ u, v }) => at(dy, right, u, v))))
+        : words("No window contains this cell."),
+      el("p", { class: "sum" }, "by the formula above, dx = ", shareOf(at(dx, left, ...cell))),
+    ] };
+  },
+
   conv(step, layer, { x, dy, dx }, { cell, left: c, right: o }) {
     const w = array(layer.w);
     const inGroup = c - firstChannel(layer, o);

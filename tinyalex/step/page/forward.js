@@ -42,7 +42,19 @@ function share(layer, x, o, c, cell) {
   return total;
 }
 
+const ONE_CELL = { kernel: [1, 1], stride: [1, 1], pad: [0, 0] };
+
 const forward = {
+  /** For a kind of layer that has no drawing of its own here: what is in its window, and the result as recorded. */
+  plain(step, layer, { x, y }, { cell, left, right }) {
+    const window = layer.window ?? ONE_CELL;
+    const box = windowBox(window, cell);
+    return { window: layer.window && box, why: [
+      grid("x in the window", table(window.kernel, (i, j) => at(x, left, box[0] + i, box[1] + j))),
+      el("p", { class: "sum" }, "by the formula above, y = ", el("span", { class: "figure lit" }, number(at(y, right, ...cell)))),
+    ] };
+  },
+
   conv(step, layer, { x, y }, look) {
     const { cell, right: o } = look;
     const first = firstChannel(layer, o);

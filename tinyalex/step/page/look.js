@@ -101,7 +101,7 @@ function settle(anew = false) {
   const layer = layerOf(step);
   const [side, other] = isBack(step) ? ["left", "right"] : ["right", "left"];
   if (layer.kind !== "conv") {
-    if (!mixes(step)) look[other] = look[side];
+    if (!mixes(step)) look[other] = Math.min(look[side], layer[isBack(step) ? "out" : "in"][0] - 1);
     return;
   }
   const [first, count] = connected(step);

@@ -46,7 +46,8 @@ function draw() {
   const step = steps[look.step];
   const layer = layerOf(step);
   const arrays = arraysOf(step);
-  const drawn = (isBack(step) ? backward : forward)[layer.kind](step, layer, arrays, look);
+  const kinds = isBack(step) ? backward : forward;
+  const drawn = (kinds[layer.kind] ?? kinds.plain)(step, layer, arrays, look);
   scene.replaceChildren(
     el("header", { class: "title" },
       el("h2", {}, step.name, el("small", {}, isBack(step) ? "← backward" : "→ forward")),
@@ -64,9 +65,9 @@ function draw() {
 /** The image, the input side, the kernel if there is one, the output side; arrows point where the numbers go. */
 function flow(step, arrays, drawn) {
   const back = isBack(step);
-  const { kind } = layerOf(step);
+  const layer = layerOf(step);
   const [inName, outName] = back ? ["dx", "dy"] : ["x", "y"];
-  const samePlace = mixes(step) || kind === "pool" ? [] : [rectangle(cellBox(look.cell), "cell")];
+  const samePlace = !mixes(step) && String(layer.in) === String(layer.out) ? [rectangle(cellBox(look.cell), "cell")] : [];
   const window = (box) => (box ? [rectangle(box, "window")] : []);
   const onLeft = back ? [] : [...samePlace, ...window(drawn.window), ...(drawn.marks ?? [])];
   const onRight = !back ? [] : drawn.windowOut ? window(drawn.windowOut)
@@ -74,7 +75,7 @@ function flow(step, arrays, drawn) {
   const mapOf = (name, c) => (arrays[name].flat ? 0 : c);
   const left = sideCard(step, inName, arrays[inName], mapOf(inName, drawn.left ?? look.left),
     { side: "input", focus: back, marks: onLeft });
-  const right = kind === "loss" ? null : sideCard(step, outName, arrays[outName], mapOf(outName, look.right),
+  const right = layer.kind === "loss" ? null : sideCard(step, outName, arrays[outName], mapOf(outName, look.right),
     { side: "output", focus: !back, marks: onRight });
   const middle = drawn.middle ? el("div", { class: "middle" }, drawn.middle) : null;
   const cards = [pictureCard(step), left, middle, right].filter(Boolean);
