@@ -59,13 +59,24 @@ test-course: $(STAMP) ## mark 30 generated hand-ins in one go (about 5 minutes)
 matrix: $(STAMP) ## write the table of mistakes in docs/teaching.md again
 	$(BIN)/python -m pytest tests/course/test_planted_mistakes.py --write-matrix
 
+# These use the machine's own Python, with the CuPy, pytest and PyTorch that it has: no virtual environment, no network.
+GPU_REPORT := PYTHONPATH=. $(PYTHON) -m tinyalex.cost.gpu_report
+
 .PHONY: test-gpu
-test-gpu: $(STAMP) ## run the tests that need a GPU; they need CuPy: pip install -e '.[gpu]'
-	$(BIN)/python -m pytest -m gpu
+test-gpu: ## run the tests that need a GPU: without one they fail (needs CuPy, pytest, hypothesis)
+	$(GPU_REPORT) --steps 2 --required --out build/gpu-tests
 
 .PHONY: bench-gpu
-bench-gpu: $(STAMP) ## compare with PyTorch on the GPU
-	$(BIN)/python -m tinyalex.cost.against_torch
+bench-gpu: ## compare with PyTorch on the GPU
+	PYTHONPATH=. $(PYTHON) -m tinyalex.cost.against_torch
+
+.PHONY: gpu-report
+gpu-report: ## find out all that a GPU can tell (8 minutes), in build/gpu-report; OPTIONS='--steps 0,1 --required'
+	$(GPU_REPORT) $(OPTIONS)
+
+.PHONY: gpu-docs
+gpu-docs: $(STAMP) ## write what docs/gpu-report.json says into docs/howto/gpu.md
+	cd docs && ../$(BIN)/python -m site_tools.gpu_page
 
 .PHONY: test-lowest
 test-lowest: ## test the core with the oldest libraries that pyproject.toml allows, in build/lowest

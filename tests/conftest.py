@@ -1,6 +1,7 @@
 """Settings and fixtures that all tests share."""
 
 import importlib.util
+import os
 import sys
 from dataclasses import dataclass
 from typing import Any
@@ -44,6 +45,13 @@ class Gpu:
     is_standin: bool
 
 
+def without_gpu(why):
+    """Skip the test, or let it fail if TINYALEX_REQUIRE_GPU=1 says that there must be a GPU."""
+    if os.environ.get("TINYALEX_REQUIRE_GPU") == "1":
+        pytest.fail(f"TINYALEX_REQUIRE_GPU is 1, and there is no GPU: {why}")
+    pytest.skip(f"needs a GPU: {why}")
+
+
 @pytest.fixture(params=["stand-in", pytest.param("CuPy", marks=pytest.mark.gpu)])
 def gpu(request, monkeypatch):
     """One test body for the stand-in for CuPy, which runs anywhere, and for CuPy itself where it finds a GPU."""
@@ -59,11 +67,11 @@ def gpu(request, monkeypatch):
         yield Gpu(standin.cupy, ("cuda:0", "cuda:1"), True)
     else:
         if importlib.util.find_spec("cupy") is None:
-            pytest.skip("needs a GPU: CuPy is not installed")
+            without_gpu("CuPy is not installed")
         import cupy
 
         if not cupy.cuda.is_available():
-            pytest.skip("needs a GPU: CuPy finds none")
+            without_gpu("CuPy finds none")
         yield Gpu(cupy, ("cuda:0", f"cuda:{min(1, cupy.cuda.runtime.getDeviceCount() - 1)}"), False)
     launch.module.cache_clear()
     forget()

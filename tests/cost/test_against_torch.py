@@ -32,7 +32,9 @@ class Called(SimpleNamespace):
 
 def test_the_net_in_pytorch(monkeypatch):
     """The paper's: conv1's last windows reach past the edge, its norms are of one column, alpha is times the size."""
-    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(nn=Called()))
+    monkeypatch.setitem(
+        sys.modules, "torch", SimpleNamespace(nn=Called(functional=SimpleNamespace(local_response_norm=None)))
+    )
     layers = {row.name: against_torch.torch_layers(row) for row in count(variant("paper"))}
     pad, conv1 = layers["conv1"]
     assert pad == ("ZeroPad2d", ((0, 3, 0, 3),), {})
@@ -45,7 +47,9 @@ def test_the_net_in_pytorch(monkeypatch):
 
 
 def test_a_layer_that_pytorch_does_not_have(monkeypatch):
-    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(nn=Called()))
+    monkeypatch.setitem(
+        sys.modules, "torch", SimpleNamespace(nn=Called(functional=SimpleNamespace(local_response_norm=None)))
+    )
     rows = count(variant("cuda-convnet"), 10)
     with pytest.raises(UsageError, match="got spatial_norm2, a SpatialNorm: expected a layer that PyTorch has"):
         [against_torch.torch_layers(row) for row in rows]

@@ -19,6 +19,7 @@ ROOFS = Roofs(4e9, 1e9)
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
     monkeypatch.setattr(bench, "SIDE", 64)
+    monkeypatch.setattr(bench, "GPU_SIDE", 64)
     monkeypatch.setattr(bench, "WEIGHTS", 1 << 10)
 
 

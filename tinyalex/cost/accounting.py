@@ -153,7 +153,7 @@ def measured(
     """
     names = devices or ("cpu",)
     forget_memory()
-    _free_gpu_pools(names)
+    free_gpu_pools(names)
     spec = nets.variant(variant) if isinstance(variant, str) else variant
     size, rng = settings.get("input_size") or spec.input_size, np.random.default_rng(0)
     dtype = settings.get("dtype", "float32")
@@ -173,7 +173,7 @@ def measured(
     return most
 
 
-def _free_gpu_pools(devices: Sequence[str]) -> None:
+def free_gpu_pools(devices: Sequence[str]) -> None:
     """Return to the GPUs the blocks of CuPy's memory pool that no array uses."""
     gc.collect()  # arrays in reference cycles would keep their blocks
     for device in devices:

@@ -9,18 +9,19 @@ one line says what is missing.
 """
 
 import argparse
+import gc
 import json
 import statistics
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from tinyalex import spec as nets
-from tinyalex.backend import gpu_library, gpus, uses_tf32
-from tinyalex.cost.speed import Bench
+from tinyalex.backend import gpus, uses_tf32
+from tinyalex.cost.accounting import free_gpu_pools
+from tinyalex.cost.speed import Bench, HostStopwatch
 from tinyalex.count import Row, count
 from tinyalex.errors import TinyAlexError, UsageError
 
@@ -35,13 +36,14 @@ class TorchNorm:
     def __init__(self, norm: nets.Norm, groups: int) -> None:
         self.alpha = norm.alpha * (1 if norm.alpha_over_size else norm.size)
         self.norm, self.groups = norm, groups
+        self._normalise = import_module("torch").nn.functional.local_response_norm
 
     def __call__(self, x: Any) -> Any:
         """x (N, C, H, W) -> y, same shape; each group of maps is an image of its own to PyTorch."""
         N, C, H, W = x.shape
         grouped = x.reshape(N * self.groups, C // self.groups, H, W)
-        normalise = import_module("torch").nn.functional.local_response_norm
-        return normalise(grouped, self.norm.size, self.alpha, self.norm.beta, self.norm.k).reshape(N, C, H, W)
+        y = self._normalise(grouped, self.norm.size, self.alpha, self.norm.beta, self.norm.k)
+        return y.reshape(N, C, H, W)
 
 
 def torch_layers(row: Row) -> list[Callable[[Any], Any]]:
@@ -86,43 +88,58 @@ def torch_net(rows: Sequence[Row], device: str = GPU) -> tuple[Callable[[Any], A
     return forward, parameters
 
 
-def torch_pace(rows: Sequence[Row], mode: str, batch: int, steps: int) -> float:
-    """Images a second of PyTorch, for the median step; mode: "train" or "infer"."""
+def torch_step(
+    rows: Sequence[Row], mode: str, batch: int, compiled: bool = False, device: str = GPU
+) -> Callable[[], None]:
+    """A function that trains PyTorch's net by a step, or infers; mode: "train" or "infer".
+
+    compiled: whether the forward pass, and so its backward pass, goes through `torch.compile`.
+    """
     torch = import_module("torch")
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = uses_tf32()
     torch.backends.cudnn.benchmark = True  # cuDNN first tries its algorithms, then uses the fastest
-    forward, parameters = torch_net(rows)
-    x = torch.randn(batch, *rows[0].in_shape, device=GPU)
-    labels = torch.randint(0, rows[-1].out_shape[0], (batch,), device=GPU)
+    forward, parameters = torch_net(rows, device)
+    if compiled:
+        torch.compiler.reset()
+        forward = torch.compile(forward, dynamic=False)
+    x = torch.randn(batch, *rows[0].in_shape, device=device)
+    labels = torch.randint(0, rows[-1].out_shape[0], (batch,), device=device)
     sgd = torch.optim.SGD(parameters, lr=0.01, momentum=0.9, weight_decay=0.0005)
 
-    def step() -> None:
-        if mode == "infer":
-            with torch.no_grad():
-                forward(x)
-            return
+    def train() -> None:
         sgd.zero_grad(set_to_none=True)
         torch.nn.functional.cross_entropy(forward(x), labels).backward()
         sgd.step()
 
-    seconds = []
+    def infer() -> None:
+        with torch.no_grad():
+            forward(x)
+
+    return train if mode == "train" else infer
+
+
+def torch_pace(
+    rows: Sequence[Row], mode: str, batch: int, steps: int, compiled: bool = False, device: str = GPU
+) -> float:
+    """Images a second of PyTorch, for the median step; the arguments are those of `torch_step`."""
+    torch = import_module("torch")
+    step = torch_step(rows, mode, batch, compiled, device)
+    watch = HostStopwatch(torch.cuda.synchronize if device == GPU else lambda: None)
+    timed = watch.timed(step)
     for _ in range(WARM_UP + steps):
-        torch.cuda.synchronize()
-        begun = time.perf_counter()
-        step()
-        torch.cuda.synchronize()
-        seconds.append(time.perf_counter() - begun)
+        timed()
+    del step, timed
+    gc.collect()
     torch.cuda.empty_cache()
-    return batch / statistics.median(seconds[WARM_UP:])
+    return batch / statistics.median(watch.seconds()[WARM_UP:])
 
 
 def own_pace(variant: str, mode: str, batch: int, steps: int, devices: tuple[str, ...]) -> float:
     """Images a second of tinyalex, for the median step."""
     bench = Bench(variant, mode, batch, devices=devices)
-    bench.pace(WARM_UP)
     found = bench.pace(steps).median_images_per_s
     del bench
-    gpu_library().get_default_memory_pool().free_all_blocks()
+    free_gpu_pools(devices)
     return found
 
 
@@ -131,6 +148,11 @@ def what_is_missing() -> str | None:
     found = gpus()
     if found[0].startswith("none"):
         return f"no GPU: {found[0][6:-1]}"
+    return why_no_torch()
+
+
+def why_no_torch() -> str | None:
+    """Why PyTorch cannot run on a GPU here, or None if it can."""
     try:
         torch = import_module("torch")
     except ImportError:

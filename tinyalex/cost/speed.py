@@ -18,8 +18,7 @@ from typing import Any, NamedTuple, assert_never
 import numpy as np
 
 from tinyalex import spec as nets
-from tinyalex.backend import computing, to_device
-from tinyalex.backend.devices import synchronize
+from tinyalex.backend import computing, device_scope, gpu_library, is_cpu, synchronize, to_device
 from tinyalex.count import Row
 from tinyalex.errors import UsageError
 from tinyalex.layers.linear import linear_forward
@@ -28,7 +27,7 @@ from tinyalex.optim import SGD, sgd_update
 from tinyalex.parallel.ranks import Ranks
 
 WARM_UP = 2  # steps that do not count: the first ones compile kernels and allocate memory
-SIDE = 2048  # rows and columns of the matrices whose product measures operations a second
+SIDE, GPU_SIDE = 2048, 8192  # rows and columns of the matrices whose product measures operations a second
 WEIGHTS = 1 << 24  # weights whose update measures bytes a second: 200 MB, more than a cache holds
 
 
@@ -67,6 +66,72 @@ class Roofs(NamedTuple):
     bytes: float
 
 
+class HostStopwatch:
+    """Measures calls by the host's clock; `wait` waits for the devices before and after each call."""
+
+    def __init__(self, wait: Callable[[], None]) -> None:
+        self._wait = wait
+        self._seconds: list[float] = []
+
+    def timed(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        """A function like `call`, each of whose calls is measured."""
+
+        def measured(*args: Any, **kwargs: Any) -> Any:
+            self._wait()
+            begun = time.perf_counter()
+            result = call(*args, **kwargs)
+            self._wait()
+            self._seconds.append(time.perf_counter() - begun)
+            return result
+
+        return measured
+
+    def seconds(self) -> list[float]:
+        """The time of each call so far."""
+        return self._seconds
+
+
+class GpuStopwatch:
+    """Measures calls by events on the current stream of one GPU, so that the host need not wait for each call."""
+
+    def __init__(self, device: str) -> None:
+        self._device = device
+        self._laps: list[tuple[Any, Any]] = []  # the events before and after each call
+
+    def timed(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        """A function like `call`, each of whose calls is measured."""
+
+        def measured(*args: Any, **kwargs: Any) -> Any:
+            begun = self._event()
+            result = call(*args, **kwargs)
+            self._laps.append((begun, self._event()))
+            return result
+
+        return measured
+
+    def _event(self) -> Any:
+        with device_scope(self._device):
+            cuda = gpu_library().cuda
+            event = cuda.Event()
+            event.record(cuda.get_current_stream())
+        return event
+
+    def seconds(self) -> list[float]:
+        """The time of each call so far. Waits for the GPU."""
+        synchronize(self._device)
+        return [gpu_library().cuda.get_elapsed_time(*lap) / 1e3 for lap in self._laps]
+
+
+Stopwatch = HostStopwatch | GpuStopwatch
+
+
+def stopwatch(*devices: str) -> Stopwatch:
+    """Events on one GPU; on the CPU, and on two devices, whose streams have no common event, the host's clock."""
+    if len(devices) == 1 and not is_cpu(devices[0]):
+        return GpuStopwatch(devices[0])
+    return HostStopwatch(partial(synchronize, *devices))
+
+
 class Bench:
     """Training steps ("train") or forward passes ("infer") of a net on random images, timed.
 
@@ -98,7 +163,8 @@ class Bench:
         self._x = images.transpose(0, 3, 1, 2)  # (N, 3, H, W), channels last in memory, as the loader returns them
         if self.net.device:
             self._x = to_device(self._x, self.net.device)
-        self._wait = partial(synchronize, *((devices,) if isinstance(devices, str) else devices or ()))
+        names = (devices,) if isinstance(devices, str) else tuple(devices or ())
+        self._wait, self._stopwatch = partial(synchronize, *names), partial(stopwatch, *names)
         self._labels = rng.integers(0, self.net.num_classes, own)
         self._sgd = SGD(self.net) if mode == "train" else None
 
@@ -116,14 +182,14 @@ class Bench:
         """Time `steps` steps, after WARM_UP that do not count. Raises UsageError for fewer than 1."""
         if steps < 1:
             raise UsageError(f"got steps={steps}: expected 1 or more")
-        seconds: list[float] = []
-        step = _timed(self.step, seconds, self._wait)
+        watch = HostStopwatch(self._wait)
+        step = watch.timed(self.step)
         for _ in range(WARM_UP):
             step()
         self._ranks.waited = 0.0
         for _ in range(steps):
             step()
-        counted = seconds[WARM_UP:]
+        counted = watch.seconds()[WARM_UP:]
         waiting = self._ranks.waited / sum(counted)
         return Pace(self.batch / min(counted), self.batch / statistics.median(counted), peak_memory(), waiting)
 
@@ -132,12 +198,12 @@ class Bench:
 
         The loss is missing, as its time is negligible; so is a ReLU that the convolution before it applies.
         """
-        timed: list[tuple[str, str, list[float], Work]] = []
+        timed: list[tuple[str, str, Stopwatch, Work]] = []
 
         def time_calls(owner: Any, method: str, layer: str, direction: str, work: Work) -> None:
-            seconds: list[float] = []
-            setattr(owner, method, _timed(getattr(owner, method), seconds, self._wait))  # the net is the bench's own
-            timed.append((layer, direction, seconds, work))
+            watch = self._stopwatch()
+            setattr(owner, method, watch.timed(getattr(owner, method)))  # the net is the bench's own
+            timed.append((layer, direction, watch, work))
 
         rows = self.net.rows
         works = {row.name: layer_work(row, self._own, input_gradient=row is not rows[0]) for row in rows}
@@ -150,47 +216,38 @@ class Bench:
         self.pace(steps)
         return [
             Cost(layer, direction, statistics.median(seconds[WARM_UP:]), work.operations, work.bytes)
-            for layer, direction, seconds, work in timed
-            if seconds
+            for layer, direction, watch, work in timed
+            if (seconds := watch.seconds())
         ]
 
 
-def roofs(threads: int | None = None, device: str = "cpu") -> Roofs:
+def roofs(
+    threads: int | None = None, device: str = "cpu", side: int | None = None, weights: int | None = None
+) -> Roofs:
     """Measure the limits of `device`: the fastest of a few large matrix products, and of a few updates of weights.
 
-    threads: how many the CPU uses; None: as many as `AlexNet` would.   The weights do not fit in a cache.
+    threads: how many the CPU uses; None: as many as `AlexNet` would.   side: of the matrices.   weights: how many are
+    updated; by default they do not fit in a cache.   All numbers are random, as a GPU multiplies zeros faster.
     """
-    rng = np.random.default_rng(0)
-    x, w = (to_device(matrix, device) for matrix in rng.standard_normal((2, SIDE, SIDE), dtype="float32"))
-    weights, velocity, gradient = (to_device(np.zeros(WEIGHTS, "float32"), device) for _ in range(3))
-    b, wait = to_device(np.zeros(SIDE, "float32"), device), partial(synchronize, device)
+    side = side or (SIDE if is_cpu(device) else GPU_SIDE)
+    rng, weights = np.random.default_rng(0), weights or WEIGHTS
+    x, w = (to_device(matrix, device) for matrix in rng.standard_normal((2, side, side), dtype="float32"))
+    random = rng.standard_normal(weights, dtype="float32")
+    updated, velocity, gradient = (to_device(random.copy(), device) for _ in range(3))
+    b = to_device(np.zeros(side, "float32"), device)
     with computing(threads=threads, device=device):
-        product = _fastest(partial(linear_forward, x, w, b), wait)
-        update = _fastest(partial(sgd_update, weights, velocity, gradient, 0.1, 0.9, 0.0), wait)
-    return Roofs(2 * SIDE**3 / product, 20 * WEIGHTS / update)
+        product = _fastest(partial(linear_forward, x, w, b), device)
+        update = _fastest(partial(sgd_update, updated, velocity, gradient, 0.1, 0.9, 0.0), device)
+    return Roofs(2 * side**3 / product, 20 * weights / update)
 
 
-def _fastest(call: Callable[[], Any], wait: Callable[[], None], rounds: int = 5) -> float:
-    """The seconds of the fastest of several calls."""
-    seconds: list[float] = []
-    timed = _timed(call, seconds, wait)
+def _fastest(call: Callable[[], Any], device: str, rounds: int = 5) -> float:
+    """The seconds of the fastest of a few calls, which compute on `device`."""
+    watch = stopwatch(device)
+    timed = watch.timed(call)
     for _ in range(rounds):
         timed()
-    return min(seconds)
-
-
-def _timed(call: Callable[..., Any], seconds: list[float], wait: Callable[[], None]) -> Callable[..., Any]:
-    """A function like `call` that also appends the time it takes to `seconds`; `wait` waits for a GPU to finish."""
-
-    def timed(*args: Any, **kwargs: Any) -> Any:
-        wait()
-        begun = time.perf_counter()
-        result = call(*args, **kwargs)
-        wait()
-        seconds.append(time.perf_counter() - begun)
-        return result
-
-    return timed
+    return min(watch.seconds())
 
 
 def table(costs: list[Cost], roofs: Roofs) -> str:
