@@ -53,9 +53,10 @@ class Upload:
         Raises ShapeError if the images do not have the size of the mean image.
         """
         self._augmenter.check(images)
-        buffer = self._free_buffer()
-        if buffer is None or buffer.shape != images.shape:
-            buffer = import_module("cupyx").empty_pinned(images.shape, np.uint8)
+        with device_scope(self._device):  # in a new thread CUDA would set up another GPU, the first one, too
+            buffer = self._free_buffer()
+            if buffer is None or buffer.shape != images.shape:
+                buffer = import_module("cupyx").empty_pinned(images.shape, np.uint8)
         np.copyto(buffer, images)
         return buffer
 
