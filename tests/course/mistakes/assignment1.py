@@ -59,21 +59,21 @@ MISTAKES = [
         "= for += in dx",
         old="columns] += dy[n, o, p, q] * w[o]",
         new="columns] = dy[n, o, p, q] * w[o]",
-        symptom="only the last share is left in each pixel",
+        symptom="only the last contribution is left in each pixel",
     ),
     Mistake(
         "conv_loops_backward",
         "= for += in dw",
         old="dw[o] += dy",
         new="dw[o] = dy",
-        symptom="only the last place has left its share",
+        symptom="only the contribution of the last place is left",
     ),
     Mistake(
         "conv_loops_backward",
         "dx keeps the pad",
         old="dpadded[:, :, PH : PH + H, PW : PW + W]",
         new="dpadded",
-        symptom="dx has the pad still on",
+        symptom="dx still contains the pad",
     ),
     Mistake(
         "conv_loops_backward",
@@ -108,7 +108,7 @@ MISTAKES = [
         "pad not cut off",
         old="return padded[:, :, PH : PH + H, PW : PW + W]",
         new="return padded",
-        symptom="the pad is still on",
+        symptom="x still contains the pad",
     ),
     Mistake(
         "conv_forward",
@@ -123,7 +123,7 @@ MISTAKES = [
         "dy reshaped without a transpose",
         old="dy.transpose(0, 2, 3, 1).reshape(-1, OC)",
         new="dy.reshape(-1, OC)",
-        symptom="dy is reshaped to (N*OH*OW, OC) without its OC moved last",
+        symptom="dy was reshaped to (N*OH*OW, OC) before its axis OC was moved to the end",
     ),
     Mistake(
         "conv_backward",
@@ -158,7 +158,7 @@ MISTAKES = [
         "groups swapped in dw",
         old="np.concatenate(dw)",
         new="np.concatenate(dw[1:] + dw[:1])",
-        symptom="the groups of dw stand in another order",
+        symptom="the groups of dw are in another order",
     ),
     Mistake(
         "grouped_backward",

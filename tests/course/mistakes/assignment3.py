@@ -61,10 +61,10 @@ MISTAKES = [
     ),
     Mistake(
         "cross_entropy_backward",
-        "whole columns",
+        "labels of all images in each",
         old="dlogits[np.arange(N), labels] -= 1",
         new="dlogits[:, labels] -= 1",
-        symptom="takes whole columns",
+        symptom="takes the entries of every image",
     ),
     Mistake(
         "linear",
@@ -106,11 +106,11 @@ MISTAKES = [
         "keeps with probability p",
         old=">= self.p",
         new="< self.p",
-        symptom="is the share of units dropped",
+        symptom="is the probability that a unit is dropped",
     ),
     Mistake(
         "dropout",
-        "a new mask on the way back",
+        "a new mask in the backward pass",
         old="return dy * self.mask",
         new="return dy * (self.rng.random(dy.shape) >= self.p)",
         symptom="the mask of the backward pass",
@@ -125,25 +125,25 @@ MISTAKES = [
     Mistake(
         "numerical_gradient",
         "one-sided difference",
-        old="        shaken[index] = value - h\n        below = (dy * f(shaken)).sum()\n        shaken[index] = value\n"
+        old="        moved[index] = value - h\n        below = (dy * f(moved)).sum()\n        moved[index] = value\n"
         "        gradient[index] = (above - below) / (2 * h)\n",
-        new="        shaken[index] = value\n        below = (dy * f(shaken)).sum()\n"
+        new="        moved[index] = value\n        below = (dy * f(moved)).sum()\n"
         "        gradient[index] = (above - below) / h\n",
         symptom="a one-sided difference",
     ),
     Mistake(
         "numerical_gradient",
         "upstream gradient of ones",
-        old="above = (dy * f(shaken)).sum()\n        shaken[index] = value - h\n        below = (dy * f(shaken)).sum()",
-        new="above = f(shaken).sum()\n        shaken[index] = value - h\n        below = f(shaken).sum()",
+        old="above = (dy * f(moved)).sum()\n        moved[index] = value - h\n        below = (dy * f(moved)).sum()",
+        new="above = f(moved).sum()\n        moved[index] = value - h\n        below = f(moved).sum()",
         symptom="dy was left out",
     ),
     Mistake(
         "numerical_gradient",
-        "entries stay shaken",
-        old="        shaken[index] = value\n        gradient",
+        "entries not restored",
+        old="        moved[index] = value\n        gradient",
         new="        gradient",
-        symptom="put it back",
+        symptom="restore it first",
     ),
     Mistake(
         "numerical_gradient",
@@ -164,13 +164,13 @@ MISTAKES = [
         "flat index",
         old="return tuple(int(i) for i in index), float(errors[index])",
         new="return errors.argmax(), float(errors[index])",
-        symptom="np.unravel_index makes them",
+        symptom="use np.unravel_index",
     ),
     Mistake(
         "worst_entry",
         "NaN passes",
         old="errors[np.isnan(errors)] = np.inf",
         new="errors[np.isnan(errors)] = 0",
-        symptom="a NaN slipped through",
+        symptom="its error must be infinite",
     ),
 ]

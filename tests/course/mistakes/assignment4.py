@@ -22,7 +22,7 @@ MISTAKES = [
         "crop at the corner",
         old="(height - size) // 2, (width - size) // 2",
         new="0, 0",
-        symptom="the central square is asked for",
+        symptom="return the central square",
     ),
     Mistake(
         "square",
@@ -43,7 +43,7 @@ MISTAKES = [
         "one crop for all images",
         old="    for n in range(N):\n        top, left = rng.integers(0, S - size, 2, endpoint=True)\n",
         new="    top, left = rng.integers(0, S - size, 2, endpoint=True)\n    for n in range(N):\n",
-        symptom="each image draws its own",
+        symptom="draw a place for each image",
     ),
     Mistake(
         "random_views",
@@ -78,7 +78,7 @@ MISTAKES = [
         "smallest eigenvalue first",
         old="eigenvalues[::-1], eigenvectors[:, ::-1]",
         new="eigenvalues, eigenvectors",
-        symptom="the smallest comes first",
+        symptom="the smallest eigenvalue comes first",
     ),
     Mistake(
         "statistics",
@@ -99,7 +99,7 @@ MISTAKES = [
         "reshape for transpose",
         old=".transpose(0, 3, 1, 2)",
         new=".reshape(len(images), 3, *images.shape[1:3])",
-        symptom="not moved by reshape",
+        symptom="reshaped, not moved",
     ),
     Mistake(
         "net_input",
@@ -120,7 +120,7 @@ MISTAKES = [
         "root of the eigenvalue",
         old="alpha * eigenvalues",
         new="alpha * np.sqrt(eigenvalues)",
-        symptom="the roots of the eigenvalues were used",
+        symptom="the square roots of the eigenvalues were used",
     ),
     Mistake(
         "colour_noise",
@@ -147,7 +147,7 @@ MISTAKES = [
     ),
     Mistake(
         "colour_noise",
-        "float64 of float32",
+        "float64 from float32",
         old=".astype(images.dtype)",
         new="",
         symptom="is float64, expected float32",
@@ -171,7 +171,7 @@ MISTAKES = [
         "far corners off by one",
         old="images.shape[1] - size\n",
         new="images.shape[1] - size - 1\n",
-        symptom="the last pixels must be seen",
+        symptom="it must contain the last row or column",
     ),
     Mistake(
         "ten_crops",
@@ -193,6 +193,6 @@ MISTAKES = [
         "images mixed",
         old="predictions.reshape(N, V, -1).mean(axis=1)",
         new="predictions.reshape(V, N, -1).mean(axis=0)",
-        symptom="the rows of different images were mixed",
+        symptom="the predictions for different images were mixed",
     ),
 ]
