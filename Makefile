@@ -75,8 +75,8 @@ gpu-report: ## find out all that a GPU can tell (8 minutes), in build/gpu-report
 	$(GPU_REPORT) $(OPTIONS)
 
 .PHONY: gpu-docs
-gpu-docs: $(STAMP) ## write what docs/gpu-report.json says into docs/howto/gpu.md
-	cd docs && ../$(BIN)/python -m site_tools.gpu_page
+gpu-docs: $(STAMP) ## write docs/gpu-report.json into docs/howto/gpu.md, after taking in REPORTS='build/gpu-report/report.json'
+	cd docs && ../$(BIN)/python -m site_tools.gpu_page $(abspath $(REPORTS))
 
 .PHONY: test-lowest
 test-lowest: ## test the core with the oldest libraries that pyproject.toml allows, in build/lowest

@@ -153,7 +153,7 @@ def test_no_time(tmp_path, capsys):
     assert gpu_report.main(["--steps", "0", "--budget", "0", "--required", "--out", str(tmp_path)]) == 1
 
 
-@pytest.mark.parametrize("steps", ["10", "0,x", ""])
+@pytest.mark.parametrize("steps", ["99", "0,x", ""])
 def test_steps_that_do_not_exist(tmp_path, capsys, steps):
     with pytest.raises(SystemExit):
         gpu_report.main(["--steps", steps, "--out", str(tmp_path)])
@@ -372,13 +372,31 @@ def test_what_the_page_says(tmp_path):
         said = gpu_page.updated(page, gpu_page.read_report(nothing))
         assert said == f"before\n{gpu_page.BEGIN}\n{gpu_page.NOT_YET}\n{gpu_page.END}after\n"
     step = {"number": 6, "name": "six", "status": "passed", "seconds": 3.0, "where": "NVIDIA H200", "said": ""}
-    report = {"date": "2026-01-02", "steps": [{**step, "rows": [{"what": "train 128", "tinyalex": 4529.0}]}]}
+    step["date"] = "2026-01-02"
+    report = {"steps": [{**step, "rows": [{"what": "train 128", "tinyalex": 4529.0}]}]}
     (tmp_path / "report.json").write_text(json.dumps(report))
     said = gpu_page.updated(page, gpu_page.read_report(tmp_path / "report.json"))
     assert "NVIDIA H200, 2026-01-02: 1 of 1 steps passed." in said
     assert "| train 128 | 4,529 |" in said
     assert "old" not in said
     none = {**step, "where": "", "status": NO_GPU, "rows": []}
-    assert gpu_page.NOT_YET in gpu_page.updated(page, {"date": "2026-01-02", "steps": [none]})
+    assert gpu_page.NOT_YET in gpu_page.updated(page, {"steps": [none]})
     with pytest.raises(ValueError, match="got a page without the marks"):
         gpu_page.updated("before", None)
+
+
+def test_several_reports_on_one_page(tmp_path, monkeypatch):
+    """Of a step that ran twice the later one counts."""
+    monkeypatch.setattr(gpu_page, "REPORT", tmp_path / "all.json")
+    monkeypatch.setattr(gpu_page, "PAGE", tmp_path / "page.md")
+    gpu_page.PAGE.write_text(gpu_page.BEGIN + gpu_page.END)
+    step = {"name": "a", "date": "2026-01-02", "seconds": 3.0, "where": "NVIDIA H200", "said": "", "rows": []}
+    files = []
+    for name, results in (("first", {0: "passed", 2: "failed"}), ("second", {2: "passed", 1: "passed"})):
+        steps = [{**step, "number": number, "status": status} for number, status in results.items()]
+        files.append(str(tmp_path / name))
+        (tmp_path / name).write_text(json.dumps({"steps": steps}))
+    gpu_page.main(files)
+    found = json.loads(gpu_page.REPORT.read_text())["steps"]
+    assert [(one["number"], one["status"]) for one in found] == [(0, "passed"), (1, "passed"), (2, "passed")]
+    assert "NVIDIA H200, 2026-01-02: 3 of 3 steps passed." in gpu_page.PAGE.read_text()

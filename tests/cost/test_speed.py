@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tinyalex import cli
-from tinyalex.cost import pictures
+from tinyalex.cost import pictures, stopwatch
 from tinyalex.cost import speed as bench
 from tinyalex.cost.speed import Bench, Cost, Roofs
 from tinyalex.count import count, total_parameters
@@ -77,7 +77,7 @@ def test_what_a_layer_has_to_do():
 def test_roofs_are_measured(monkeypatch):
     """Operations and bytes of the product and the update, over the time that each took."""
     clock = iter([0.0, 2.0] * 5 + [0.0, 0.5] * 5)
-    monkeypatch.setattr(bench.time, "perf_counter", lambda: next(clock))
+    monkeypatch.setattr(stopwatch.time, "perf_counter", lambda: next(clock))
     found = bench.roofs(threads=1)
     assert found == Roofs(2 * 64**3 / 2.0, 20 * 1024 / 0.5)
 

@@ -21,7 +21,8 @@ from typing import Any
 from tinyalex import spec as nets
 from tinyalex.backend import gpus, uses_tf32
 from tinyalex.cost.accounting import free_gpu_pools
-from tinyalex.cost.speed import Bench, HostStopwatch
+from tinyalex.cost.speed import Bench
+from tinyalex.cost.stopwatch import HostStopwatch
 from tinyalex.count import Row, count
 from tinyalex.errors import TinyAlexError, UsageError
 

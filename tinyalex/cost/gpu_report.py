@@ -50,13 +50,14 @@ class Report:
     def run(self, number: int) -> dict[str, Any]:
         """Run a step if its expected time is left, and write the report. Returns the step's record."""
         step, left = STEPS[number], self.budget - (time.monotonic() - self.began)
-        result: dict[str, Any] = {"number": number, "name": step.name, "seconds": 0.0, "where": "", "rows": []}
+        result: dict[str, Any] = {"number": number, "name": step.name, "date": time.strftime("%Y-%m-%d")}
+        result |= {"seconds": 0.0, "where": "", "rows": []}
         if left < step.seconds:
             result |= {"status": "left out: no time", "said": f"{left:.0f} s left, {step.seconds:.0f} s expected"}
         else:
             result |= self._in_a_process(number, min(step.limit, left))
         self.results.append(result)
-        write_text(self.out / "report.json", json.dumps(self.record, indent=1) + "\n")
+        write_text(self.out / "report.json", json.dumps({"steps": self.results}, indent=1) + "\n")
         return result
 
     def _in_a_process(self, number: int, limit: float) -> dict[str, Any]:
@@ -84,11 +85,6 @@ class Report:
         folders = [str(self.standin.resolve())] if self.standin else []
         path = os.pathsep.join([*folders, str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
         return {**os.environ, "PYTHONPATH": path, "CUPY_TF32": str(int(STEPS[number].tf32)), "PYTHONUNBUFFERED": "1"}
-
-    @property
-    def record(self) -> dict[str, Any]:
-        """The report as it is written: the date, and what each step found."""
-        return {"date": time.strftime("%Y-%m-%d"), "steps": self.results}
 
     @property
     def passed(self) -> bool:
@@ -149,7 +145,7 @@ def main(words: Sequence[str] | None = None) -> int:
         print(f"{number} {result['name']}: {result['status']}, {result['seconds']:.1f} s ({remark})", flush=True)
         if _is_failure(result):
             print(*_last_lines(options.out / f"step-{number}.log"), sep="\n", flush=True)
-    text = page(report.record)
+    text = page({"steps": report.results})
     write_text(options.out / "report.md", text)
     print(f"\n{text}")
     return 1 if report.failed or (options.required and not report.passed) else 0

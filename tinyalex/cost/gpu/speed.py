@@ -12,7 +12,8 @@ from tinyalex.backend import device_scope, gpu_library, synchronize, uses_tf32
 from tinyalex.cost.accounting import free_gpu_pools
 from tinyalex.cost.against_torch import own_pace, torch_pace, why_no_torch
 from tinyalex.cost.gpu.rows import GPU, TWO, Row, Sizes
-from tinyalex.cost.speed import Bench, roofs, stopwatch
+from tinyalex.cost.speed import Bench, roofs
+from tinyalex.cost.stopwatch import stopwatch
 from tinyalex.count import count
 
 SHOWN = 12  # kernels of each profile
