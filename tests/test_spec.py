@@ -8,7 +8,17 @@ from tinyalex.errors import UsageError
 from tinyalex.optim import drop_epochs
 from tinyalex.spec import VARIANTS, Conv, Drop, Full, Initial, Norm, Pool, SpatialNorm, stored_size, variant
 
-NAMES = ["paper", "cuda-convnet", "caffe", "torchvision", "one-column", "non-overlapping", "no-lrn", "six-conv", "mini"]
+NAMES = [
+    "paper",
+    "cuda-convnet",
+    "caffe",
+    "torchvision",
+    "one-column",
+    "non-overlapping",
+    "no-lrn",
+    "six-conv",
+    "mini",
+]
 
 
 def layers(name, kind):

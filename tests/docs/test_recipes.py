@@ -1,11 +1,12 @@
-"""The recipes of docs/design.md, each carried out in a copy of the package exactly as the page shows it.
+"""The recipes of docs/design.md, each carried out in a copy of the project exactly as the page shows it.
 
 A recipe is a section "### Add ...: 10 files". Its blocks begin with the path of a file: a block of Python is that file,
-whole; a block of diff changes it. `check.py` is run when all changes are made.
+whole; a block of diff changes it. When all changes are made, `check.py` is run, and the tests that list what there is.
 """
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -22,9 +23,18 @@ KINDS_OF_LAYERS = {  # the modules with a match over all kinds
     "tinyalex/layers/build.py",
     "tinyalex/cost/speed.py",
     "tinyalex/cost/simulation.py",
-    "tinyalex/step/field.py",
     "tinyalex/viz/figure2.py",
 }
+TESTS = {  # by recipe, those that list what there is
+    "Add a kind of layer": "tests/layers/test_layer.py tests/step/test_words.py tests/docs/test_reading.py "
+    "-k 'not test_layer or every_layer or AveragePool2D or average_pool'",
+    "Add a faster twin": "tests/backend/cpu/test_twins.py -k every_twin_takes",
+    "Add a file format for weights": "tests/weights/test_weights.py",
+    "Add an experiment": "tests/test_spec.py",
+}
+MOVED = (
+    "docs/design.md quotes a line of {0} that is not there as quoted (it was found {1} times): update the recipe\n{2}"
+)
 
 
 @dataclass
@@ -36,7 +46,7 @@ class Block:
     text: str
 
     def places(self):
-        """(before, after) of each place that a block of diff changes."""
+        """(before, after) of each place that a block of diff changes; "…" is a part of a line that stays as it is."""
         lines = self.text.splitlines(keepends=True)
         for apart, place in groupby(lines, lambda line: line.startswith("@@")):
             if not apart:
@@ -47,14 +57,21 @@ class Block:
     def carry_out(self, folder):
         file = folder / self.path
         if self.kind == "python":
-            assert not file.exists(), f"{self.path} is there already"
+            assert not file.exists(), f"{self.path} is there already: give the recipe in docs/design.md another example"
             file.write_text(self.text)
             return
         text = file.read_text()
         for before, after in self.places():
-            assert text.count(before) == 1, f"{self.path} has {text.count(before)} times:\n{before}"
-            text = text.replace(before, after)
+            found = re.findall(pattern := "^" + "(.*)".join(map(re.escape, before.split("…"))), text, re.MULTILINE)
+            assert len(found) == 1, MOVED.format(self.path, len(found), before)
+            text = re.sub(pattern, lambda at: fill(after, at.groups()), text, flags=re.MULTILINE)  # noqa: B023
         file.write_text(text)
+
+
+def fill(text, parts):
+    """The text with each "…" replaced by one of the parts, in order."""
+    first, *rest = text.split("…")
+    return first + "".join(part + more for part, more in zip(parts, rest, strict=True))
 
 
 @dataclass
@@ -89,8 +106,10 @@ RECIPES = recipes()
 
 @pytest.fixture
 def copy(tmp_path):
-    """A folder with a copy of the package, and of what mypy found before."""
-    shutil.copytree(ROOT / "tinyalex", tmp_path / "tinyalex", ignore=shutil.ignore_patterns("__pycache__"))
+    """A folder with a copy of the project, and of what mypy found before."""
+    for name in ("tinyalex", "tests", "docs"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
     if (ROOT / ".mypy_cache").is_dir():
         shutil.copytree(ROOT / ".mypy_cache", tmp_path / ".mypy_cache")
     return tmp_path
@@ -118,6 +137,17 @@ def test_a_recipe_touches_as_many_files_as_it_says(title):
     assert len({block.path for block in RECIPES[title].blocks}) == RECIPES[title].files
 
 
+def test_a_part_of_a_line_stays_and_a_line_that_moved_is_named(tmp_path):
+    file = tmp_path / "names.py"
+    file.write_text("x = 1\nNAMES = [A, B, Z]\n")
+    block = Block("diff", "names.py", "-NAMES = [A, …, Z]\n+NAMES = [A, …, Y, Z]\n@@\n x = 1\n+y = 2\n")
+    block.carry_out(tmp_path)
+    assert file.read_text() == "x = 1\ny = 2\nNAMES = [A, B, Y, Z]\n"
+    file.write_text("NAMES = (A, B, Z)\n")
+    with pytest.raises(AssertionError, match=r"docs/design\.md quotes a line of names\.py .* update the recipe"):
+        block.carry_out(tmp_path)
+
+
 @pytest.mark.parametrize("title", list(RECIPES))
 def test_a_recipe_works(copy, title):
     recipe = RECIPES[title]
@@ -128,8 +158,16 @@ def test_a_recipe_works(copy, title):
     )
     # To compile all twins again would take a minute; one thread, as other tests run beside this one.
     settings = {**os.environ, "TINYALEX_KERNELS": "reference", "OPENBLAS_NUM_THREADS": "1"}
-    run = subprocess.run([sys.executable, "check.py"], cwd=copy, env=settings, capture_output=True, text=True)
-    assert run.returncode == 0, run.stderr
+    files = " ".join(block.path for block in recipe.blocks)
+    for command in (
+        "check.py",
+        f"-m ruff check {files}",
+        f"-m ruff format --check {files}",
+        f"-m pytest {TESTS[title]}",
+    ):
+        words = [sys.executable, *shlex.split(command)]
+        run = subprocess.run(words, cwd=copy, env=settings, capture_output=True, text=True)
+        assert run.returncode == 0, f"{command}\n{run.stdout}\n{run.stderr}"
 
 
 def test_mypy_names_what_a_new_kind_of_layer_must_fill(copy):
