@@ -90,7 +90,7 @@ def recipes():
     for number, token in enumerate(page):
         if token.type == "heading_open":
             title = page[number + 1].content
-        elif token.type == "fence" and (named := re.match(r"# (\S+\.py)\n", token.content)):
+        elif token.type == "fence" and (named := re.match(r"# (\S+\.(?:py|md))\n", token.content)):
             heading = re.fullmatch(r"(.+): (\d+) files?", title)
             recipe = found.setdefault(heading[1], Recipe(int(heading[2]), [], ""))
             text = token.content[named.end() :]
@@ -158,13 +158,8 @@ def test_a_recipe_works(copy, title):
     )
     # To compile all twins again would take a minute; one thread, as other tests run beside this one.
     settings = {**os.environ, "TINYALEX_KERNELS": "reference", "OPENBLAS_NUM_THREADS": "1"}
-    files = " ".join(block.path for block in recipe.blocks)
-    for command in (
-        "check.py",
-        f"-m ruff check {files}",
-        f"-m ruff format --check {files}",
-        f"-m pytest {TESTS[title]}",
-    ):
+    files = " ".join(block.path for block in recipe.blocks if block.path.endswith(".py"))
+    for command in ("check.py", f"-m ruff check --fix {files}", f"-m ruff format {files}", f"-m pytest {TESTS[title]}"):
         words = [sys.executable, *shlex.split(command)]
         run = subprocess.run(words, cwd=copy, env=settings, capture_output=True, text=True)
         assert run.returncode == 0, f"{command}\n{run.stdout}\n{run.stderr}"
