@@ -2,8 +2,8 @@
 
 Axes: N images, C channels (kernel maps), H, W height and width, G groups (the net's columns).
 
-Notebook 04, "The way back", derives the gradient. `@kernel` marks a definition that may have a faster twin: on the CPU a
-call runs the twin of the same name in backend/cpu/lrn.py. SpatialResponseNorm has none.
+Notebook 04, "The way back", derives the gradient. `@kernel` marks a definition that may have a faster twin: on the CPU
+a call runs the twin of the same name in backend/cpu/lrn.py. SpatialResponseNorm has none.
 """
 
 from typing import Self
