@@ -77,6 +77,11 @@ gpu-report: ## find out all that a GPU can tell (8 minutes), in build/gpu-report
 .PHONY: gpu-docs
 gpu-docs: $(STAMP) ## write docs/gpu-report.json into docs/howto/gpu.md, after taking in REPORTS='build/gpu-report/report.json'
 	cd docs && ../$(BIN)/python -m site_tools.gpu_page $(abspath $(REPORTS))
+	cd docs && ../$(BIN)/python -m site_tools.gpu_kernels_page
+
+.PHONY: gpu-kernels
+gpu-kernels: $(STAMP) ## count the instructions of the GPU's kernels, without a GPU, into docs/gpu-kernels.md (needs nvcc)
+	cd docs && ../$(BIN)/python -m site_tools.gpu_kernels
 
 .PHONY: test-lowest
 test-lowest: ## test the core with the oldest libraries that pyproject.toml allows, in build/lowest

@@ -1,38 +1,40 @@
-"""What the kernels for GPUs cost, told without a GPU: registers, instructions for each number, and expected times.
+"""What the kernels for GPUs cost, told without a GPU: registers, and instructions for each number.
 
-    cd docs; python -m site_tools.gpu_kernels [kernels.cu] [--batch 512] [--json FILE]
+    make gpu-kernels
 
-Needs nvcc, ptxas and nvdisasm, on the PATH or from the wheels nvidia-cuda-nvcc and nvidia-cuda-nvdisasm. The kernels
-are compiled for sm_90 (H100, H200) with CuPy's options. Executed instructions are counted in PTX, for the launches of
-the paper's net, and multiplied by the ratio of the disassembly's length to PTX's.
+writes docs/gpu-kernels.json, and from it the tables of docs/gpu-kernels.md. It needs nvcc, ptxas and nvdisasm, on the
+PATH or from the wheels nvidia-cuda-nvcc and nvidia-cuda-nvdisasm.
 
-The expected time of a launch is the longer of two: that of its instructions, and that of its bytes.
+The kernels are compiled for sm_90 (H100, H200) with CuPy's options. Executed instructions are counted in PTX, for the
+launches of the paper's net, and multiplied by the ratio of the disassembly's length to PTX's.
 """
 
-import argparse
-import json
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from site_tools import gpu_kernels_page
+from site_tools.gpu_kernels_page import Line
 from site_tools.ptx import Kernel, kernels
 from tinyalex.backend.gpu import launch, memory, patches, sums, twins
 from tinyalex.count import Row, conv_window, count
-from tinyalex.spec import Conv, Norm, Pool, variant
+from tinyalex.spec import Activation, Conv, Drop, Norm, Pool, variant
 from tinyalex.window import Window, pair
 
-PER_SECOND = 132 * 128 * 1.755e9  # instructions of single threads on an H100: 132 processors, 4 warps a cycle each
-BYTES_PER_SECOND = 3.0e12  # of an H100's memory, as a copy reaches it
+BATCHES = 128, 512
 
 
 @dataclass
 class Launch:
-    """A launch of the net: `numbers` are those it computes, `nbytes` those it reads and writes."""
+    """A launch of the net: `numbers` are those it computes, `nbytes` those it reads and writes.
+
+    train, infer: how often a step of training or of inference launches it.
+    """
 
     kernel: str
     layer: str
@@ -41,31 +43,18 @@ class Launch:
     arguments: list[float]
     numbers: int
     nbytes: int
-
-
-@dataclass
-class Line:
-    """A line of the table; times in milliseconds."""
-
-    kernel: str
-    layer: str
-    registers: int
-    spilled: int
-    instructions: float
-    compute_ms: float
-    memory_ms: float
-
-    @property
-    def ms(self) -> float:
-        """The expected time."""
-        return max(self.compute_ms, self.memory_ms)
+    train: int
+    infer: int
 
 
 # ---------------------------------------------------------------- the launches of the paper's net
 
 
 def launches(rows: list[Row], N: int) -> list[Launch]:
-    """One of each kernel and layer, for all N images. Pointers are 0, as the count does not depend on them."""
+    """One of each kernel and layer, for all N images. Pointers are 0, as the count does not depend on them.
+
+    Images arrive in the net's dtype: `augment` is listed, with no launch in a step.
+    """
     found: list[Launch] = []
     for row in rows:
         match row.layer:
@@ -75,9 +64,14 @@ def launches(rows: list[Row], N: int) -> list[Launch]:
                 found += _of_pool(row, N)
             case Norm():
                 found += _of_norm(row, N)
+            case Activation() if len(row.out_shape) == 1:  # the others are computed with their convolution
+                found.append(_by_number("relu_forward", row.name, 2, N * row.out_shape[0], 8, 1, 1))
+                found.append(_by_number("relu_backward", row.name, 3, N * row.out_shape[0], 12, 1, 0))
+            case Drop():
+                found.append(_by_number("masked", row.name, 3, N * row.out_shape[0], 9, 2, 0))
             case _:
                 pass
-    return found
+    return found + _of_the_step(rows, N)
 
 
 def _of_convolution(row: Row, N: int) -> list[Launch]:
@@ -86,18 +80,19 @@ def _of_convolution(row: Row, N: int) -> list[Launch]:
     CG = C // groups
     length = memory.row_length(window, CG)
     sizes = [length, CG, *_ints(launch.geometry(H, W, C, window))]
-    entries, x, y = N * OH * OW * length * groups, N * H * W * C, N * OH * OW * OC
+    rows = N * OH * OW
+    entries, x, y = rows * length * groups, N * H * W * C, rows * OC
     threads = patches.threads_of_a_row(length, CG)
     gather = launch.block_of(C if CG % launch.LANES else launch.lanes(C))
     bias, summed = launch.block_of(launch.lanes(OC)), launch.block_of(OC)
-    grid = min(launch.BLOCKS, -(-N * OH * OW // bias[1]))
-    parts = sums.PARTS
+    grid = min(launch.BLOCKS, -(-rows // bias[1]))
+    parts, has_input_gradient = sums.PARTS, int(row.name != "conv1")
     return [
-        Launch("im2col", row.name, (N * OH, groups), (threads,), [0, 0, *sizes], entries, 4 * (entries + x)),
-        Launch("col2im", row.name, (N * H,), gather, [0, 0, *sizes], x, 4 * (entries + x)),
-        Launch("add_bias", row.name, (grid,), bias, [0, 0, N * OH * OW, OC, 1], y, 8 * y),
-        Launch("sum_of_rows", row.name, (-(-parts // summed[1]),), summed, [0, 0, N * OH * OW, parts, OC], y, 4 * y),
-        *_number_by_number(row, y),
+        Launch("im2col", row.name, (N * OH, groups), (threads,), [0, 0, *sizes], entries, 4 * (entries + x), 2, 1),
+        Launch("col2im", row.name, (N * H,), gather, [0, 0, *sizes], x, 4 * (entries + x), has_input_gradient, 0),
+        Launch("add_bias", row.name, (grid,), bias, [0, 0, rows, OC, 1], y, 8 * y, 1, 1),
+        Launch("sum_of_rows", row.name, (-(-parts // summed[1]),), summed, [0, 0, rows, parts, OC], y, 4 * y, 1, 0),
+        _by_number("relu_backward", row.name, 3, y, 12, 1, 0),
     ]
 
 
@@ -108,8 +103,8 @@ def _of_pool(row: Row, N: int) -> list[Launch]:
     block, sizes = launch.block_of(launch.lanes(C)), _ints(launch.geometry(H, W, C, window))
     x, y = N * H * W * C, N * OH * OW * C
     return [
-        Launch("max_pool_forward", row.name, (N * OH,), block, [0, 0, 0, *sizes], y, 4 * x + 5 * y),
-        Launch("max_pool_backward", row.name, (N * H,), block, [0, 0, 0, *sizes], x, 4 * x + 5 * y),
+        Launch("max_pool_forward", row.name, (N * OH,), block, [0, 0, 0, *sizes], y, 4 * x + 5 * y, 1, 1),
+        Launch("max_pool_backward", row.name, (N * H,), block, [0, 0, 0, *sizes], x, 4 * x + 5 * y, 1, 0),
     ]
 
 
@@ -121,16 +116,30 @@ def _of_norm(row: Row, N: int) -> list[Launch]:
     CG = C // row.groups
     block = launch.block_of(CG)
     found = []
-    for name, arrays in (("lrn_forward", 2), ("lrn_backward", 3)):
+    for name, arrays, infer in (("lrn_forward", 2, 1), ("lrn_backward", 3, 0)):
         most, _ = twins.runs_at_once(name, CG, size, 4)
         arguments = [*[0] * arrays, x // CG, most, CG, size, *settings]
-        found.append(Launch(name, row.name, (-(-x // CG // most),), block, arguments, x, 4 * arrays * x))
+        found.append(Launch(name, row.name, (-(-x // CG // most),), block, arguments, x, 4 * arrays * x, 1, infer))
     return found
 
 
-def _number_by_number(row: Row, y: int) -> list[Launch]:
-    grid, block = (min(launch.BLOCKS, -(-y // launch.THREADS)),), (launch.THREADS,)
-    return [Launch("relu_backward", row.name, grid, block, [0, 0, 0, y], y, 12 * y)]
+def _by_number(kernel: str, layer: str, arrays: int, numbers: int, width: int, train: int, infer: int) -> Launch:
+    """A kernel that runs over all numbers of its arrays, with `width` bytes for each number."""
+    grid = (min(launch.BLOCKS, -(-numbers // launch.THREADS)),)
+    arguments = [*[0] * arrays, numbers, 0.5]
+    return Launch(kernel, layer, grid, (launch.THREADS,), arguments, numbers, width * numbers, train, infer)
+
+
+def _of_the_step(rows: list[Row], N: int) -> list[Launch]:
+    """What belongs to no layer. The update's loop is counted in `sgd_update`, on all weights at once."""
+    size, classes, weights = rows[0].in_shape[1], rows[-1].out_shape[0], sum(row.parameters for row in rows)
+    pixels, block = 3 * N * size**2, (launch.THREADS,)
+    stored = [*[0] * 7, 1, 256, size, 1.0]
+    return [
+        _by_number("sgd_update", "all weights", 3, weights, 20, 1, 0),
+        Launch("softmax", "loss", (N,), block, [0, 0, classes], N * classes, 8 * N * classes, 1, 0),
+        Launch("augment", "images", (N * size,), block, stored, pixels, 5 * pixels, 0, 0),
+    ]
 
 
 def _ints(numbers: tuple[Any, ...]) -> list[int]:
@@ -147,7 +156,10 @@ def tool(name: str) -> str:
     for folder in map(Path, sys.path):
         for found in folder.glob(f"nvidia/*/bin/{name}"):
             return str(found)
-    raise SystemExit(f"gpu_kernels: {name} not found: pip install nvidia-cuda-nvcc nvidia-cuda-nvdisasm")
+    raise SystemExit(
+        f"gpu_kernels: found no {name}: expected it on the PATH or in a wheel; "
+        "do .venv/bin/pip install nvidia-cuda-nvcc nvidia-cuda-nvdisasm"
+    )
 
 
 def compiled(source: Path, folder: Path) -> tuple[str, dict[str, tuple[int, int]], dict[str, int]]:
@@ -170,7 +182,7 @@ def compiled(source: Path, folder: Path) -> tuple[str, dict[str, tuple[int, int]
 def _run(*command: str | Path) -> str:
     done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False)
     if done.returncode:
-        raise SystemExit(f"gpu_kernels: {command[0]}: {done.stderr}")
+        raise SystemExit(f"gpu_kernels: {command[0]} failed: {done.stderr}")
     return done.stdout + done.stderr
 
 
@@ -190,7 +202,7 @@ def executed(kernel: Kernel, one: Launch) -> float:
     return float(total) * grid[0] * grid[1]
 
 
-def table(source: Path, found: list[Launch]) -> list[Line]:
+def counted(source: Path, found: list[Launch]) -> list[Line]:
     """A line for each launch."""
     with tempfile.TemporaryDirectory() as folder:
         text, used, lengths = compiled(source, Path(folder))
@@ -198,28 +210,16 @@ def table(source: Path, found: list[Launch]) -> list[Line]:
     for one in found:
         kernel, (registers, spilled) = code[one.kernel], used[one.kernel]
         total = executed(kernel, one) * lengths[one.kernel] / kernel.length
-        times = 1e3 * total / PER_SECOND, 1e3 * one.nbytes / BYTES_PER_SECOND
-        lines.append(Line(one.kernel, one.layer, registers, spilled, total / one.numbers, *times))
+        counts = one.numbers, round(total / one.numbers, 2), one.nbytes, one.train, one.infer
+        lines.append(Line(one.kernel, one.layer, registers, spilled, *counts))
     return lines
 
 
 def main() -> None:
-    """The table in Markdown, on stdout."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("source", nargs="?", type=Path, default=launch.SOURCE)
-    parser.add_argument("--batch", type=int, default=512)
-    parser.add_argument("--json", type=Path)
-    given = parser.parse_args()
-    lines = table(given.source, launches(count(variant("paper")), given.batch))
-    print("| kernel | layer | registers | spilled | instructions a number | their ms | ms of bytes | expected ms |")
-    print("|---|---|---|---|---|---|---|---|")
-    for line in lines:
-        print(
-            f"| {line.kernel} | {line.layer} | {line.registers} | {line.spilled} | {line.instructions:.1f} "
-            f"| {line.compute_ms:.3f} | {line.memory_ms:.3f} | {line.ms:.3f} |"
-        )
-    if given.json:
-        given.json.write_text(json.dumps([asdict(line) | {"ms": line.ms} for line in lines], indent=1))
+    """Count the kernels as they are now, and write the file and the page."""
+    rows = count(variant("paper"))
+    now = {str(N): counted(launch.SOURCE, launches(rows, N)) for N in BATCHES}
+    gpu_kernels_page.write({**gpu_kernels_page.read(), "now": now})
 
 
 if __name__ == "__main__":
