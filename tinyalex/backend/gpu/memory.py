@@ -1,7 +1,7 @@
 """What training takes of a GPU's memory, from the shapes alone: what convolutions need, and CuPy's memory pool.
 
-Shapes are those of channels-last memory: x (N, H, W, C), w (OC, C/G, KH, KW). Each list has an entry for each array,
-all of which exist at the same time.
+Shapes are those of channels-last memory: x (N, H, W, C), w (OC, C/G, KH, KW). Each list has an entry for each array;
+all of them exist at the same time.
 """
 
 import math
@@ -120,7 +120,7 @@ class SimulatedPool:
         self._free.append(region)
 
     def free_all_blocks(self) -> None:
-        """Give the GPU back each block of which no part is in use."""
+        """Free each block that has no part in use."""
         whole = [region for region in self._free if region.before is None and region.after is None]
         for region in whole:
             self._free.remove(region)

@@ -104,7 +104,7 @@ def kept(count: int, dtype: Any) -> Array:
     """Memory for `count` numbers that the current stream keeps from call to call, with arbitrary contents.
 
     A fresh piece for each call would fragment CuPy's memory pool. The memory belongs to the stream alone, so its calls
-    use it one after the other. It is given up with the stream, or by `forget`.
+    use it one after the other. It is freed with the stream, or by `forget`.
     """
     cuda = cupy().cuda
     stream = cuda.get_current_stream()
