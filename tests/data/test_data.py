@@ -134,5 +134,5 @@ def test_the_data_knows_nothing_of_the_net():
             names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             for name in names:
-                known = ("tinyalex.data", "tinyalex.errors", "tinyalex.files", "tinyalex.backend")  # arrays, but no layers
+                known = ("tinyalex.data", "tinyalex.errors", "tinyalex.files", "tinyalex.backend")  # but no layers
                 assert name.startswith(known) or not name.startswith("tinyalex"), f"{path.name} imports {name}"

@@ -254,8 +254,8 @@ REAL = os.environ.get("TINYALEX_DATA")
 def test_real_folders(name, train, val):
     sets = load_folder(Path(REAL) / name, size=64, smallest=11)
     assert [len(part) for part in sets] == [train, val]
-    for folder, part in zip(("train", "val"), sets, strict=True):
-        files = [len(list(one.iterdir())) for one in sorted((Path(REAL) / name / folder).iterdir())]
+    for half, part in zip(("train", "val"), sets, strict=True):
+        files = [len(list(one.iterdir())) for one in sorted((Path(REAL) / name / half).iterdir())]
         assert np.bincount(part.labels).tolist() == files
         images = part.read(np.arange(0, len(part), 20))
         assert images.std(axis=(1, 2, 3)).min() > 5  # pictures, not blanks
