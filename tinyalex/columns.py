@@ -60,7 +60,7 @@ class TwoDevices:
         this one, what a column has computed; and no buffer that was freed in between is reused too early.
         """
         share = max(1, thread_count() // max(1, sum(is_cpu(name) for name in self.names)))
-        begun, ended = self._marks(), []
+        begun, ended = self._events(), []
 
         def on_device(column: int) -> R:
             with device_scope(self.names[column]), self._streams[column], use_threads(share):
@@ -68,7 +68,7 @@ class TwoDevices:
                 try:
                     return work(column)
                 finally:
-                    ended.extend(self._marks())
+                    ended.extend(self._events())
 
         if not any(map(is_cpu, self.names)):  # one thread queues for both: two would wait for each other's Python lock
             try:
@@ -80,14 +80,14 @@ class TwoDevices:
         self._wait_for(ended)
         return [call.result() for call in calls]
 
-    def _marks(self) -> list[Event]:
-        """An event in the current stream of each GPU here."""
+    def _events(self) -> list[Event]:
+        """An event of each GPU here, recorded in its current stream."""
         return [record_event(name) for name in self._gpus]
 
-    def _wait_for(self, marks: Sequence[Event]) -> None:
+    def _wait_for(self, events: Sequence[Event]) -> None:
         """Make the current stream of each GPU here wait for these events."""
         for name in self._gpus:
-            wait_for_events(marks, name)
+            wait_for_events(events, name)
 
     # ------------------------------------------------------------ between the columns
 

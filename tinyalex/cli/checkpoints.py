@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
-import numpy as np
-
 from tinyalex.cli.runs import RUNS
 from tinyalex.errors import CheckpointError
+from tinyalex.training.finite import not_finite
 from tinyalex.training.loop import CHECKPOINT
 from tinyalex.weights import read
 from tinyalex.weights.checkpoint import Checkpoint
@@ -18,9 +17,8 @@ def read_trained(path: Path) -> Checkpoint:
     Raises CheckpointError if a parameter is NaN or infinite.
     """
     checkpoint = read(path / CHECKPOINT if path.is_dir() else path)
-    for name, w in checkpoint.net.params.items():
-        if not np.isfinite(w).all():
-            raise CheckpointError(f"{path}: got NaN or infinity in {name}: expected finite numbers; use another one")
+    for name in not_finite(checkpoint.net):
+        raise CheckpointError(f"{path}: got NaN or infinity in {name}: expected finite numbers; use another one")
     return checkpoint
 
 

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from tinyalex.backend import Array, computing, to_numpy
+from tinyalex.backend import Array, to_numpy
 from tinyalex.errors import ShapeError, TinyAlexError
 from tinyalex.layers import Layer, SoftmaxCrossEntropy
 from tinyalex.layers.loss import softmax
@@ -69,7 +69,7 @@ class _Pass:
 
     def run(self, x: Array, labels: Array | None) -> tuple[list[Step], float | None]:
         """The steps, and the mean loss; None without labels."""
-        with computing(self.net.kernels, self.net.threads, self.net.device):
+        with self.net.computing():
             forward, logits = self._forward(x, train=labels is not None)
             if labels is None:
                 return forward, None
@@ -79,10 +79,7 @@ class _Pass:
     def _forward(self, x: Array, train: bool) -> tuple[list[Step], Array]:
         """The forward steps, and the logits on the net's own device."""
         steps = []
-        read, fed = (
-            to_numpy(x),
-            self.net.images_to_devices(x),
-        )  # what a layer reads: on the host, and on the net's devices
+        read, fed = to_numpy(x), self.net.images_to_devices(x)  # a layer's input: on the host, on the net's devices
         for call in self.plan:
             layer = self.layers[call.name]
             try:
@@ -132,7 +129,7 @@ class _Pass:
                     call.row,
                     dy=dy,
                     dx=dx,
-                    grads=self._grads(layer),
+                    grads={key: to_numpy(array) for key, array in layer.grads.items()},
                     operations=2 * call.row.multiply_adds * len(dlogits),
                     seconds=seconds,
                 )
@@ -149,14 +146,6 @@ class _Pass:
     def _joined(self, result: Any) -> Array:
         """The result as one array; from two devices the halves are joined."""
         return self.net.devices.join(result) if isinstance(result, list) and self.net.devices else result
-
-    def _grads(self, layer: Layer) -> dict[str, Array]:
-        """The gradients of the parameters on the host; the halves of two devices are joined."""
-        devices = self.net.devices
-        parts = [part.grads for part in layer.parts()]
-        if devices:
-            return {key: to_numpy(devices.join([part[key] for part in parts], axis=0)) for key in parts[0]}
-        return {key: to_numpy(array) for key, array in parts[0].items()}
 
 
 def _kept(layer: Layer) -> dict[str, int]:

@@ -220,9 +220,8 @@ class Training:
             self._diverged(f"NaN or infinity in {name}", self.position.step + 1)
         if self.ranks.writes:
             write(self.checkpoint, self.folder / CHECKPOINT)
-        self.ranks.agree(
-            None
-        )  # wait for rank 0: a rank that fails in the next step ends all of them, and the file would be lost
+        # Wait for rank 0: a rank that fails in the next step ends all of them, and the file would be lost.
+        self.ranks.agree(None)
 
     def _diverged(self, what: str, step: int) -> NoReturn:
         file = self.folder / CHECKPOINT

@@ -26,9 +26,13 @@ def read(path: str | Path) -> Checkpoint:
     Raises CheckpointError for a file that is missing, damaged, or of no known format.
     """
     path = Path(path)
-    reader = READERS.get(path.suffix.lower(), checkpoint.read)
-    if path.suffix.lower() not in READERS and path.is_file() and not zipfile.is_zipfile(path):
-        raise CheckpointError(f"got {path}: expected a file with the suffix {' or '.join(READERS)}; use such a file")
+    reader = READERS.get(path.suffix.lower())
+    if reader is None:
+        if path.is_file() and not zipfile.is_zipfile(path):
+            raise CheckpointError(
+                f"got {path}: expected a file with the suffix {' or '.join(READERS)}; use such a file"
+            )
+        reader = checkpoint.read
     return reader(path)
 
 

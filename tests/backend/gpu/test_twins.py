@@ -65,7 +65,7 @@ def test_any_order_in_memory(layout):
 
 @pytest.mark.parametrize("room", [1, 10_000, 20_000])
 def test_any_number_of_images_at_a_time(monkeypatch, room):
-    """Columns of one image, of some, and of a last few."""
+    """Patches of one image, of some, and of a last few."""
     monkeypatch.setattr(memory, "WORKSPACE", room)
     twins_agree("float64", 7, *WINDOWS["non-square, past the edge"], groups=2)
 

@@ -120,5 +120,5 @@ def kept(count: int, dtype: Any) -> Array:
 
 
 def forget() -> None:
-    """Give up the memory of all streams."""
+    """Free the memory of all streams."""
     _kept.clear()

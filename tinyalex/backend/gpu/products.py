@@ -4,12 +4,12 @@
 no TF32. cuBLAS takes any matrix whose rows, or whose columns, are contiguous.
 """
 
-import os
 from typing import Any
 
 import numpy as np
 
 from tinyalex.backend.gpu.launch import Array, cupy
+from tinyalex.backend.library import uses_tf32
 
 FACTORS = {dtype: np.array([0, 1], dtype) for dtype in ("float32", "float64")}  # what cuBLAS multiplies results by
 
@@ -45,8 +45,7 @@ def compute_type(cublas: Any, dtype: str) -> int:
     """How cuBLAS computes products of `dtype`: in TF32 if CuPy would."""
     if dtype == "float64":
         return int(cublas.CUBLAS_COMPUTE_64F)
-    tf32 = int(os.environ.get("CUPY_TF32", "0")) > 0
-    return int(cublas.CUBLAS_COMPUTE_32F_FAST_TF32 if tf32 else cublas.CUBLAS_COMPUTE_32F)
+    return int(cublas.CUBLAS_COMPUTE_32F_FAST_TF32 if uses_tf32() else cublas.CUBLAS_COMPUTE_32F)
 
 
 def _layout(matrices: Array) -> tuple[int, int, int]:
