@@ -22,7 +22,7 @@ def test_prepare_writes_what_train_reads(capsys, here):
 EVERY_OPTION = """train --data d --variant paper --out o --resume r --input-size 64 --cross-columns 3,5 --epochs 7
     --batch 9 --lr 0.5 --momentum 0.6 --weight-decay 0.7 --dropout 0.8 --schedule plateau --drops 2,4 --patience 3
     --no-crops --no-reflections --colour off --limit 11 --seed 12 --save-every 13 --validate-every 14
-    --devices cuda:0,cpu"""
+    --devices cuda:0,cpu --save-minutes 2.5 --check header --skip-bad --workers 4"""
 
 
 @pytest.mark.parametrize("saved", [None, settings_for("mini")])
@@ -34,6 +34,7 @@ def test_every_option_of_a_run_is_one_of_its_settings(saved):
         **{"lr": 0.5, "momentum": 0.6, "weight_decay": 0.7, "dropout": 0.8, "schedule": "plateau", "drops": (2, 4)},
         **{"patience": 3, "crops": False, "reflections": False, "colour": "off", "limit": 11, "seed": 12},
         **{"save_every": 13, "validate_every": 14, "devices": ("cuda:0", "cpu")},
+        **{"save_minutes": 2.5, "check": "header", "skip_bad": True, "workers": 4},
     }
 
 

@@ -111,6 +111,13 @@ class Train(Command):
     seed: Annotated[int | None, Option("seed of all random numbers (0)")] = None
     validate_every: Annotated[int | None, Option("epochs between validations (1)")] = None
     save_every: Annotated[int | None, Option("steps between checkpoints within an epoch (1000)")] = None
+    save_minutes: Annotated[float | None, Option("longest time between checkpoints, in minutes (10)")] = None
+    check: Annotated[
+        Literal["decode", "header"] | None,
+        Option("how images in files are checked before the first step: read whole (decode), or their header"),
+    ] = None
+    skip_bad: Annotated[bool, Option("leave out images that cannot be read")] = False
+    workers: Annotated[int | None, Option("threads or processes that prepare batches")] = None
 
     def run(self) -> None:
         """Train to the last epoch; write the run's report and pictures."""
@@ -147,5 +154,9 @@ class Train(Command):
             limit=chosen(self.limit, base.limit),
             validate_every=chosen(self.validate_every, base.validate_every),
             save_every=chosen(self.save_every, base.save_every),
+            save_minutes=chosen(self.save_minutes, base.save_minutes),
+            check=chosen(self.check, base.check),
+            skip_bad=self.skip_bad or base.skip_bad,
+            workers=chosen(self.workers, base.workers),
             devices=chosen(self.devices, base.devices),
         )

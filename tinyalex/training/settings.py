@@ -11,7 +11,19 @@ from tinyalex.weights.checkpoint import Checkpoint
 
 # What may change when a run is resumed: its length, when it validates and saves, where it computes, and the learning
 # rate, which the paper's authors lowered by hand. Any other change would make it another run.
-CHANGEABLE = ("epochs", "lr", "schedule", "drops", "patience", "validate_every", "save_every", "devices")
+CHANGEABLE = (
+    "epochs",
+    "lr",
+    "schedule",
+    "drops",
+    "patience",
+    "validate_every",
+    "save_every",
+    "save_minutes",
+    "workers",
+    "check",
+    "devices",
+)
 
 
 @dataclass(frozen=True)
@@ -28,6 +40,10 @@ class Settings:
     crops, reflections, colour: the augmentation, see `tinyalex.data.Augmenter`.
     validate_every: epochs between validations; the last epoch is always validated.
     save_every: steps between checkpoints; there is always one at the end of an epoch.
+    save_minutes: the longest time between checkpoints, in minutes.
+    check: how images in files are checked before the first step: "decode" reads them whole, "header" their beginning.
+    skip_bad: whether images that cannot be read are left out; otherwise they are an error before the first step.
+    workers: the number of threads or processes that prepare batches; None for one, or on a GPU one for each core.
     devices: the name of one device, or of two, one for each column; None for the CPU.
     Raises UsageError for values out of range.
     """
@@ -52,10 +68,14 @@ class Settings:
     limit: int | None = None
     validate_every: int = 1
     save_every: int = 1000
+    save_minutes: float = 10.0
+    check: str = "decode"
+    skip_bad: bool = False
+    workers: int | None = None
     devices: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
-        for key in ("epochs", "batch", "patience", "validate_every", "save_every", "input_size", "limit"):
+        for key in ("epochs", "batch", "patience", "validate_every", "save_every", "input_size", "limit", "workers"):
             value = getattr(self, key)
             if value is not None and value < 1:
                 raise UsageError(f"got {key}={value}: expected 1 or more")
@@ -65,6 +85,10 @@ class Settings:
             )
         if self.seed < 0:
             raise UsageError(f"got seed={self.seed}: expected 0 or more")
+        if not self.save_minutes > 0:
+            raise UsageError(f"got save_minutes={self.save_minutes}: expected minutes above 0")
+        if self.check not in ("decode", "header"):
+            raise UsageError(f"got check {self.check!r}: expected decode or header")
         if self.schedule not in ("steps", "plateau", "constant"):
             raise UsageError(f"got schedule {self.schedule!r}: expected steps, plateau or constant")
 
