@@ -6,7 +6,15 @@ import time
 import numpy as np
 import pytest
 
-from tinyalex.data import ArrayDataset, Augmenter, PixelStatistics, batch_count, batches, evaluation_batches
+from tinyalex.data import (
+    ArrayDataset,
+    Augmenter,
+    PixelStatistics,
+    batch_count,
+    batches,
+    evaluation_batches,
+    loader,
+)
 from tinyalex.errors import DataError, UsageError
 
 
@@ -186,6 +194,25 @@ def test_several_workers_prepare_at_once():
             return images
 
     assert len(list(batches(data, Meeting(), 3, seed=0, epoch=0, workers=2))) == 4
+
+
+def test_the_time_that_the_consumer_waits_is_measured(monkeypatch):
+    """On a clock that only the test moves: while a batch is made, and while it is used."""
+    clock = [0.0]
+    monkeypatch.setattr(loader.time, "perf_counter", lambda: clock[0])
+
+    def made():
+        for seconds in (3.0, 0.5):
+            clock[0] += seconds
+            yield seconds
+
+    consumed = loader.Batches(made())
+    for waited in (3.0, 3.5):
+        next(consumed)
+        assert consumed.waited == waited
+        clock[0] += 100.0  # the net computes
+    assert list(consumed) == []
+    assert consumed.waited == 3.5
 
 
 @pytest.mark.parametrize(("views", "number"), [("centre", 1), ("ten", 10)])

@@ -8,11 +8,12 @@ prepares it, and in a run that was resumed.
 Axes: n images of a batch, V views of one image, c height and width of a crop.
 """
 
+import time
 from collections import deque
 from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from typing import TypeVar
+from typing import Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,31 @@ Stored = tuple[NDArray[np.uint8], Views, NDArray[np.int64]]  # stored images, wh
 Made = TypeVar("Made")
 
 STREAM = 0x10AD  # separates the loader's random numbers from the others with the same seed
+
+
+class Batches:
+    """An iterator over batches that are prepared ahead; `with closing(...)` ends it early.
+
+    waited: the seconds so far in which the consumer asked for a batch and did not have it yet.
+    """
+
+    def __init__(self, made: Generator[Batch, None, None]) -> None:
+        self._made = made
+        self.waited = 0.0
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Batch:
+        began = time.perf_counter()
+        try:
+            return next(self._made)
+        finally:
+            self.waited += time.perf_counter() - began
+
+    def close(self) -> None:
+        """Drop the batches that are not used yet, and end the threads."""
+        self._made.close()
 
 
 def batch_count(images: int, batch_size: int) -> int:
@@ -47,7 +73,7 @@ def batches(
     device: str | None = None,
     workers: int | None = None,
     depth: int | None = None,
-) -> Generator[Batch, None, None]:
+) -> Batches:
     """The training batches of one epoch, in random order: x (n, 3, c, c) float32, labels (n,) int64.
 
     Images that do not fill a last batch are left out of this epoch, unless there is no full batch. The order differs
@@ -72,7 +98,7 @@ def batches(
         return dataset.read(indices[own]), views, dataset.labels[indices[own]]
 
     numbers = range(start, batch_count(len(dataset), batch_size))
-    return _augmented(read, numbers, augmenter, device, workers, depth)
+    return Batches(_augmented(read, numbers, augmenter, device, workers, depth))
 
 
 def evaluation_batches(
@@ -84,7 +110,7 @@ def evaluation_batches(
     device: str | None = None,
     workers: int | None = None,
     depth: int | None = None,
-) -> Generator[Batch, None, None]:
+) -> Batches:
     """All images once, in order: x (n, V, 3, c, c) float32, labels (n,) int64; the last batch may be smaller.
 
     views:  "centre", the central crop (V = 1), or "ten": the four corners, the centre and their mirror images (V = 10).
@@ -101,7 +127,7 @@ def evaluation_batches(
         return dataset.read(indices), seen, dataset.labels[indices]
 
     made = _augmented(read, range(0, len(dataset), batch_size), augmenter, device, workers, depth)
-    return _by_image(made)
+    return Batches(_by_image(made))
 
 
 def _by_image(made: Generator[Batch, None, None]) -> Generator[Batch, None, None]:
