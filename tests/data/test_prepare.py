@@ -1,4 +1,4 @@
-"""Images of every mode and shape become the right square; the statistics are what their definitions say."""
+"""Images of every mode and shape become the right square."""
 
 import io
 import os
@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from tinyalex.data import ArrayDataset, pixel_statistics, prepare, prepare_image, read_image
+from tinyalex.data import prepare_image, read_image
 from tinyalex.errors import DataError
 
 RED, GREEN, BLUE, GREY = (255, 0, 0), (0, 255, 0), (0, 0, 255), (90, 90, 90)
@@ -302,73 +302,6 @@ def test_an_image_smaller_than_the_first_kernel(tmp_path):
     assert read_image(tmp_path / "flat.png", smallest=10).size == (50, 10)
     with pytest.raises(DataError, match=r"flat\.png of 50 x 10 pixels: expected at least 11 x 11"):
         read_image(tmp_path / "flat.png", smallest=11)
-
-
-# Statistics.
-
-
-def dataset(images):
-    return ArrayDataset("test", images, np.zeros(len(images), np.int64), ("only",))
-
-
-def test_statistics_by_hand():
-    """Red is 0 or 1 with equal frequency, so its variance is 1/4; green and blue never vary."""
-    images = np.array([[[[0, 40, 9]]], [[[255, 40, 9]]]], np.uint8)
-    found = pixel_statistics(dataset(images))
-    np.testing.assert_array_equal(found.mean, [[[127.5, 40, 9]]])
-    np.testing.assert_allclose(found.eigenvalues, [0.25, 0, 0], atol=1e-15)
-    np.testing.assert_allclose(found.eigenvectors[:, 0], [1, 0, 0], atol=1e-12)
-
-
-def test_statistics_follow_their_definitions():
-    rng = np.random.default_rng(3)
-    images = rng.integers(0, 200, (11, 40, 40, 3), dtype=np.uint8)
-    images[..., 2] = images[..., 0] // 2 + 30  # correlated, so that the components are no axes
-    found = pixel_statistics(dataset(images))
-    for row in range(0, 40, 3):
-        for column in range(0, 40, 3):
-            for colour in range(3):
-                expected = sum(int(image[row, column, colour]) for image in images) / 11
-                assert found.mean[row, column, colour] == np.float32(expected)
-    pixels = images.reshape(-1, 3) / 255
-    covariance = np.cov(pixels.T, bias=True)
-    for value, vector in zip(found.eigenvalues, found.eigenvectors.T, strict=True):
-        np.testing.assert_allclose(covariance @ vector, value * vector, atol=1e-12)
-    np.testing.assert_allclose(found.eigenvectors.T @ found.eigenvectors, np.eye(3), atol=1e-12)
-    assert found.eigenvalues[0] > found.eigenvalues[1] > found.eigenvalues[2] >= 0
-    assert all(max(vector, key=abs) > 0 for vector in found.eigenvectors.T)
-    assert (found.mean.dtype, found.eigenvalues.dtype, found.eigenvectors.dtype) == (np.float32, float, float)
-
-
-def test_statistics_do_not_depend_on_the_batches(monkeypatch):
-    data = dataset(np.random.default_rng(4).integers(0, 256, (23, 3, 3, 3), dtype=np.uint8))
-    one = pixel_statistics(data)
-    monkeypatch.setattr(prepare, "BATCH", 7)
-    other = pixel_statistics(data)
-    for field in ("mean", "eigenvalues", "eigenvectors"):
-        np.testing.assert_array_equal(getattr(one, field), getattr(other, field))
-
-
-def test_grey_images_have_one_component():
-    grey = np.random.default_rng(5).integers(0, 256, (9, 4, 4, 1), dtype=np.uint8).repeat(3, axis=3)
-    found = pixel_statistics(dataset(grey))
-    np.testing.assert_allclose(found.eigenvalues, [3 * np.var(grey / 255), 0, 0], atol=1e-14)
-    np.testing.assert_allclose(found.eigenvectors[:, 0], 3**-0.5, rtol=1e-9)
-    assert (found.eigenvalues >= 0).all()  # their roots are taken
-
-
-def test_progress_counts_every_image(monkeypatch):
-    monkeypatch.setattr(prepare, "BATCH", 4)
-    seen = []
-    pixel_statistics(dataset(np.zeros((10, 2, 2, 3), np.uint8)), seen.append)
-    assert seen == [4, 4, 2]
-
-
-def test_statistics_of_nothing_are_refused():
-    empty = dataset(np.zeros((1, 2, 2, 3), np.uint8))
-    empty.labels = empty.labels[:0]
-    with pytest.raises(DataError, match="no images"):
-        pixel_statistics(empty)
 
 
 REAL = os.environ.get("TINYALEX_DATA")

@@ -7,7 +7,8 @@ from tinyalex.data.cifar import cache_folder, download_cifar10, load_cifar10
 from tinyalex.data.dataset import ArrayDataset, Dataset
 from tinyalex.data.folder import FolderDataset, load_folder
 from tinyalex.data.loader import batch_count, batches, evaluation_batches
-from tinyalex.data.prepare import PixelStatistics, pixel_statistics, prepare_image, read_image
+from tinyalex.data.prepare import prepare_image, read_image
+from tinyalex.data.statistics import PixelStatistics, PixelSums, pixel_statistics
 from tinyalex.data.subset import Subset, subset
 from tinyalex.errors import DataError
 
@@ -17,6 +18,7 @@ __all__ = [
     "Dataset",
     "FolderDataset",
     "PixelStatistics",
+    "PixelSums",
     "Subset",
     "batch_count",
     "batches",

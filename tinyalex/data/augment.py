@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinyalex.backend import Array, get_array_module, kernel
-from tinyalex.data.prepare import PixelStatistics
+from tinyalex.data.statistics import PixelStatistics
 from tinyalex.errors import ShapeError, UsageError
 
 COLOURS = ("paper", "cuda-convnet", "off")

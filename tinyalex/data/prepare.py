@@ -1,25 +1,19 @@
-"""Section 2: every image becomes a square of S x S pixels, from which the mean of the training set is subtracted.
+"""Section 2: every image becomes a square of S x S pixels.
 
-The paper scales each image so that its shorter side is 256, cuts out the central 256 x 256 pixels, and subtracts each
-pixel's mean over the training set. The colour noise of section 4.1 needs the covariance of the RGB values of the same
-pixels, so one pass over the training set measures both.
+The paper scales each image so that its shorter side is 256, and cuts out the central 256 x 256 pixels.
 
-Axes: N images, S height and width, 3 colours (red, green, blue).
+Axes: S height and width, 3 colours (red, green, blue).
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from tinyalex.data.dataset import Dataset
 from tinyalex.errors import DataError
 
 BACKGROUND = (255, 255, 255, 255)  # white, as transparent pictures are usually shown on a white page
-BATCH = 64  # images that the statistics read at a time
 
 # The decoders that Pillow may try on a file. Photographs do not come in its other formats, and one runs a program.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
@@ -80,54 +74,3 @@ def read_image(path: str | Path, *, smallest: int = 1) -> Image.Image:
             "the size of the net's first kernel"
         )
     return picture
-
-
-@dataclass(frozen=True)
-class PixelStatistics:
-    """The statistics of a training set's pixels.
-
-    mean:         (S, S, 3) float32, each pixel's mean over the images, in 0 ... 255.
-    eigenvalues:  (3,) float64, largest first, of the covariance of the RGB values, with pixels in 0 ... 1.
-    eigenvectors: (3, 3) float64, in columns: eigenvectors[:, i] is the RGB direction of eigenvalues[i].
-
-    The paper does not state the unit of the covariance. Its noise multiplies the eigenvalues, which are squares of
-    pixel values: with pixels in 0 ... 255 the noise would drown every image; in 0 ... 1 it is a few grey levels.
-    """
-
-    mean: NDArray[np.float32]
-    eigenvalues: NDArray[np.float64]
-    eigenvectors: NDArray[np.float64]
-
-
-def pixel_statistics(dataset: Dataset, progress: Callable[[int], object] | None = None) -> PixelStatistics:
-    """The mean of each pixel and the principal components of the RGB values, over all images, in one pass.
-
-    mean = sum over images / N;   covariance = sum over pixels of p p^T / (N S S) - m m^T,  m the mean RGB value.
-
-    The sums are of integers and stay below 2**53 up to about two million images of 256 x 256, so they are exact and do
-    not depend on the order. The largest entry of each eigenvector is made positive: its sign is otherwise arbitrary.
-
-    progress: called after each batch with its number of images, such as the `update` of a tqdm bar.
-    Raises:   DataError if the data set is empty.
-    """
-    count, size = len(dataset), dataset.size
-    if count == 0:
-        raise DataError(f"{dataset.name}: got no images: expected at least one")
-    total = np.zeros((size, size, 3))  # float64: the sum of each pixel over the images
-    products = np.zeros((3, 3))  # the sum of p p^T over all pixels of all images
-    for start in range(0, count, BATCH):
-        images = dataset.read(np.arange(start, min(start + BATCH, count))).astype(np.float64)
-        total += images.sum(axis=0)
-        pixels = images.reshape(-1, 3)  # (n*S*S, 3)
-        products += pixels.T @ pixels
-        if progress is not None:
-            progress(len(images))
-    pixel_count = count * size * size
-    mean_colour = total.sum(axis=(0, 1)) / pixel_count
-    covariance = (products / pixel_count - np.outer(mean_colour, mean_colour)) / 255**2
-    eigenvalues, eigenvectors = np.linalg.eigh(covariance)  # smallest first
-    eigenvalues = np.maximum(eigenvalues[::-1], 0.0)  # rounding may leave -1e-17 where a set is all grey
-    eigenvectors = eigenvectors[:, ::-1]
-    largest = np.abs(eigenvectors).argmax(axis=0)
-    eigenvectors = eigenvectors * np.sign(eigenvectors[largest, np.arange(3)])
-    return PixelStatistics((total / count).astype(np.float32), eigenvalues, eigenvectors)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from tinyalex import spec as nets
 from tinyalex.backend import to_numpy
-from tinyalex.data.prepare import PixelStatistics
+from tinyalex.data.statistics import PixelStatistics
 from tinyalex.errors import CheckpointError, TinyAlexError
 from tinyalex.files import replacing
 from tinyalex.net import AlexNet
