@@ -43,7 +43,7 @@ PLAIN = {"crops": False, "reflections": False, "colour": "off"}
 
 
 def loader_threads():
-    return [thread for thread in threading.enumerate() if thread.name.startswith("batches")]
+    return [thread for thread in threading.enumerate() if thread.name.startswith("ahead")]
 
 
 @pytest.mark.parametrize(

@@ -9,16 +9,15 @@ Axes: n images of a batch, V views of one image, c height and width of a crop.
 """
 
 import time
-from collections import deque
 from collections.abc import Callable, Generator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from typing import Self, TypeVar
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tinyalex.backend import Array, is_cpu, thread_count
+from tinyalex.data.ahead import prepared_ahead
 from tinyalex.data.augment import Augmenter, Views
 from tinyalex.data.dataset import Dataset
 from tinyalex.data.upload import Upload
@@ -26,7 +25,6 @@ from tinyalex.errors import UsageError
 
 Batch = tuple[Array, NDArray[np.int64]]  # images, labels
 Stored = tuple[NDArray[np.uint8], Views, NDArray[np.int64]]  # stored images, what is seen of them, labels
-Made = TypeVar("Made")
 
 STREAM = 0x10AD  # separates the loader's random numbers from the others with the same seed
 
@@ -155,7 +153,7 @@ def _augmented(
             images, views, labels = read(number)
             return augmenter.view(images, views), labels
 
-        return _prepared_ahead(make, numbers, workers, depth)
+        return prepared_ahead(make, numbers, workers, depth)
     return _augmented_on_gpu(read, numbers, augmenter, device, workers, depth)
 
 
@@ -169,30 +167,9 @@ def _augmented_on_gpu(
             images, views, labels = read(number)
             return upload.stage(images), views, labels
 
-        with closing(_prepared_ahead(stage, numbers, workers, depth)) as staged:
+        with closing(prepared_ahead(stage, numbers, workers, depth)) as staged:
             for images, views, labels in staged:
                 yield upload.augmented(images, views), labels
-
-
-def _prepared_ahead(
-    make: Callable[[int], Made], numbers: range, workers: int, depth: int
-) -> Generator[Made, None, None]:
-    """Yield make(number) for each number, in order; threads compute up to `depth` of them ahead of the consumer.
-
-    Threads, not processes: decoding and NumPy's loops release the interpreter lock, and nothing has to be copied.
-    Closing the generator early cancels the pending calls and ends the threads.
-    """
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="batches")
-    pending: deque[Future[Made]] = deque()
-    try:
-        for number in numbers:
-            pending.append(pool.submit(make, number))
-            if len(pending) > depth:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def _checked_settings(batch_size: int, device: str | None, workers: int | None, depth: int | None) -> tuple[int, int]:
