@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tinyalex.data.shards.shard import LABEL, OFFSET, SUFFIXES, Form, ShardEntry, shard_name
+from tinyalex.data.shards.shard import ROW, SUFFIXES, Form, ShardEntry, longest_image, shard_name
 from tinyalex.errors import DataError
 from tinyalex.files import write_text
 
@@ -152,10 +152,9 @@ def _shards(document: dict[str, Any], split: str, form: Form, size: int) -> tupl
             raise ValueError(f"{split} shard {number} is not named {name}")
         n = _integer(entry, "images", 0, LARGEST_COUNT)
         length = _integer(entry, "bytes", 0, 2**63 - 1)
-        if form == "raw" and length != n * (size * size * 3 + LABEL.itemsize):
+        pixels = length - n * ROW.itemsize
+        if pixels != n * size * size * 3 if form == "raw" else not n <= pixels <= n * longest_image(size):
             raise ValueError(f"{name} has {length} bytes for {n} images of {size} x {size}")
-        if form == "jpeg" and length < n * (1 + OFFSET.itemsize + LABEL.itemsize) + OFFSET.itemsize:
-            raise ValueError(f"{name} has {length} bytes for {n} images")
         shards.append(ShardEntry(name, n, length, _sha256(entry)))
     if (total := sum(shard.images for shard in shards)) != images:
         raise ValueError(f"the shards of {split} hold {total} images, not {images}")

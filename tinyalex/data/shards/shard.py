@@ -1,15 +1,17 @@
-"""One shard: a file with some of a prepared set's images and their labels.
+"""One shard: a file with some of a prepared set's images, and a table with a row for each of them.
 
-    form "raw"    n images of S x S x 3 bytes, one after the other; n labels
-    form "jpeg"   n JPEG files, one after the other; n + 1 offsets, where each begins and the last one ends; n labels
+    n images, one after the other: S x S x 3 bytes each (form "raw"), or JPEG files of S x S pixels (form "jpeg")
+    n rows of 16 bytes, little-endian: end     uint64, where the image ends; it begins where the one before ended
+                                       label   int32
+                                       check   uint32, the CRC-32 of the image's bytes, started from the label
 
-A label is an int32 and an offset a uint64, both little-endian. The index holds n and the size of the file, so the place
-of everything follows, and the images of a raw shard can be mapped into memory.
+The index holds n and the size of the file, so the place of everything follows. CRC-32 tells every single changed byte.
 
 Axes: N images, S stored height and width, 3 colours (red, green, blue).
 """
 
 import hashlib
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,7 +26,8 @@ from tinyalex.files import replacing
 
 Form = Literal["raw", "jpeg"]
 SUFFIXES: dict[Form, str] = {"raw": ".raw", "jpeg": ".jpegs"}
-LABEL, OFFSET = np.dtype("<i4"), np.dtype("<u8")
+ROW = np.dtype([("end", "<u8"), ("label", "<i4"), ("check", "<u4")])
+LARGEST_LABEL = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,16 @@ class ShardEntry:
     sha256: str
 
 
+def longest_image(size: int) -> int:
+    """The most bytes that an image in a shard may have: a JPEG file can exceed its pixels, but not by much."""
+    return 2 * size * size * 3 + 2**16
+
+
+def image_check(image: bytes | NDArray[np.uint8], label: int) -> int:
+    """The number in the column `check` of a shard's table, of an image's bytes and its label."""
+    return zlib.crc32(image, label)
+
+
 def shard_name(split: str, number: int, form: Form) -> str:
     """The name of a split's shard below the set's folder, such as "train/00000.raw"."""
     return f"{split}/{number:05}{SUFFIXES[form]}"
@@ -56,7 +69,8 @@ class ShardWriter:
     def __init__(self, file: IO[bytes], form: Form, size: int) -> None:
         self._file, self.form, self.size = file, form, size
         self._sum = hashlib.sha256()
-        self._offsets, self._labels = [0], list[int]()
+        self._rows: list[tuple[int, int, int]] = []
+        self._end = 0
 
     def add(self, image: NDArray[np.uint8] | bytes, label: int) -> None:
         """Append an image and its label.
@@ -64,8 +78,8 @@ class ShardWriter:
         image:  for a raw shard (S, S, 3) uint8; for a JPEG shard the bytes of a JPEG file of S x S pixels.
         Raises: ShapeError, DTypeError or LabelError for another image or label; OSError if the disk is full.
         """
-        if not 0 <= label <= np.iinfo(LABEL).max:
-            raise LabelError(f"got label {label}: expected 0 ... {np.iinfo(LABEL).max}")
+        if not 0 <= label <= LARGEST_LABEL:
+            raise LabelError(f"got label {label}: expected 0 ... {LARGEST_LABEL}")
         if isinstance(image, np.ndarray) != (self.form == "raw"):
             raise DTypeError(f"got {type(image).__name__}: expected an image for a {self.form} shard")
         if isinstance(image, np.ndarray):
@@ -74,16 +88,17 @@ class ShardWriter:
             if image.dtype != np.uint8:
                 raise DTypeError(f"got an image of dtype {image.dtype}: expected uint8")
             image = image.tobytes()
+        if not 0 < len(image) <= longest_image(self.size):
+            raise ShapeError(f"got a JPEG file of {len(image)} bytes: expected 1 ... {longest_image(self.size)}")
         self._write(image)
-        self._offsets.append(self._offsets[-1] + len(image))
-        self._labels.append(label)
+        self._end += len(image)
+        self._rows.append((self._end, label, image_check(image, label)))
 
     def finish(self, name: str) -> None:
-        """Append the offsets and the labels, and make the entry.   name: the shard's name in the index."""
-        if self.form == "jpeg":
-            self._write(np.array(self._offsets, OFFSET).tobytes())
-        self._write(np.array(self._labels, LABEL).tobytes())
-        self.entry = ShardEntry(name, len(self._labels), self._file.tell(), self._sum.hexdigest())
+        """Append the table, and make the entry.   name: the shard's name in the index."""
+        table = np.array(self._rows, ROW)
+        self._write(table.tobytes())
+        self.entry = ShardEntry(name, len(table), self._end + table.nbytes, self._sum.hexdigest())
 
     def _write(self, data: bytes) -> None:
         self._file.write(data)
