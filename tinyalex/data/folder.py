@@ -1,26 +1,17 @@
-"""A folder of class folders, the usual layout of ImageNet (section 2).
-
-    ROOT/train/<class>/*   ROOT/val/<class>/*      or      ROOT/<class>/*
-
-In the second layout every tenth image of each class (the first, the eleventh, ... by name) is used for validation.
-Classes are numbered in the order of their folders' names. ROOT/classes.tsv, if it exists, gives readable names: one
-line for each class, "index <tab> folder <tab> name".
+"""Images in a folder of class folders (section 2); layout.py says what lies where.
 
 Axes: N images, S stored height and width, 3 colours.
 """
 
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tinyalex.data.layout import HELD_OUT, check_images, check_same_classes, image_entries, readable_names, subfolders
 from tinyalex.data.prepare import prepare_image, read_image
 from tinyalex.errors import DataError
-from tinyalex.files import legible
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
-HELD_OUT = 10  # one image in ten is for validation, unless the folder has a train and a val folder
 MEMORY = 2**30  # bytes; if a set's prepared images need more, they are decoded again at each read
 
 
@@ -76,7 +67,7 @@ class FolderDataset:
 
 
 def load_folder(root: str | Path, *, size: int, smallest: int = 1) -> tuple[FolderDataset, FolderDataset]:
-    """The data sets (train, validation) of the folder ROOT, stored as size x size; the module describes its layout.
+    """The data sets (train, validation) of the folder ROOT, stored as size x size; layout.py describes its layout.
 
     Hidden files and files without an image's suffix are skipped. Images are decoded when they are first read.
     smallest: the least width and height of an image, in pixels.
@@ -87,23 +78,14 @@ def load_folder(root: str | Path, *, size: int, smallest: int = 1) -> tuple[Fold
     if not root.is_dir():
         raise DataError(f"got {root}: expected a folder that holds one folder of images for each class")
     train_root, val_root = root / "train", root / "val"
-    if _subfolders(train_root) or _subfolders(val_root):  # without subfolders, "train" is itself a class
+    if subfolders(train_root) or subfolders(val_root):  # without subfolders, "train" is itself a class
         train, val = _images_by_class(train_root), _images_by_class(val_root)
-        if differing := sorted(train.keys() ^ val.keys()):
-            where, other = (train_root, val_root) if differing[0] in train else (val_root, train_root)
-            raise DataError(
-                f"got class {differing[0]} in {where} but not in {other}: expected the same classes in both"
-            )
+        check_same_classes(train, val, train_root, val_root)
     else:
-        images = _images_by_class(root)
-        for name, paths in images.items():
-            if len(paths) < 2:
-                raise DataError(
-                    f"got class folder {root / name} with 1 image: expected 2 or more, one of them for validation"
-                )
+        images = _images_by_class(root, held_out=True)
         val = {name: paths[::HELD_OUT] for name, paths in images.items()}
         train = {name: [p for i, p in enumerate(paths) if i % HELD_OUT] for name, paths in images.items()}
-    classes = _readable_names(root, list(train))
+    classes = readable_names(root, list(train))
     name = root.resolve().name
     return _dataset(name, train, classes, size, smallest), _dataset(name, val, classes, size, smallest)
 
@@ -117,53 +99,14 @@ def _dataset(
     return FolderDataset(name, paths, labels, classes, size, smallest=smallest)
 
 
-def _subfolders(folder: Path) -> list[Path]:
-    """The folders in a folder, sorted by name, without hidden ones; none if the folder does not exist."""
-    if not folder.is_dir():
-        return []
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-
-
-def _images_by_class(folder: Path) -> dict[str, list[Path]]:
+def _images_by_class(folder: Path, *, held_out: bool = False) -> dict[str, list[Path]]:
     """The paths of the images by class name; both are sorted by name."""
-    classes = _subfolders(folder)
+    classes = subfolders(folder)
     if not classes:
         raise DataError(f"got {folder} without class folders: expected one folder of images for each class")
     images = {}
     for class_folder in classes:
-        paths = sorted(
-            path
-            for path in class_folder.iterdir()
-            if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
-        )
-        if not paths:
-            raise DataError(f"got class folder {class_folder} without images: expected {', '.join(sorted(SUFFIXES))}")
+        paths = [class_folder / entry.name for entry in image_entries(class_folder) if entry.is_file()]
+        check_images(class_folder, len(paths), held_out=held_out)
         images[class_folder.name] = paths
     return images
-
-
-def _readable_names(root: Path, folders: list[str]) -> tuple[str, ...]:
-    """The names of the classes: from ROOT/classes.tsv if it exists, otherwise the names of their folders."""
-    table = root / "classes.tsv"
-    if not table.is_file():
-        return _distinct(folders, folders)
-    names = {}
-    try:
-        text = table.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"got {table} ({error.reason} at byte {error.start}): expected UTF-8; save it as that"
-        ) from error
-    for number, line in enumerate(text.splitlines(), start=1):
-        fields = line.split("\t")
-        if len(fields) != 3:
-            raise DataError(f"got {table} line {number} with {len(fields)} fields: expected index, folder, name")
-        names[fields[1]] = fields[2]
-    return _distinct([names.get(folder, folder) for folder in folders], folders)
-
-
-def _distinct(names: list[str], folders: list[str]) -> tuple[str, ...]:
-    """The names, with the folder added where two are equal: ImageNet has two cranes, a bird and a machine."""
-    readable = [legible(name) for name in names]
-    uses = Counter(readable)
-    return tuple(n if uses[n] == 1 else f"{n} ({legible(f)})" for n, f in zip(readable, folders, strict=True))
