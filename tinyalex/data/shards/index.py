@@ -14,21 +14,22 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tinyalex.data.shards.shard import ROW, SUFFIXES, Form, ShardEntry, longest_image, shard_name
-from tinyalex.errors import DataError
+from tinyalex.data.shards.shard import ROW, Form, ShardEntry, longest_image, shard_name
+from tinyalex.errors import DataError, UsageError
 from tinyalex.files import write_text
+from tinyalex.typed import brief, typed
 
 FORMAT = 1  # of the whole folder; a change that older versions cannot read counts it up
 INDEX = "index.json"
 SPLITS = ("train", "val")
 LARGEST_INDEX = 2**24  # bytes; ILSVRC-2012 has 1,300 shards, and their index 0.3 MB
 LARGEST_SIZE = 4096  # S; the paper's is 256
-LARGEST_COUNT = 2**31 - 1  # images
+LARGEST_COUNT = 2**31 - 1  # images in a split
 
 
 @dataclass(frozen=True)
 class Index:
-    """What a prepared set holds.
+    """What a prepared set holds; the file has the same fields, and `format`.
 
     name:       the set's name in reports.
     form:       of its shards: "raw" or "jpeg".
@@ -38,6 +39,7 @@ class Index:
     settings:   all that decided what the set holds, the seed included; what JSON can hold.
     statistics: the sha256 of statistics.npz.
     splits:     the shards of "train" and of "val".
+    Raises UsageError if these contradict each other.
     """
 
     name: str
@@ -49,165 +51,87 @@ class Index:
     statistics: str
     splits: dict[str, tuple[ShardEntry, ...]]
 
+    def __post_init__(self) -> None:
+        if not 1 <= self.size <= LARGEST_SIZE:
+            raise UsageError(f"got size={self.size}: expected 1 ... {LARGEST_SIZE}")
+        if not self.classes or len(set(self.classes)) < len(self.classes):
+            raise UsageError("got classes with no name, or a name twice: expected distinct names")
+        if self.wnids is not None and len(self.wnids) != len(self.classes):
+            raise UsageError(f"got {len(self.wnids)} wnids: expected one for each of {len(self.classes)} classes")
+        for text in (self.name, *self.classes, *(self.wnids or ())):
+            if not text or any("\ud800" <= letter <= "\udfff" for letter in text):  # has no UTF-8 form
+                raise UsageError("got a name that is empty or cannot be printed: expected text")
+        _check_sha256("statistics", self.statistics)
+        if set(self.splits) != set(SPLITS):
+            raise UsageError(f"got other splits: expected {' and '.join(SPLITS)}")
+        for split, shards in self.splits.items():
+            for number, shard in enumerate(shards):
+                self._check_shard(shard, shard_name(split, number, self.form))
+            if not 1 <= self.images(split) <= LARGEST_COUNT:
+                raise UsageError(f"got {self.images(split)} images in {split}: expected 1 ... {LARGEST_COUNT}")
+
     def images(self, split: str) -> int:
         """The number of images in a split."""
         return sum(shard.images for shard in self.splits[split])
 
+    def _check_shard(self, shard: ShardEntry, name: str) -> None:
+        """Raise UsageError unless the shard has this name, and a size in bytes that fits its number of images."""
+        if shard.file != name:  # so that no name leads out of the folder
+            raise UsageError(f"got a shard with another name: expected {name}")
+        _check_sha256(name, shard.sha256)
+        n, content = shard.images, shard.bytes - shard.images * ROW.itemsize
+        raw = n * self.size * self.size * 3
+        if n < 0 or (content != raw if self.form == "raw" else not n <= content <= n * longest_image(self.size)):
+            raise UsageError(f"got {name} with {n} images in {shard.bytes} bytes: expected numbers that fit")
+
 
 def write_index(folder: Path, index: Index) -> None:
-    """Write `index` as folder/index.json, in one piece. Raises DataError for an index that could not be read again."""
-    document = {
-        "format": FORMAT,
-        "name": index.name,
-        "form": index.form,
-        "size": index.size,
-        "classes": index.classes,
-        "wnids": index.wnids,
-        "settings": index.settings,
-        "statistics": {"sha256": index.statistics},
-        "splits": {
-            split: {"images": index.images(split), "shards": [asdict(shard) for shard in shards]}
-            for split, shards in index.splits.items()
-        },
-    }
-    text = json.dumps(document, indent=1) + "\n"
-    parse_index(text.encode(), folder / INDEX)
+    """Write `index` as folder/index.json, in one piece. Raises DataError for settings that JSON cannot hold."""
+    text = json.dumps({"format": FORMAT, **asdict(index)}, indent=1) + "\n"
+    parse_index(text.encode(), folder / INDEX)  # what cannot be read again is not written
     write_text(folder / INDEX, text)
 
 
 def read_index(folder: Path) -> Index:
     """The index of the prepared set in `folder`. Raises DataError, with the reason, if it is missing or damaged."""
+    return parse_index(index_bytes(folder), folder / INDEX)
+
+
+def index_bytes(folder: Path) -> bytes:
+    """The content of folder/index.json. Raises DataError if it cannot be read, or is too large to be an index."""
     path = folder / INDEX
-    return parse_index(index_bytes(path), path)
-
-
-def index_bytes(path: Path) -> bytes:
-    """The bytes of an index file. Raises DataError if it cannot be read or is too large to be one."""
+    if not path.is_file():
+        raise DataError(f"got {folder} without {INDEX}: expected a prepared set; finish it with tinyalex prepare")
     try:
-        if not path.is_file():
-            raise DataError(f"got {path.parent} without {INDEX}: expected a prepared set; finish it with prepare")
         with path.open("rb") as file:
-            data = file.read(LARGEST_INDEX + 1)
+            content = file.read(LARGEST_INDEX + 1)
     except OSError as error:
         raise DataError(f"cannot read {path} ({error.strerror}): expected the index of a prepared set") from error
-    if len(data) > LARGEST_INDEX:
+    if len(content) > LARGEST_INDEX:
         raise DataError(f"got {path} of more than {LARGEST_INDEX:,} bytes: expected the index of a prepared set")
-    return data
+    return content
 
 
-def parse_index(data: bytes, path: Path) -> Index:
-    """The index in the bytes of an index file.   path: named in the message of the DataError for a damaged one."""
+def parse_index(content: bytes, path: Path) -> Index:
+    """The index in the bytes of an index file.   path: for the message of the DataError, if it is damaged."""
     try:
-        return _index(json.loads(data, parse_constant=_no_number))
-    except _NewerFormatError as error:
-        raise DataError(
-            f"got {path} of {error}, made by a newer tinyalex: expected format {FORMAT}; update it"
-        ) from None
-    except (ValueError, RecursionError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise DataError(f"got {path} ({reason}): expected the index of a prepared set; prepare it again") from None
+        document = typed(dict[str, Any], json.loads(content, parse_constant=_refuse_constant), "index")
+        number = typed(int, document.pop("format", None), "format")
+        if number == FORMAT:
+            index: Index = typed(Index, document, "index")
+            return index
+    except (ValueError, RecursionError) as error:  # UsageError is a ValueError too
+        reason = " ".join(str(error).split())
+        raise DataError(f"cannot read {path} ({reason[:200]}); prepare the set again with tinyalex prepare") from error
+    what_to_do = "update tinyalex, as a newer one made it" if number > FORMAT else "prepare the set again"
+    raise DataError(f"got {path} of format {brief(number)}: expected {FORMAT}; {what_to_do}")
 
 
-class _NewerFormatError(Exception):
-    """The index has a format that only a newer version can read."""
+def _refuse_constant(name: str) -> None:
+    """NaN and Infinity are no JSON, though Python reads them."""
+    raise ValueError(f"{name} is no number")
 
 
-def _no_number(text: str) -> None:
-    raise ValueError(f"{text} is no number of JSON")
-
-
-def _index(document: Any) -> Index:
-    """The parsed JSON as an Index. Raises ValueError, with the reason, for anything that an index cannot hold."""
-    document = _object(document, "the file")
-    form_number = _integer(document, "format", 1, 2**31)
-    if form_number > FORMAT:
-        raise _NewerFormatError(f"format {form_number}")
-    form, size = _form(document), _integer(document, "size", 1, LARGEST_SIZE)
-    classes = _names(document, "classes")
-    wnids = None if document.get("wnids") is None else _names(document, "wnids")
-    if wnids is not None and len(wnids) != len(classes):
-        raise ValueError(f"{len(wnids)} wnids for {len(classes)} classes")
-    splits = _object(document.get("splits"), "splits")
-    if set(splits) != set(SPLITS):
-        raise ValueError(f"splits are not {' and '.join(SPLITS)}")
-    return Index(
-        name=_text(document, "name"),
-        form=form,
-        size=size,
-        classes=classes,
-        wnids=wnids,
-        settings=_object(document.get("settings"), "settings"),
-        statistics=_sha256(_object(document.get("statistics"), "statistics")),
-        splits={split: _shards(_object(splits[split], split), split, form, size) for split in SPLITS},
-    )
-
-
-def _shards(document: dict[str, Any], split: str, form: Form, size: int) -> tuple[ShardEntry, ...]:
-    """The entries of a split, each checked, and their sum against the split's number of images."""
-    images = _integer(document, "images", 1, LARGEST_COUNT)
-    shards = []
-    for number, value in enumerate(_list(document, "shards")):
-        entry, name = _object(value, "a shard"), shard_name(split, number, form)
-        if entry.get("file") != name:  # so no name can lead out of the folder
-            raise ValueError(f"{split} shard {number} is not named {name}")
-        n = _integer(entry, "images", 0, LARGEST_COUNT)
-        length = _integer(entry, "bytes", 0, 2**63 - 1)
-        pixels = length - n * ROW.itemsize
-        if pixels != n * size * size * 3 if form == "raw" else not n <= pixels <= n * longest_image(size):
-            raise ValueError(f"{name} has {length} bytes for {n} images of {size} x {size}")
-        shards.append(ShardEntry(name, n, length, _sha256(entry)))
-    if (total := sum(shard.images for shard in shards)) != images:
-        raise ValueError(f"the shards of {split} hold {total} images, not {images}")
-    return tuple(shards)
-
-
-def _object(value: Any, name: str) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise ValueError(f"{name} is no object")
-    return value
-
-
-def _list(document: dict[str, Any], key: str) -> list[Any]:
-    value = document.get(key)
-    if not isinstance(value, list):
-        raise ValueError(f"{key} is no list")
-    return value
-
-
-def _integer(document: dict[str, Any], key: str, least: int, most: int) -> int:
-    value = document.get(key)
-    if type(value) is not int or not least <= value <= most:  # True is an int too
-        raise ValueError(f"{key} is no integer in {least} ... {most}")
-    return value
-
-
-def _form(document: dict[str, Any]) -> Form:
-    for form in SUFFIXES:
-        if document.get("form") == form:
-            return form
-    raise ValueError(f"form is not one of {', '.join(SUFFIXES)}")
-
-
-def _text(document: dict[str, Any], key: str) -> str:
-    return _printable(document.get(key), key)
-
-
-def _printable(value: Any, key: str) -> str:
-    """A string that is not empty and has a UTF-8 form."""
-    if not isinstance(value, str) or not value or any("\ud800" <= letter <= "\udfff" for letter in value):
-        raise ValueError(f"{key} is no text")
-    return value
-
-
-def _names(document: dict[str, Any], key: str) -> tuple[str, ...]:
-    names = tuple(_printable(value, f"a name in {key}") for value in _list(document, key))
-    if not names or len(set(names)) != len(names):
-        raise ValueError(f"{key} are not distinct names")
-    return names
-
-
-def _sha256(document: dict[str, Any]) -> str:
-    value = _text(document, "sha256")
-    if not re.fullmatch("[0-9a-f]{64}", value):
-        raise ValueError("a sha256 is no 64 hexadecimal digits")
-    return value
+def _check_sha256(name: str, digits: str) -> None:
+    if not re.fullmatch("[0-9a-f]{64}", digits):
+        raise UsageError(f"got a sha256 of {name} that is none: expected 64 hexadecimal digits")

@@ -51,7 +51,7 @@ def longest_image(size: int) -> int:
     return 2 * size * size * 3 + 2**16
 
 
-def image_check(image: bytes | NDArray[np.uint8], label: int) -> int:
+def image_check(image: bytes | memoryview, label: int) -> int:
     """The number in the column `check` of a shard's table, of an image's bytes and its label."""
     return zlib.crc32(image, label)
 
