@@ -24,6 +24,17 @@ class DataError(TinyAlexError, ValueError):
     """A data set is missing, empty, damaged, or not in the expected layout."""
 
 
+class ImageError(DataError):
+    """The image in a file cannot be used.
+
+    name: of the file.   reason: why, without the name.
+    """
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"got {name} ({reason}): expected an image file")
+        self.name, self.reason = name, reason
+
+
 class CheckpointError(TinyAlexError, ValueError):
     """A checkpoint is missing or damaged, or does not belong to this net, run or data."""
 

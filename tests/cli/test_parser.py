@@ -163,7 +163,7 @@ def test_bugs_are_not_hidden(monkeypatch):
         ("eval nowhere", "got nowhere: expected a .npz file"),
         ("eval x --views nine", "--views: got 'nine': expected one of centre, ten"),
         ("predict", "required: IMAGE"),
-        ("predict cat.jpg", "got cat.jpg, which does not exist: expected an image file"),
+        ("predict cat.jpg", "got cat.jpg (it does not exist): expected an image file"),
         ("prepare photos", "got 'photos': expected one of shapes, cifar10"),
         ("prepare shapes --train 0", "got count=0, seed=0, size=36: expected count >= 1"),
         ("prepare shapes --seed -1", "got count=6000, seed=-1, size=36: expected count >= 1, seed >= 0"),

@@ -3,6 +3,7 @@
 Axes: N images, S stored height and width, 3 colours (red, green, blue), bytes of 0 ... 255.
 """
 
+from hashlib import sha256
 from typing import Protocol
 
 import numpy as np
@@ -35,6 +36,10 @@ class Dataset(Protocol):
 
     def picture(self, index: int) -> NDArray[np.uint8]:
         """One image at its own resolution, for people to look at: (height, width, 3) uint8."""
+        ...
+
+    def fingerprint(self) -> str:
+        """64 hexadecimal digits, a SHA-256, that say whether another set has the same stored images and labels."""
         ...
 
 
@@ -78,6 +83,13 @@ class ArrayDataset:
         """One image at its own resolution: (height, width, 3) uint8."""
         picture: NDArray[np.uint8] = self.pictures[index]
         return picture
+
+    def fingerprint(self) -> str:
+        """The SHA-256 of the labels and of all images."""
+        digest = sha256(f"{self.images.shape}".encode())
+        digest.update(self.labels.tobytes())
+        digest.update(np.ascontiguousarray(self.images))
+        return digest.hexdigest()
 
 
 def check_labels(name: str, labels: NDArray[np.int64], images: int, classes: int) -> None:

@@ -3,15 +3,19 @@
 Axes: N images, S stored height and width, 3 colours.
 """
 
+import os
+from contextlib import suppress
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tinyalex.data.layout import HELD_OUT, check_images, check_same_classes, image_entries, readable_names, subfolders
-from tinyalex.data.prepare import prepare_image, read_image
+from tinyalex.data.prepare import prepare_image, read_image, regular_file
 from tinyalex.errors import DataError
 
+SAMPLES, SAMPLE = 64, 2**20  # the files, and the bytes of each, that a fingerprint reads
 MEMORY = 2**30  # bytes; if a set's prepared images need more, they are decoded again at each read
 
 
@@ -19,6 +23,8 @@ class FolderDataset:
     """Images in files, each decoded and prepared as size x size when it is first read.
 
     Prepared images stay in memory if all N of them fit in MEMORY; otherwise each read decodes them again.
+    paths: N texts, as a million `Path`s take a gigabyte. Symbolic links are followed, wherever they lead: folders often
+           link to another disk. What is no image is refused, wherever it lies.
     smallest: the least width and height of an image, in pixels: the size of the net's first kernel.
     `read` and `picture` raise DataError, naming the file, if an image cannot be decoded or is too small.
     """
@@ -26,7 +32,7 @@ class FolderDataset:
     def __init__(
         self,
         name: str,
-        paths: list[Path],
+        paths: list[str],
         labels: NDArray[np.int64],
         classes: tuple[str, ...],
         size: int,
@@ -39,6 +45,7 @@ class FolderDataset:
         # np.empty reserves address space; the system provides memory only where images are written
         self._kept = np.empty(shape, np.uint8) if np.prod(shape, dtype=np.int64) <= MEMORY else None
         self._is_kept = np.zeros(len(paths), bool)
+        self._fingerprint: str | None = None
 
     def __len__(self) -> int:
         """N, the number of images."""
@@ -64,6 +71,40 @@ class FolderDataset:
     def _prepare(self, index: int) -> NDArray[np.uint8]:
         """Decode one image -> (S, S, 3) uint8."""
         return prepare_image(read_image(self.paths[index], smallest=self.smallest), self.size)
+
+    def part(self, indices: NDArray[np.int64]) -> "FolderDataset":
+        """The images `indices` (n,) as a data set of their own, none of them read yet."""
+        paths = [self.paths[index] for index in indices]
+        return FolderDataset(self.name, paths, self.labels[indices], self.classes, self.size, smallest=self.smallest)
+
+    def fingerprint(self) -> str:
+        """The SHA-256 of names, labels, sizes in bytes, the beginnings of SAMPLES files, and S.
+
+        The names are those below the folder that all files are in, so that a set may be moved. A file that is changed
+        without changing its size may go unnoticed. Files are looked at once, when this is first called.
+        """
+        if self._fingerprint is None:
+            self._fingerprint = _fingerprint(self.paths, self.labels, self.size)
+        return self._fingerprint
+
+
+def _fingerprint(paths: list[str], labels: NDArray[np.int64], size: int) -> str:
+    digest = sha256(f"folder {size}".encode())
+    above = len(os.path.commonpath((min(paths), max(paths))))
+    for path, label in zip(paths, labels.tolist(), strict=True):
+        digest.update(b"%s\0%d %d\0" % (os.fsencode(path[above:]), label, _bytes_of(path)))
+    for index in np.unique(np.linspace(0, len(paths) - 1, SAMPLES).astype(int)):
+        with suppress(OSError, ValueError), regular_file(paths[index]) as file:  # examine.py tells what is no file
+            digest.update(file.read(SAMPLE))
+    return digest.hexdigest()
+
+
+def _bytes_of(path: str) -> int:
+    """The size of a file, or -1 if there is none."""
+    try:
+        return os.stat(path).st_size  # noqa: PTH116 (a million times)
+    except OSError:
+        return -1
 
 
 def load_folder(root: str | Path, *, size: int, smallest: int = 1) -> tuple[FolderDataset, FolderDataset]:
@@ -91,7 +132,7 @@ def load_folder(root: str | Path, *, size: int, smallest: int = 1) -> tuple[Fold
 
 
 def _dataset(
-    name: str, images: dict[str, list[Path]], classes: tuple[str, ...], size: int, smallest: int
+    name: str, images: dict[str, list[str]], classes: tuple[str, ...], size: int, smallest: int
 ) -> FolderDataset:
     """The data set of `images`, the paths of each class; class i of the dict has label i."""
     paths = [path for of_class in images.values() for path in of_class]
@@ -99,14 +140,14 @@ def _dataset(
     return FolderDataset(name, paths, labels, classes, size, smallest=smallest)
 
 
-def _images_by_class(folder: Path, *, held_out: bool = False) -> dict[str, list[Path]]:
-    """The paths of the images by class name; both are sorted by name."""
+def _images_by_class(folder: Path, *, held_out: bool = False) -> dict[str, list[str]]:
+    """The paths of the images by class name; both are sorted by name. Of pipes and the like reading complains."""
     classes = subfolders(folder)
     if not classes:
         raise DataError(f"got {folder} without class folders: expected one folder of images for each class")
     images = {}
     for class_folder in classes:
-        paths = [class_folder / entry.name for entry in image_entries(class_folder) if entry.is_file()]
+        paths = [entry.path for entry in image_entries(class_folder) if not entry.is_dir()]
         check_images(class_folder, len(paths), held_out=held_out)
         images[class_folder.name] = paths
     return images

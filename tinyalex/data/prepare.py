@@ -5,34 +5,45 @@ The paper scales each image so that its shorter side is 256, and cuts out the ce
 Axes: S height and width, 3 colours (red, green, blue).
 """
 
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from tinyalex.errors import DataError
+from tinyalex.errors import ImageError
+from tinyalex.files import legible
 
 BACKGROUND = (255, 255, 255, 255)  # white, as transparent pictures are usually shown on a white page
 
 # The decoders that Pillow may try on a file. Photographs do not come in its other formats, and one runs a program.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 
+# A file of a few bytes may claim any size, and its pixels are decoded as a whole: 4 bytes each, 16 if transparent.
+LARGEST = 100_000_000  # pixels, as 10,000 x 10,000
+LARGEST_FILE = 2**29  # bytes; some decoders read the whole file first
+NARROWEST = 100  # the longer side in shorter sides; of a line of pixels the central square shows nothing
+
 
 def to_rgb(image: Image.Image) -> Image.Image:
     """The image in 8-bit RGB, upright by its EXIF orientation; its size stays, or is transposed by a quarter turn.
 
     Transparent pixels (LA, PA, RGBA, or a transparent palette entry) are blended with white. Modes "I" and "I;16" are
-    read as 16-bit grey, 0 ... 65535. An animation gives its current frame.
+    read as 16-bit grey, 0 ... 65535. An animation gives its current frame. An RGB image is returned as it is.
     """
-    image = ImageOps.exif_transpose(image)
+    if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
+        image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I"):
-        grey = np.clip(np.asarray(image), 0, 65535)
-        image = Image.fromarray(np.rint(grey / 257).astype(np.uint8))  # 257 * 255 = 65535: white stays white
+        grey = np.clip(np.asarray(image), 0, 65535).astype(np.int32)
+        image = Image.fromarray(((grey + 128) // 257).astype(np.uint8))  # 257 * 255 = 65535: white stays white
     elif image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, BACKGROUND), image)
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def prepare_image(image: Image.Image, size: int) -> NDArray[np.uint8]:
@@ -50,27 +61,66 @@ def prepare_image(image: Image.Image, size: int) -> NDArray[np.uint8]:
     return np.array(scaled)
 
 
-def read_image(path: str | Path, *, smallest: int = 1) -> Image.Image:
-    """The image in a file, upright, in 8-bit RGB.
+def read_image(source: str | Path | IO[bytes], *, smallest: int = 1, name: str | None = None) -> Image.Image:
+    """The image in a file, upright, in 8-bit RGB; of an animation its first frame.
 
+    source:   the path of the file, or its content as a binary file, which is called `name` in messages.
     smallest: the least width and height, in pixels, such as the size of the net's first kernel.
-    Raises:   DataError, naming the file, if it is missing, damaged, cut short, too large to be safe, or too small.
+    Raises:   ImageError, naming the file, if it is missing, no regular file, damaged, cut short, of more than LARGEST
+              pixels, more than NARROWEST times as long as wide, or too small. Nothing is decoded if its size tells.
     """
+    with _opened(source, smallest, name) as image:
+        image.load()
+        return to_rgb(image)
+
+
+def check_header(source: str | Path | IO[bytes], *, smallest: int = 1, name: str | None = None) -> None:
+    """Read the beginning of a file only. Arguments and errors are those of `read_image`; damage further on stays."""
+    with _opened(source, smallest, name):
+        pass
+
+
+@contextmanager
+def _opened(source: str | Path | IO[bytes], smallest: int, name: str | None) -> Iterator[Image.Image]:
+    """The image, not decoded yet. Every exception in the block is one of the image: it becomes an ImageError."""
+    name = legible(str(source)) if name is None else name
     try:
-        with Image.open(path, formats=FORMATS) as image:
-            picture = to_rgb(image)
+        with regular_file(source) as file, Image.open(file, formats=FORMATS) as image:
+            _check_size(*image.size, smallest)
+            yield image
     except FileNotFoundError as error:
-        raise DataError(f"got {path}, which does not exist: expected an image file") from error
-    except IsADirectoryError as error:
-        raise DataError(f"got {path}, a folder: expected an image file") from error
+        raise ImageError(name, "it does not exist") from error
     except UnidentifiedImageError as error:
-        raise DataError(f"got {path}: expected an image, one of {', '.join(FORMATS)}") from error
+        raise ImageError(name, f"none of {', '.join(FORMATS)}") from error
     except Exception as error:  # on a damaged file Pillow's decoders can raise almost any exception
-        reason = " ".join(str(error).split())
-        raise DataError(f"cannot read {path} ({reason}): expected an image; replace or remove it") from error
-    if min(picture.size) < smallest:
-        raise DataError(
-            f"got {path} of {picture.width} x {picture.height} pixels: expected at least {smallest} x {smallest}, "
-            "the size of the net's first kernel"
-        )
-    return picture
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise ImageError(name, " ".join(reason.split())[:200]) from error
+
+
+@contextmanager
+def regular_file(source: str | Path | IO[bytes]) -> Iterator[IO[bytes]]:
+    """The file at a path, open for reading, or the open file `source`. Only a regular file is opened.
+
+    Opening a named pipe waits for somebody who writes to it, and opening a device may do anything.
+    """
+    if not isinstance(source, str | Path):
+        yield source
+        return
+    found = Path(source).stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise ValueError("a folder" if stat.S_ISDIR(found.st_mode) else "a pipe, a device or a socket")
+    if not 0 < found.st_size <= LARGEST_FILE:
+        raise ValueError(f"{found.st_size:,} bytes" + (f": more than {LARGEST_FILE:,}" if found.st_size else ""))
+    with Path(source).open("rb") as file:
+        yield file
+
+
+def _check_size(width: int, height: int, smallest: int) -> None:
+    """Raise ValueError for a size that is not worth decoding, or not safe."""
+    pixels = f"{width} x {height} pixels"
+    if min(width, height) < smallest:
+        raise ValueError(f"{pixels}: fewer than the {smallest} x {smallest} of the net's first kernel")
+    if width * height > LARGEST:
+        raise ValueError(f"{pixels}: more than {LARGEST:,}")
+    if max(width, height) > NARROWEST * min(width, height):
+        raise ValueError(f"{pixels}: longer than {NARROWEST} times its shorter side")

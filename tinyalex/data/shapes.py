@@ -14,6 +14,7 @@ x runs to the right, y downwards.
 import math
 import shutil
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -208,6 +209,10 @@ class Shapes:
         """Image `index` at its own resolution -> (H, W, 3) uint8, H and W from 64 to 160."""
         index = range(len(self))[index]  # negative indices count from the end; IndexError out of range
         return paint(int(self.labels[index]), self._rng(PICTURE_STREAM, index))
+
+    def fingerprint(self) -> str:
+        """The SHA-256 of all that the images are generated from; none of them is."""
+        return sha256(f"shapes {self.split} {len(self)} {self.seed} {self.size}".encode()).hexdigest()
 
 
 def write_jpegs(folder: str | Path, *, train: int = 6000, val: int = 1000, seed: int = 0) -> None:

@@ -1,9 +1,12 @@
 """A part of a data set: for a quick trial, or to check that a net can learn a hundred images by heart."""
 
+from hashlib import sha256
+
 import numpy as np
 from numpy.typing import NDArray
 
 from tinyalex.data.dataset import Dataset
+from tinyalex.data.folder import FolderDataset
 from tinyalex.errors import UsageError
 
 
@@ -27,16 +30,24 @@ class Subset:
         """Image `index` of the subset at its own resolution: (height, width, 3) uint8."""
         return self._dataset.picture(int(self._indices[index]))
 
+    def fingerprint(self) -> str:
+        """The SHA-256 of the whole set's fingerprint and of the indices."""
+        return sha256(self._dataset.fingerprint().encode() + self._indices.astype(np.int64).tobytes()).hexdigest()
 
-def subset(dataset: Dataset, count: int) -> Subset:
+
+def subset(dataset: Dataset, count: int) -> Dataset:
     """The first images of each class of a data set, `count` in all, spread over the classes as evenly as possible.
 
+    All images of a set are the set itself. A part of a folder keeps its prepared images in memory if these few fit.
     Raises UsageError for a count below 1 or above the number of images.
     """
     if not 1 <= count <= len(dataset):
         raise UsageError(f"got limit={count}: expected 1 ... {len(dataset)}, the number of images")
+    if count == len(dataset):
+        return dataset
     rank = np.zeros(len(dataset), np.int64)  # within its class: 0 for the first image, 1 for the second, ...
     for label in range(len(dataset.classes)):
         of_class = dataset.labels == label
         rank[of_class] = np.arange(of_class.sum())
-    return Subset(dataset, np.sort(np.argsort(rank, kind="stable")[:count]))
+    chosen = np.sort(np.argsort(rank, kind="stable")[:count])
+    return dataset.part(chosen) if isinstance(dataset, FolderDataset) else Subset(dataset, chosen)
