@@ -1,6 +1,7 @@
 """Files that are replaced in one piece: a reader finds the old file or the new one, never half of one."""
 
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from typing import IO
 
 from tinyalex.errors import UsageError
 
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # such as the escape that begins a command to the terminal
 STEM = 40  # characters that a temporary file takes from the name: a name may have 255 bytes, a character up to 4
 
 
@@ -79,8 +81,8 @@ def _lock(opened: int, folder: Path) -> None:
 
 
 def legible(name: str) -> str:
-    """A file's name as text that can be printed: bytes that are not UTF-8 become "?"."""
-    return name.encode(errors="replace").decode()
+    """A file's name as text that can be printed: control characters, and bytes that are not UTF-8, become "?"."""
+    return CONTROL.sub("?", name.encode(errors="replace").decode())
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -7,7 +7,7 @@ how the word after it is read, the default holds where the option is not given.
 import argparse
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, field, fields
 from functools import partial
 from pathlib import Path
 from types import UnionType
@@ -16,22 +16,6 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeVar, Union
 from tinyalex import spec
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Command(ABC):
-    """A command of the command line: its docstring is its help, its fields are its options.
-
-    example: the words after `tinyalex` of a call that `--help` shows.
-    when_stopped: added to the message when a user stops the command.
-    """
-
-    example: ClassVar[str]
-    when_stopped: ClassVar[str] = ""
-
-    @abstractmethod
-    def run(self) -> None:
-        """Carry out the command. Raises TinyAlexError for a mistake of the user's."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +38,23 @@ class Option:
 
 class Argument(Option):
     """A value that is given by its place, without a name. A list takes one value or more."""
+
+
+@dataclass(frozen=True)
+class Command(ABC):
+    """A command of the command line: its docstring is its help, its fields are its options.
+
+    example: the words after `tinyalex` of a call that `--help` shows.
+    when_stopped: added to the message when a user stops the command.
+    """
+
+    example: ClassVar[str]
+    when_stopped: ClassVar[str] = ""
+    debug: Annotated[bool, Option("show the traceback of an error")] = field(default=False, kw_only=True)
+
+    @abstractmethod
+    def run(self) -> int | None:
+        """Carry out the command -> the exit code; None: 0. Raises TinyAlexError for a mistake of the user's."""
 
 
 VARIANT = Option(f"the net: {', '.join(spec.VARIANTS)}", metavar="NAME", choices=spec.VARIANTS)
@@ -105,15 +106,16 @@ def chosen(value: T | None, default: T) -> T:
 def add_options(parser: argparse.ArgumentParser, command: type[Command]) -> None:
     """Add the fields of `command` to `parser` as options and arguments."""
     types = get_type_hints(command, include_extras=True)
-    for field in fields(command):
-        declared, option = get_args(types[field.name])  # of Annotated[declared, option]
+    for of_class in fields(command):
+        name, default = of_class.name, of_class.default
+        declared, option = get_args(types[name])  # of Annotated[declared, option]
         kind = _first_type(declared)
         if kind is bool:
-            _add_flag(parser, field.name, option, field.default)
+            _add_flag(parser, name, option, default)
         elif isinstance(option, Argument):
-            _add_argument(parser, field.name, kind, option, field.default)
+            _add_argument(parser, name, kind, option, default)
         else:
-            _add_option(parser, field.name, kind, option, field.default)
+            _add_option(parser, name, kind, option, default)
 
 
 def _first_type(declared: Any) -> Any:

@@ -4,25 +4,30 @@ import argparse
 import os
 import re
 import sys
+import traceback
 import warnings
 from collections.abc import Sequence
 from inspect import getdoc
-from io import TextIOWrapper
+from pathlib import Path
 from typing import NoReturn
 
-from tinyalex import __version__
+import tinyalex
+from tinyalex.backend import kernels_in_use, thread_count
 from tinyalex.cli.learn import Check, Demo, Step, Summary
 from tinyalex.cli.measure import Bench, Crossing, Info, Memory, Plan
 from tinyalex.cli.options import Command, add_options
 from tinyalex.cli.teach import Assignments, Grade
+from tinyalex.cli.terminal import complain, lost_streams, prepare_streams
 from tinyalex.cli.train import Prepare, Train, Warmup
-from tinyalex.cli.use import Eval, Predict
+from tinyalex.cli.use import Eval, Features, Predict
 from tinyalex.errors import TinyAlexError
+
+PACKAGE = Path(tinyalex.__file__).parent
 
 GROUPS: dict[str, tuple[type[Command], ...]] = {
     "learn": (Demo, Summary, Step, Check),
     "train": (Prepare, Warmup, Train),
-    "use": (Predict, Eval),
+    "use": (Predict, Features, Eval),
     "measure": (Bench, Memory, Crossing, Plan, Info),
     "teach": (Assignments, Grade),
 }
@@ -33,7 +38,13 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print what was wrong and leave with exit code 2."""
-        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+        complain(f"{message}; see {self.prog} --help", self.prog)
+        self.exit(2)
+
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+        """Leave with an exit code. Raises OSError if the help that was printed cannot be written."""
+        sys.stdout.flush()
+        super().exit(status, message)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -45,7 +56,7 @@ def build_parser() -> argparse.ArgumentParser:
         epilog="tinyalex COMMAND --help explains a command, with an example.",
         formatter_class=argparse.RawDescriptionHelpFormatter,  # keeps the lines of the groups
     )
-    parser.add_argument("--version", action="version", version=f"tinyalex {__version__}")
+    parser.add_argument("--version", action="version", version=f"tinyalex {tinyalex.__version__}")
     subparsers = parser.add_subparsers(
         prog="tinyalex", metavar="COMMAND", required=True, parser_class=Parser, help=argparse.SUPPRESS
     )
@@ -78,38 +89,64 @@ def parse(arguments: Sequence[str] | None = None) -> Command:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Carry out one command. Returns 0, or 2 after a mistake of the user's, which it prints as one line on stderr.
+    """Carry out one command -> the exit code.
 
-    Returns 130 when the user interrupts it and 141 when nobody reads the output any more: the exit codes of programs
-    that end by the signals SIGINT and SIGPIPE.
+    0: done.   2: a mistake of the user's, or an image that cannot be read, told in one line on stderr.
+    1: a bug in tinyalex, told likewise.   130, 141: the user interrupted it, or nobody reads the output any more; these
+    are the exit codes of programs that end by SIGINT and SIGPIPE.
+    With --debug the traceback of an error comes before its line.
     """
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal without a character that we print shows "?"
-    command = parse(arguments)
+    prepare_streams()
+    command: Command | None = None
     try:
+        command = parse(arguments)
+        check_environment()
         with warnings.catch_warnings():
             for harmless in ("Image size", "Glyph"):  # a large picture; a name in letters that a figure's font lacks
                 warnings.filterwarnings("ignore", harmless)
-            command.run()
-        if sys.stdout:
-            sys.stdout.flush()
-    except TinyAlexError as error:
-        return _complain(str(error))
-    except MemoryError as error:
-        reason = f" ({error})" if str(error) else ""
-        return _complain(f"there is not enough memory{reason}: ask for less, such as a smaller --batch")
-    except BrokenPipeError:  # `tinyalex ... | head -1`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains when it ends
-        return 141
-    except OSError as error:  # a disk that is full, a folder that may not be written, ...
-        return _complain(f"{error.filename or 'file'}: {error.strerror or error}")
+            code = command.run() or 0
+        sys.stdout.flush()
     except KeyboardInterrupt:
-        print(f"\ntinyalex: stopped{command.when_stopped}", file=sys.stderr)
+        print(f"\ntinyalex: stopped{command.when_stopped if command else ''}", file=sys.stderr)
         return 130
-    return 0
+    except Exception as error:
+        if command and command.debug:
+            traceback.print_exc()
+        return _told(error)
+    return code
 
 
-def _complain(message: str) -> int:
-    print(f"tinyalex: {' '.join(message.split())}", file=sys.stderr)
+def check_environment() -> None:
+    """Raise UsageError for a variable of the environment, TINYALEX_THREADS or TINYALEX_KERNELS, that makes no sense."""
+    thread_count()
+    kernels_in_use()
+
+
+def _told(error: Exception) -> int:
+    """Tell an error in one line on stderr -> the exit code."""
+    match error:
+        case TinyAlexError():
+            complain(str(error))
+        case MemoryError():
+            reason = f" ({error})" if str(error) else ""
+            complain(f"there is not enough memory{reason}: ask for less, such as a smaller --batch")
+        case OSError():  # a disk that is full, a folder that may not be written, ...
+            lost = lost_streams()
+            if lost and isinstance(error, BrokenPipeError):  # `tinyalex ... | head -1`
+                return 141
+            places = lost if error.filename is None else [os.fsdecode(error.filename)]
+            complain(": ".join([*places, error.strerror or str(error)]))
+        case _:
+            complain(
+                f"this is a bug in tinyalex: {type(error).__name__}: {error} ({_place(error)}); run again with --debug "
+                "and report it"
+            )
+            return 1
     return 2
+
+
+def _place(error: Exception) -> str:
+    """The file and line of ours that an error comes from."""
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [frame for frame in frames if Path(frame.filename).is_relative_to(PACKAGE)] or frames
+    return f"{Path(ours[-1].filename).name}, line {ours[-1].lineno}"

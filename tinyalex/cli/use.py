@@ -1,6 +1,8 @@
-"""The commands that use a trained net: predict and eval."""
+"""The commands that use a trained net: predict, features and eval."""
 
 import time
+from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -13,42 +15,129 @@ from tinyalex.backend import to_numpy
 from tinyalex.cli.checkpoints import find_trained, first_names, read_trained
 from tinyalex.cli.images import first_kernel, images_of
 from tinyalex.cli.options import DATA, Argument, Command, Devices, Option
-from tinyalex.cli.terminal import counting
-from tinyalex.data import Dataset, prepare_image, read_image
+from tinyalex.cli.terminal import complain, counting
+from tinyalex.data import Dataset
+from tinyalex.data.photos import Photo, image_files, in_batches, photos
 from tinyalex.errors import CheckpointError
 from tinyalex.files import legible, make_folder
 from tinyalex.spec import stored_size
 from tinyalex.training import report
-from tinyalex.training.evaluate import augmenter_for, averaged, probabilities, scores
+from tinyalex.training.evaluate import augmenter_for, averaged, check_finite, probabilities, scores
+from tinyalex.training.features import FeatureFile
 from tinyalex.training.settings import saved_settings
 from tinyalex.weights.checkpoint import Checkpoint
+
+DRAWN = 20  # photographs in predictions.png
+BATCH = 32  # photographs of a forward pass
+
+Images = Annotated[list[Path], Argument("image files, and folders of them", metavar="IMAGE")]
+CheckpointPath = Annotated[Path | None, Option("run or checkpoint (the newest in runs/, else the example)")]
 
 
 @dataclass(frozen=True)
 class Predict(Command):
     """Name what is in images: the five likeliest classes of each, printed and drawn."""
 
-    example = "predict cat.jpg dog.png --checkpoint runs/cifar"
-    images: Annotated[list[Path], Argument("image files", metavar="IMAGE")]
-    checkpoint: Annotated[Path | None, Option("run or checkpoint (the newest in runs/, else the example)")] = None
+    example = "predict cat.jpg photos --checkpoint runs/cifar"
+    images: Images
+    checkpoint: CheckpointPath = None
     devices: Devices = None
-    out: Annotated[Path, Option("folder for predictions.png")] = Path("predictions")
+    out: Annotated[Path, Option(f"folder for predictions.png, which shows the first {DRAWN} images")] = Path(
+        "predictions"
+    )
 
-    def run(self) -> None:
-        """Print the classes with their probabilities, and write the picture."""
+    def run(self) -> int:
+        """Print the classes with their probabilities as they come, and write the picture."""
         trained, message = find_trained(self.checkpoint)
-        augmenter, size = augmenter_for(trained), stored_size(trained.net.input_size)
-        pictures = [read_image(path, smallest=first_kernel(trained.net.spec)) for path in self.images]
-        stored = np.stack([prepare_image(picture, size) for picture in pictures])
+        total = sum(1 for _ in image_files(self.images))
+        augmenter_for(trained)  # raises for a net that cannot be used
         trained.net.place(self.devices)
-        p = to_numpy(trained.net.predict(augmenter.centre(stored)))
-        print(message)
-        for path, row in zip(self.images, p, strict=True):
-            print(f"\n{path}\n{viz.bars(trained.classes, row)}")
-        shown: list[NDArray[np.uint8]] = [np.asarray(picture) for picture in pictures]
-        captions = [legible(path.name) for path in self.images]
-        figure = viz.predictions(shown, None, p, trained.classes, captions=captions)
-        print(f"\n{viz.save(figure, self.out / 'predictions.png')}")
+        print(message, flush=True)
+        drawn: list[tuple[Photo, NDArray[Any]]] = []
+        bad = 0
+        for photo, p in self._predicted(trained):
+            if p is None:
+                bad += 1
+                complain(photo.error)
+                continue
+            if not drawn:
+                make_folder(self.out)  # before anything takes long
+            if photo.picture is not None:
+                drawn.append((photo, p))
+            print(f"\n{legible(str(photo.path))}\n{viz.bars(trained.classes, p)}", flush=True)
+        if drawn:
+            self._draw(drawn, trained.classes, total)
+        return _exit_code(bad, total)
+
+    def _predicted(self, trained: Checkpoint) -> Iterator[tuple[Photo, NDArray[Any] | None]]:
+        """Each photograph with the probabilities of the classes, or with None if it could not be read."""
+        net, augmenter = trained.net, augmenter_for(trained)
+        size, smallest = stored_size(net.input_size), first_kernel(net.spec)
+        with closing(photos(image_files(self.images), size, smallest=smallest, pictures=DRAWN)) as stream:
+            for batch in in_batches(stream, BATCH):
+                stored = [photo.stored for photo in batch if photo.stored is not None]
+                rows: Iterator[NDArray[Any]] = iter(())
+                if stored:
+                    p = to_numpy(net.predict(augmenter.centre(np.stack(stored))))
+                    check_finite(p)
+                    rows = iter(p)
+                for photo in batch:
+                    yield photo, None if photo.stored is None else next(rows)
+
+    def _draw(self, drawn: list[tuple[Photo, NDArray[Any]]], classes: tuple[str, ...], total: int) -> None:
+        """Write the picture, and print where it is."""
+        pictures = [photo.picture for photo, _ in drawn if photo.picture is not None]
+        captions = [legible(photo.path.name) for photo, _ in drawn]
+        figure = viz.predictions(pictures, None, [p for _, p in drawn], classes, captions=captions)
+        path = viz.save(figure, self.out / "predictions.png")
+        print(f"\n{path}{f': the first {DRAWN} of {total:,} images' if total > DRAWN else ''}")
+
+
+@dataclass(frozen=True)
+class Features(Command):
+    """Write the features of images to a file: the output of one of a net's layers for each.
+
+    After a kill the same command goes on where it was.
+    """
+
+    example = "features photos --checkpoint runs/cifar --out photos.npz"
+    when_stopped = "; the same command goes on"
+    images: Images
+    out: Annotated[Path, Option("file to write: features (N, D), files, layer, made_by", metavar="FILE.npz")] = Path(
+        "features.npz"
+    )
+    layer: Annotated[str | None, Option("the layer (the last hidden one, after its ReLU)", metavar="NAME")] = None
+    checkpoint: CheckpointPath = None
+    devices: Devices = None
+
+    def run(self) -> int:
+        """Write the file; print how many images are in it."""
+        trained, message = find_trained(self.checkpoint)
+        total = sum(1 for _ in image_files(self.images))
+        trained.net.place(self.devices)
+        smallest = first_kernel(trained.net.spec)
+        file = FeatureFile(trained, self.layer, self.out, smallest=smallest, source=message)
+        print(message, flush=True)
+        bad = 0
+        with counting(total, "reading features") as progress:
+
+            def done(images: int, rejected: list[str]) -> None:
+                nonlocal bad
+                bad += len(rejected)
+                for reason in rejected:
+                    complain(reason)
+                progress(images)
+
+            file.write(image_files(self.images), done)
+        print(f"{self.out}: {file.layer} of {total - bad:,} images")
+        return _exit_code(bad, total)
+
+
+def _exit_code(bad: int, total: int) -> int:
+    """The exit code of a command on `total` images; of several it tells how many were bad."""
+    if bad and total > 1:
+        complain(f"{bad:,} of {total:,} images could not be read")
+    return 2 if bad else 0
 
 
 @dataclass(frozen=True)
@@ -104,7 +193,9 @@ class Eval(Command):
         with counting(len(val), f"evaluating {run}") as progress:
             augmenter = augmenter_for(checkpoint)
             checkpoint.net.place(self.devices)
-            return probabilities(checkpoint.net, val, augmenter, views=self.views, batch=self.batch, progress=progress)
+            p = probabilities(checkpoint.net, val, augmenter, views=self.views, batch=self.batch, progress=progress)
+        check_finite(p)
+        return p
 
 
 def _check_classes(run: Path, checkpoint: Checkpoint, source: str, val: Dataset) -> None:

@@ -66,6 +66,24 @@ def probabilities(
     return np.concatenate(rows)
 
 
+def outputs(net: AlexNet, augmenter: Augmenter, images: NDArray[np.uint8], layer: str | None = None) -> NDArray[Any]:
+    """The output of a layer for the central crops of stored images (n, S, S, 3) -> (n, D), a row for each image.
+
+    layer: its name; None: the last hidden layer, after its ReLU.
+    """
+    y: NDArray[Any] = to_numpy(net.forward(augmenter.centre(images), upto=layer or net.last_hidden))
+    return y.reshape(len(images), -1)
+
+
+def check_finite(outputs: NDArray[Any]) -> None:
+    """Raise CheckpointError if outputs of a net hold NaN or infinity: its parameters are too large."""
+    if not np.isfinite(outputs).all():
+        raise CheckpointError(
+            "got NaN or infinity from the net: expected finite numbers; its parameters are too large, use another "
+            "checkpoint"
+        )
+
+
 def averaged(several: Sequence[Probabilities]) -> Probabilities:
     """The mean over several nets of their probabilities (N, K) -> (N, K); table 2 averages five nets, and seven.
 

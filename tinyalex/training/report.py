@@ -14,7 +14,7 @@ from tinyalex import viz
 from tinyalex.backend import to_numpy
 from tinyalex.data import Augmenter, Dataset
 from tinyalex.files import write_text
-from tinyalex.training.evaluate import augmenter_for, probabilities
+from tinyalex.training.evaluate import augmenter_for, outputs, probabilities
 from tinyalex.weights.checkpoint import Checkpoint
 
 SEARCHED = 2000  # training images that the nearest neighbours are searched among
@@ -86,10 +86,5 @@ def features(
     checkpoint: Checkpoint, augmenter: Augmenter, dataset: Dataset, indices: NDArray[np.int64], batch: int = 128
 ) -> NDArray[Any]:
     """The output of the last hidden layer for the central crops of the images `indices` (n,) -> (n, D)."""
-    net = checkpoint.net
-    return np.concatenate(
-        [
-            to_numpy(net.forward(augmenter.centre(dataset.read(indices[i : i + batch])), upto=net.last_hidden))
-            for i in range(0, len(indices), batch)
-        ]
-    )
+    parts = [indices[i : i + batch] for i in range(0, len(indices), batch)]
+    return np.concatenate([outputs(checkpoint.net, augmenter, dataset.read(part)) for part in parts])
