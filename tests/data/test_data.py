@@ -8,7 +8,9 @@ import pytest
 from PIL import Image
 
 import tinyalex.data
-from tinyalex.data import ArrayDataset, cifar, folder, open_data
+from tinyalex.data import ArrayDataset, folder, open_data
+from tinyalex.data.cifar import CIFAR10
+from tinyalex.data.cifar_download import cache_folder
 from tinyalex.errors import DataError, DTypeError, LabelError, ShapeError
 
 
@@ -68,35 +70,37 @@ def test_shapes_are_made():
 def recorded(monkeypatch):
     calls = []
 
-    def load(where, split, *, size):
-        calls.append((str(where), split, size))
+    def load(kind, where, split, size):
+        calls.append((kind.name, str(where), split, size))
         return split
 
-    monkeypatch.setattr(tinyalex.data, "load_cifar10", load)
+    monkeypatch.setattr(tinyalex.data, "load_cifar", load)
     return calls
 
 
-def test_cifar10_from_a_folder(monkeypatch):
+@pytest.mark.parametrize("name", ["cifar10", "cifar100"])
+def test_cifar_from_a_folder(monkeypatch, name):
     calls = recorded(monkeypatch)
-    assert open_data("cifar10:some/folder", size=36) == ("train", "val")
-    assert calls == [("some/folder", "train", 36), ("some/folder", "val", 36)]
+    assert open_data(f"{name}:some/folder", size=36) == ("train", "val")
+    assert calls == [(name, "some/folder", "train", 36), (name, "some/folder", "val", 36)]
 
 
-def test_cifar10_from_the_cache(monkeypatch, tmp_path):
+@pytest.mark.parametrize(("name", "folder"), [("cifar10", "cifar-10-batches-py"), ("cifar100", "cifar-100-python")])
+def test_cifar_from_the_cache(monkeypatch, tmp_path, name, folder):
     calls = recorded(monkeypatch)
     monkeypatch.setenv("TINYALEX_CACHE", str(tmp_path))
-    with pytest.raises(DataError, match=r"cifar10:DIR, or run tinyalex prepare cifar10"):
-        open_data("cifar10", size=36)
-    where = tmp_path / "cifar-10-batches-py"
+    with pytest.raises(DataError, match=rf"{name}:DIR, or run tinyalex prepare {name}"):
+        open_data(name, size=36)
+    where = tmp_path / folder
     where.mkdir()
-    assert open_data("cifar10", size=40) == ("train", "val")
-    assert calls == [(str(where), "train", 40), (str(where), "val", 40)]
+    assert open_data(name, size=40) == ("train", "val")
+    assert calls == [(name, str(where), "train", 40), (name, str(where), "val", 40)]
 
 
 def test_the_cache_is_in_the_home_folder_unless_told_otherwise(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("TINYALEX_CACHE", raising=False)
-    assert cifar.cache_folder() == tmp_path / ".cache" / "tinyalex" / "cifar-10-batches-py"
+    assert cache_folder(CIFAR10) == tmp_path / ".cache" / "tinyalex" / "cifar-10-batches-py"
 
 
 def test_a_folder_of_images(monkeypatch, tmp_path):
@@ -121,9 +125,11 @@ def test_a_home_folder_is_found_for_cifar10_too(monkeypatch, tmp_path):
         open_data("cifar10:~/missing", size=36)
 
 
-@pytest.mark.parametrize("source", ["", "shape", "cifar100", "no/such/folder", "shapes:10"])
-def test_any_other_source_names_the_three_forms(source):
-    with pytest.raises(DataError, match=r"expected shapes, cifar10\[:DIR\], or a folder of class folders") as raised:
+@pytest.mark.parametrize("source", ["", "shape", "cifar", "no/such/folder", "shapes:10"])
+def test_any_other_source_names_the_forms(source):
+    with pytest.raises(
+        DataError, match=r"expected shapes, cifar10\[:DIR\], cifar100\[:DIR\], or a folder of class folders"
+    ) as raised:
         open_data(source, size=36)
     assert "\n" not in str(raised.value)
 

@@ -67,7 +67,7 @@ Devices = Annotated[
         metavar="A[,B]",
     ),
 ]
-DATA = "shapes|cifar10[:DIR]|DIR"  # the metavar of --data
+DATA = "shapes|cifar10[:DIR]|cifar100[:DIR]|DIR"  # the metavar of --data
 
 
 class Reader(NamedTuple):

@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 from tinyalex.backend import cpu_kernels
 from tinyalex.cli.options import DATA, VARIANT, Argument, Command, Devices, Option, chosen
 from tinyalex.cli.runs import train
-from tinyalex.data import download_cifar10
+from tinyalex.data.cifar import CIFARS
+from tinyalex.data.cifar_download import download_cifar
 from tinyalex.errors import UsageError
 from tinyalex.training.settings import Settings, settings_for
 
@@ -22,20 +23,20 @@ CrossColumns = Annotated[
 
 @dataclass(frozen=True)
 class Prepare(Command):
-    """Put a data set on disk: generated shapes as JPEG files in class folders, or CIFAR-10, downloaded."""
+    """Put a data set on disk: generated shapes as JPEG files in class folders, or CIFAR, downloaded."""
 
     example = "prepare shapes --out data/shapes"
-    source: Annotated[Literal["shapes", "cifar10"], Argument("shapes or cifar10")]
-    out: Annotated[Path | None, Option("folder to write (data/shapes, or the download cache for cifar10)")] = None
+    source: Annotated[Literal["shapes", "cifar10", "cifar100"], Argument("shapes, cifar10 or cifar100")]
+    out: Annotated[Path | None, Option("folder to write (data/shapes, or the download cache for CIFAR)")] = None
     train: Annotated[int, Option("training images of shapes")] = 6000
     val: Annotated[int, Option("validation images of shapes")] = 1000
     seed: Annotated[int, Option("seed of shapes")] = 0
 
     def run(self) -> None:
         """Write the data set, and print the option that names it."""
-        if self.source == "cifar10":
-            folder = download_cifar10(self.out)
-            print(f"--data cifar10:{folder}" if self.out else f"{folder}\n--data cifar10 finds it")
+        if self.source in CIFARS:
+            folder = download_cifar(CIFARS[self.source], self.out)
+            print(f"--data {self.source}:{folder}" if self.out else f"{folder}\n--data {self.source} finds it")
             return
         from tinyalex.data.shapes import write_jpegs  # only this command needs the generator
 
@@ -56,6 +57,8 @@ class Warmup(Command):
         twins = cpu_kernels()
         if twins is None:
             raise UsageError("there is nothing to compile, as Numba is not installed: run pip install numba")
+        if twins.code_folder() is None:
+            raise UsageError("there is no folder to keep kernels in that can be written: name one in NUMBA_CACHE_DIR")
         twins.warm_up()
         print(f"the kernels are compiled, in {time.perf_counter() - begun:.1f} s; later runs load them from disk")
 

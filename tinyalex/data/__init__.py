@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from tinyalex.data.augment import Augmenter
-from tinyalex.data.cifar import cache_folder, download_cifar10, load_cifar10
+from tinyalex.data.cifar import CIFARS, load_cifar, load_cifar10, load_cifar100
+from tinyalex.data.cifar_download import cache_folder, download_cifar10, download_cifar100
 from tinyalex.data.dataset import ArrayDataset, Dataset
 from tinyalex.data.folder import FolderDataset, load_folder
 from tinyalex.data.loader import batch_count, batches, evaluation_batches
@@ -23,8 +24,10 @@ __all__ = [
     "batch_count",
     "batches",
     "download_cifar10",
+    "download_cifar100",
     "evaluation_batches",
     "load_cifar10",
+    "load_cifar100",
     "load_folder",
     "open_data",
     "pixel_statistics",
@@ -40,7 +43,8 @@ def open_data(
     """The data sets (train, validation) that `source` names, with images stored as size x size.
 
     source: "shapes": train_count and val_count images, generated from `seed`;
-            "cifar10": from the folder of `download_cifar10`; "cifar10:DIR": from the folder DIR;
+            "cifar10" or "cifar100": from the folder of `download_cifar10` or `download_cifar100`;
+            "cifar10:DIR" or "cifar100:DIR": from the folder DIR;
             anything else: a folder of class folders (see `load_folder`), whose images must have at least
             `smallest` x `smallest` pixels. A leading ~ stands for the home folder.
     Raises: DataError if the source is unknown or cannot be read; UsageError for a size that it cannot have.
@@ -53,14 +57,16 @@ def open_data(
             Shapes(train_count, split="train", seed=seed, size=size),
             Shapes(val_count, split="val", seed=seed, size=size),
         )
-    if kind == "cifar10":
-        if not colon and not cache_folder().is_dir():
+    if kind in CIFARS:
+        where = Path(folder) if colon else cache_folder(CIFARS[kind])
+        if not colon and not where.is_dir():
             raise DataError(
-                f"got cifar10: expected its files in {cache_folder()}; name their folder as cifar10:DIR, or run "
-                "tinyalex prepare cifar10, which downloads them (170 MB)"
+                f"got {kind}: expected its files in {where}; name their folder as {kind}:DIR, or run "
+                f"tinyalex prepare {kind}, which downloads them (170 MB)"
             )
-        where = folder if colon else cache_folder()
-        return load_cifar10(where, "train", size=size), load_cifar10(where, "val", size=size)
+        return load_cifar(CIFARS[kind], where, "train", size), load_cifar(CIFARS[kind], where, "val", size)
     if not source or not Path(source).expanduser().is_dir():
-        raise DataError(f"got data {source!r}: expected shapes, cifar10[:DIR], or a folder of class folders")
+        raise DataError(
+            f"got data {source!r}: expected shapes, cifar10[:DIR], cifar100[:DIR], or a folder of class folders"
+        )
     return load_folder(source, size=size, smallest=smallest)
