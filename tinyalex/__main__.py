@@ -1,5 +1,6 @@
 """`python -m tinyalex ...` is `tinyalex ...`."""
 
+import signal
 import sys
 
 
@@ -8,9 +9,11 @@ def main() -> int:
     try:
         from tinyalex import cli
 
-        return cli.main()
+        code = cli.main()
     except KeyboardInterrupt:  # while modules are imported, or while "stopped" is printed
-        return 130
+        code = 130
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Python would show a traceback for one that comes while it ends
+    return code
 
 
 if __name__ == "__main__":

@@ -53,7 +53,7 @@ def get_array_module(*arrays: Array) -> Any:
 
 def kernels_in_use() -> KernelChoice:
     """The choice in force: that of the innermost `use_kernels`, else TINYALEX_KERNELS, else "auto"."""
-    return _chosen.get() or _checked(os.environ.get("TINYALEX_KERNELS") or "auto")
+    return _chosen.get() or _checked(os.environ.get("TINYALEX_KERNELS") or "auto", "TINYALEX_KERNELS")
 
 
 @contextmanager
@@ -98,11 +98,11 @@ def computing(kernels: str = "auto", threads: int | None = None, device: str | N
         yield
 
 
-def _checked(choice: str) -> KernelChoice:
+def _checked(choice: str, setting: str = "kernels") -> KernelChoice:
     if choice not in CHOICES:
-        raise UsageError(f"kernels={choice!r}: expected one of {', '.join(CHOICES)}")
+        raise UsageError(f"{setting}={choice!r}: expected one of {', '.join(CHOICES)}")
     if choice == "numba" and cpu_kernels() is None:
-        raise UsageError("kernels='numba' needs Numba: pip install numba, or choose 'auto'")
+        raise UsageError(f"{setting}='numba' needs Numba: pip install numba, or choose 'auto'")
     return cast(KernelChoice, choice)
 
 

@@ -11,7 +11,7 @@ from tinyalex import spec as nets
 from tinyalex.backend import cpu_kernels, use_kernels
 from tinyalex.cli.checkpoints import find_trained, first_names
 from tinyalex.cli.images import first_kernel
-from tinyalex.cli.options import Argument, Command, Option, Variant
+from tinyalex.cli.options import Argument, Command, Option, Variant, chosen
 from tinyalex.cli.own_layer import errors_in, own_layer
 from tinyalex.cli.train import GOES_ON, CrossColumns, InputSize, Train
 from tinyalex.count import count
@@ -21,7 +21,7 @@ from tinyalex.errors import UsageError
 from tinyalex.net import AlexNet
 from tinyalex.spec import stored_size
 from tinyalex.step import record, to_html
-from tinyalex.training.evaluate import augmenter_for
+from tinyalex.training.evaluate import augmenter_for, check_finite
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,9 @@ class Step(Command):
         net, size = trained.net, stored_size(trained.net.input_size)
         stored = prepare_image(read_image(self.image, smallest=first_kernel(net.spec)), size)
         x = augmenter_for(trained).centre(stored[None])
-        answer = int(net.predict(x)[0].argmax())
+        p = net.predict(x)[0]
+        check_finite(p)
+        answer = int(p.argmax())
         label = answer if self.label is None else _class(trained.classes, self.label)
         edge = (size - net.input_size) // 2
         crop = stored[edge : edge + net.input_size, edge : edge + net.input_size]
@@ -100,15 +102,18 @@ class Check(Command):
     layer: Annotated[
         str | None, Argument("your layer, or a function that makes it (all of tinyalex)", metavar="FILE.py:NAME")
     ] = None
-    shape: Annotated[tuple[int, ...], Option("shape of your layer's input", metavar="N,C,H,W")] = (2, 3, 8, 8)
+    shape: Annotated[tuple[int, ...] | None, Option("shape of your layer's input (2,3,8,8)", metavar="N,C,H,W")] = None
     seed: Annotated[int, Option("seed of the inputs")] = 0
 
     def run(self) -> None:
         """Print the largest errors of the gradients. Raises GradientError where one is wrong."""
         if self.seed < 0:
             raise UsageError(f"got seed={self.seed}: expected 0 or more")
-        if min(self.shape, default=0) < 1:
-            raise UsageError(f"got shape={self.shape}: expected sizes of 1 or more, such as 2,3,8,8")
+        if self.layer is None and self.shape is not None:
+            raise UsageError(f"got shape={self.shape} without a layer: expected FILE.py:NAME before it; add it")
+        shape = chosen(self.shape, (2, 3, 8, 8))
+        if min(shape, default=0) < 1:
+            raise UsageError(f"got shape={shape}: expected sizes of 1 or more, such as 2,3,8,8")
         rng = np.random.default_rng(self.seed)
         if self.layer is None:
             for kernels in ("reference", "auto") if cpu_kernels() else ("reference",):
@@ -118,7 +123,7 @@ class Check(Command):
             print("all gradients are right")
             return
         with errors_in(self.layer):
-            checked = gradcheck.check_layer(own_layer(self.layer), rng.standard_normal(self.shape), rng=rng)
+            checked = gradcheck.check_layer(own_layer(self.layer), rng.standard_normal(shape), rng=rng)
         print(gradcheck.table(self.layer, checked))
 
 

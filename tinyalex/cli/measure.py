@@ -194,6 +194,8 @@ class Info(Command):
             print(f"{name:<12} {number}")
         twins = cpu_kernels()
         reason = "Numba is installed" if twins else "Numba is not installed: the definitions run instead"
+        if twins and twins.code_folder() is None:
+            reason = "compiled anew by each process, as no folder for them can be written; set NUMBA_CACHE_DIR"
         asked = os.environ.get("TINYALEX_KERNELS")
         print(f"{'kernels':<12} {kernels_in_use()} ({'TINYALEX_KERNELS' if asked else reason})")
         if twins:

@@ -37,7 +37,7 @@ def errors_in(place: str) -> Iterator[None]:
         yield
     except TinyAlexError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a script may leave Python
         frames = traceback.extract_tb(error.__traceback__)
         lines = [frame.lineno for frame in frames if Path(frame.filename) == file.absolute()]
         where = f"{file}, line {lines[-1]}" if lines else file

@@ -132,7 +132,7 @@ def _told(error: Exception) -> int:
             complain(f"there is not enough memory{reason}: ask for less, such as a smaller --batch")
         case OSError():  # a disk that is full, a folder that may not be written, ...
             lost = lost_streams()
-            if lost and isinstance(error, BrokenPipeError):  # `tinyalex ... | head -1`
+            if isinstance(error, BrokenPipeError) and error.filename is None:  # `tinyalex ... | head -1`
                 return 141
             places = lost if error.filename is None else [os.fsdecode(error.filename)]
             complain(": ".join([*places, error.strerror or str(error)]))

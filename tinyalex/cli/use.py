@@ -129,7 +129,8 @@ class Features(Command):
                 progress(images)
 
             file.write(image_files(self.images), done)
-        print(f"{self.out}: {file.layer} of {total - bad:,} images")
+        if total > bad:
+            print(f"{self.out}: {file.layer} of {total - bad:,} images")
         return _exit_code(bad, total)
 
 

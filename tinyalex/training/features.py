@@ -5,7 +5,7 @@ A file of features is an .npz of four arrays:
     features   (N, D) float32, a row for each photograph
     files      (N,) their paths
     layer      the name of the layer
-    made_by    what made them, as JSON: the checkpoint and a sha256 of its arrays, the variant, the size of the input
+    made_by    what made them, as JSON: the net and a sha256 of its arrays, the variant, the size of the input
 
 While it is made, its parts lie in a folder beside it: a file for every 1,024 photographs or fewer. After a kill the
 parts that are there are used again, if the same net made them from the same files.
@@ -65,7 +65,7 @@ class FeatureFile:
         self.part = max(BATCH, min(PART, PART_BYTES // (4 * D)))
         self.parts = out.with_name(f"{out.name}.parts")
         self.made_by = {
-            "checkpoint": source,
+            "net": source,
             "sha256": _digest(trained),
             "variant": net.spec.name,
             "input_size": net.input_size,
@@ -74,8 +74,9 @@ class FeatureFile:
     def write(self, paths: Iterable[Path], done: Callable[[int, list[str]], object]) -> None:
         """Write the features of the photographs in the files `paths`; those that cannot be read are left out.
 
+        If none can be read there is no file.
         done: called now and then with the number of files just done, and a reason for each that was rejected.
-        Raises DataError if no photograph can be read.
+        Raises UsageError if `out` is a folder.
         """
         if self.out.is_dir():
             raise UsageError(f"got {self.out}, a folder: expected a file to write")
@@ -121,7 +122,7 @@ class FeatureFile:
         sizes = [(part.features.shape, part.files.itemsize) for part in self._read_parts(count)]
         N, D = sum(shape[0] for shape, _ in sizes), max((shape[1] for shape, _ in sizes), default=0)
         if N == 0:
-            raise DataError("got no photograph that can be read: expected one or more")
+            return
         longest = f"<U{max(itemsize for _, itemsize in sizes) // 4}"  # 4 bytes a character
         with replacing(self.out) as file, zipfile.ZipFile(file, "w") as archive:
             made = (part.features for part in self._read_parts(count) if len(part.files))

@@ -1,6 +1,7 @@
 """The cache of compiled code: complete after `tinyalex warmup`, and renewed after an edit."""
 
 import ast
+import ctypes
 import os
 import re
 import shutil
@@ -96,3 +97,53 @@ def test_an_edit_is_seen(tmp_path):
     assert "power[i] = scale[i] ** -beta" in text
     file.write_text(text.replace("power[i] = scale[i] ** -beta", "power[i] = scale[i] ** beta"))
     assert result() == 8.0  # 4 * 2**1
+
+
+def without_power():
+    """Take from root what lets it write where permissions forbid it, in the process that is about to start."""
+    for capability in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
+        ctypes.CDLL(None).prctl(24, capability)  # PR_CAPBSET_DROP
+
+
+@pytest.fixture
+def read_only(tmp_path):
+    """A function that runs Python with a copy of the package, where neither its folder nor a home can be written."""
+    package = tmp_path / "tinyalex"
+    shutil.copytree(Path(tinyalex.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
+    folders = [tmp_path, *(path for path in tmp_path.rglob("*") if path.is_dir())]
+    for folder in folders:
+        folder.chmod(0o555)
+
+    def run(*words, **environment):
+        known = {key: value for key, value in os.environ.items() if not key.startswith(("NUMBA", "XDG"))}
+        return subprocess.run(
+            [sys.executable, *words],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            cwd=tmp_path,
+            env={**known, "PYTHONPATH": str(tmp_path), "HOME": str(tmp_path), **environment},
+            preexec_fn=without_power,
+        )
+
+    yield run
+    for folder in folders:
+        folder.chmod(0o755)
+
+
+INFO, WARMUP = ("-m", "tinyalex", "info"), ("-m", "tinyalex", "warmup")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the permissions of root are taken away as Linux does it")
+def test_a_package_that_cannot_be_written(read_only, tmp_path_factory):
+    """As in containers: the kernels work, and commands say where their code could be kept."""
+    scale = read_only("-c", SCALE)
+    assert (scale.stdout, scale.stderr) == ("2.0\n", "")
+    info, warmup = read_only(*INFO), read_only(*WARMUP)
+    assert (info.returncode, info.stderr) == (0, "")
+    where = "compiled anew by each process, as no folder for them can be written; set NUMBA_CACHE_DIR"
+    assert f"auto ({where})" in info.stdout
+    told = "tinyalex: there is no folder to keep kernels in that can be written: name one in NUMBA_CACHE_DIR\n"
+    assert (warmup.returncode, warmup.stdout, warmup.stderr) == (2, "", told)
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    assert "auto (Numba is installed)" in read_only(*INFO, NUMBA_CACHE_DIR=str(elsewhere)).stdout

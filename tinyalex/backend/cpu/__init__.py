@@ -1,7 +1,8 @@
 """The twins for NumPy arrays, each under the name of its definition.
 
 workspace: how many bytes the twins need.   simulated_pool: a memory pool without memory, to predict what they hold.
-warm_up: compiles all twins.   winograd_where: limits the use of Winograd's algorithm, to measure what it saves.
+warm_up: compiles all twins.   code_folder: where their code is kept.
+winograd_where: limits the use of Winograd's algorithm, to measure what it saves.
 """
 
 from tinyalex.backend.cpu import workspace
@@ -15,12 +16,13 @@ from tinyalex.backend.cpu.loss import softmax
 from tinyalex.backend.cpu.lrn import lrn_backward, lrn_forward
 from tinyalex.backend.cpu.optim import sgd_update
 from tinyalex.backend.cpu.pool import max_pool_backward, max_pool_forward
-from tinyalex.backend.cpu.warmup import warm_up
+from tinyalex.backend.cpu.warmup import code_folder, warm_up
 from tinyalex.backend.cpu.winograd import winograd_where
 from tinyalex.backend.memory import simulated_pool
 
 __all__ = [
     "augment",
+    "code_folder",
     "col2im",
     "conv_backward",
     "conv_forward",

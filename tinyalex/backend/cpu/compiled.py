@@ -11,6 +11,7 @@ in the last digits of a convolution's dw and db: see `sum_of_shares` in direct.p
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numba
@@ -26,9 +27,14 @@ def compiled(loop: Callable[..., None]) -> Any:
     """`loop`, compiled at its first call; it runs without Python's global lock, and the code is cached on disk.
 
     Other loops that it calls must be in the same file, because the cache notices changes in that file only.
+    Where Numba finds no folder that it may write, each process compiles anew.
     """
     # "contract" allows a * b + c as one instruction with one rounding. NaN and infinity behave as IEEE 754 says.
-    return numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})(loop)
+    compile_ = partial(numba.njit, nogil=True, error_model="numpy", fastmath={"contract"})
+    try:
+        return compile_(cache=True)(loop)
+    except RuntimeError:
+        return compile_()(loop)
 
 
 def channels_last(x: NDArray[Any]) -> NDArray[Any]:

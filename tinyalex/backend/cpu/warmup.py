@@ -9,6 +9,12 @@ from tinyalex.window import Window
 IMAGES = 8  # enough for the convolution to choose Winograd's algorithm
 
 
+def code_folder() -> str | None:
+    """The folder in which compiled code is kept for later processes; None if Numba finds none that it may write."""
+    folder: str | None = activations._relu_forward_compiled.stats.cache_path
+    return folder
+
+
 def warm_up() -> None:
     """Compile all loops for float32 and float64. It takes about fifteen seconds, and less once they are cached."""
     for dtype in ("float32", "float64"):
