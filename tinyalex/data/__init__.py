@@ -9,6 +9,7 @@ from tinyalex.data.dataset import ArrayDataset, Dataset
 from tinyalex.data.folder import FolderDataset, load_folder
 from tinyalex.data.loader import batch_count, batches, evaluation_batches
 from tinyalex.data.prepare import prepare_image, read_image
+from tinyalex.data.shards.index import is_prepared
 from tinyalex.data.statistics import PixelStatistics, PixelSums, pixel_statistics
 from tinyalex.data.subset import Subset, subset
 from tinyalex.errors import DataError
@@ -45,7 +46,8 @@ def open_data(
     source: "shapes": train_count and val_count images, generated from `seed`;
             "cifar10" or "cifar100": from the folder of `download_cifar10` or `download_cifar100`;
             "cifar10:DIR" or "cifar100:DIR": from the folder DIR;
-            anything else: a folder of class folders (see `load_folder`), whose images must have at least
+            a folder that `tinyalex prepare` wrote: the prepared set in it, whose images must be size x size;
+            any other folder: one of class folders (see `load_folder`), whose images must have at least
             `smallest` x `smallest` pixels. A leading ~ stands for the home folder.
     Raises: DataError if the source is unknown or cannot be read; UsageError for a size that it cannot have.
     """
@@ -69,4 +71,8 @@ def open_data(
         raise DataError(
             f"got data {source!r}: expected shapes, cifar10[:DIR], cifar100[:DIR], or a folder of class folders"
         )
+    if is_prepared(Path(source).expanduser()):
+        from tinyalex.data.shards.dataset import load_prepared  # as for Shapes
+
+        return load_prepared(source, size=size)
     return load_folder(source, size=size, smallest=smallest)

@@ -85,6 +85,11 @@ class Index:
             raise UsageError(f"got {name} with {n} images in {shard.bytes} bytes: expected numbers that fit")
 
 
+def is_prepared(folder: Path) -> bool:
+    """Whether `folder` is a prepared set."""
+    return (folder / INDEX).exists()
+
+
 def write_index(folder: Path, index: Index) -> None:
     """Write `index` as folder/index.json, in one piece. Raises DataError for settings that JSON cannot hold."""
     text = json.dumps({"format": FORMAT, **asdict(index)}, indent=1) + "\n"
