@@ -1,8 +1,24 @@
-"""The images of a run, and the smallest image that a net can read."""
+"""The images of a run, examined before its first step, and the smallest image that a net can read."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
 
 from tinyalex import spec as nets
-from tinyalex.data import Dataset, open_data
+from tinyalex.cli.terminal import complain, counting
+from tinyalex.data import Dataset, FolderDataset, PixelStatistics, Subset, open_data, subset
+from tinyalex.data.examine import Examination, in_two_classes, kept_or_examined, write_rejected
+from tinyalex.errors import DataError
+from tinyalex.files import legible
+from tinyalex.parallel.ranks import Ranks
 from tinyalex.training.settings import Settings
+
+EXAMINED = ".examined"  # the folder, beside the runs, of what was found in images
+REJECTED = "rejected.csv"  # the list, in the folder of a run, of the images that were left out
+NAMED = 3  # of several images, those that a message names
 
 
 def images_of(settings: Settings) -> tuple[Dataset, Dataset]:
@@ -16,3 +32,92 @@ def first_kernel(spec: nets.Spec) -> int:
     first = spec.layers["conv1"]
     assert isinstance(first, nets.Conv)
     return first.size
+
+
+class RunImages(NamedTuple):
+    """The images that a run trains on and is validated on.
+
+    statistics: of the training images; None if they are still to be measured.
+    rejected:   the path of each image that was left out, and the reason.
+    """
+
+    train: Dataset
+    val: Dataset
+    statistics: PixelStatistics | None = None
+    rejected: Sequence[tuple[str, str]] = ()
+
+
+class Found(NamedTuple):
+    """What rank 0 tells the others: the bad images of both sets, as in Examination, and the training statistics."""
+
+    train: dict[int, str]
+    val: dict[int, str]
+    statistics: PixelStatistics | None
+
+
+def examined_images(settings: Settings, runs: Path, ranks: Ranks) -> RunImages:
+    """The images of a run. Those in files are looked at first, on rank 0; what is found is kept beside the runs.
+
+    runs: the folder that the run's own folder lies in.
+    Raises DataError if images cannot be used, unless settings.skip_bad leaves them out; then if a class has none left.
+    """
+    train, val = images_of(settings)
+    train = subset(train, settings.limit) if settings.limit else train
+    if not isinstance(train, FolderDataset) or not isinstance(val, FolderDataset):
+        return RunImages(train, val)
+    found: Found = ranks.agree(_examined(settings, train, val, runs / EXAMINED) if ranks.writes else None)
+    both = ((train, found.train), (val, found.val))
+    rejected = [(dataset.paths[index], reason) for dataset, bad in both for index, reason in bad.items()]
+    if rejected and not settings.skip_bad:
+        raise DataError(
+            f"got {len(rejected):,} of {len(train) + len(val):,} images that cannot be used: "
+            f"{_some(rejected, settings)}; replace or remove them, or leave them out with --skip-bad"
+        )
+    return RunImages(_without(train, found.train), _without(val, found.val), found.statistics, rejected)
+
+
+def _examined(settings: Settings, train: FolderDataset, val: FolderDataset, kept: Path) -> Found:
+    """Look at the images. Those of the training set are decoded in any case: their mean is needed."""
+    with counting(len(train) + len(val), "looking at the images") as progress:
+        of_train = kept_or_examined(train, kept, progress=progress)
+        of_val = kept_or_examined(val, kept, decode=settings.check == "decode", progress=progress)
+    _warn_of_twins(settings, ((train, of_train), (val, of_val)))
+    sums = of_train.sums
+    return Found(of_train.bad, of_val.bad, sums.statistics() if sums is not None and sums.count else None)
+
+
+def _warn_of_twins(settings: Settings, both: Sequence[tuple[FolderDataset, Examination]]) -> None:
+    if twins := in_two_classes(both):
+        one, other = (_short(path, settings) for path in twins[0])
+        complain(f"got {len(twins):,} images in two classes: {one} is the same as {other}; remove one of each two")
+
+
+def _without(dataset: FolderDataset, bad: dict[int, str]) -> Dataset:
+    """The set without its bad images. Raises DataError if a class has no other."""
+    if not bad:
+        return dataset
+    good = np.delete(np.arange(len(dataset)), list(bad))
+    for label in np.setdiff1d(dataset.labels, dataset.labels[good]):
+        raise DataError(f"got class {dataset.classes[label]} without an image that can be used: expected one or more")
+    return Subset(dataset, good)
+
+
+def report_rejected(images: RunImages, folder: Path, settings: Settings) -> None:
+    """Say which images were left out, if any, and list them all in the run's folder."""
+    if images.rejected:
+        write_rejected(folder / REJECTED, images.rejected)
+        print(
+            f"left out {len(images.rejected):,} images that cannot be used: {_some(images.rejected, settings)}; "
+            f"all are in {folder / REJECTED}"
+        )
+
+
+def _some(rejected: Sequence[tuple[str, str]], settings: Settings) -> str:
+    """The first few images with their reasons."""
+    named = [f"{_short(path, settings)} ({reason})" for path, reason in rejected[:NAMED]]
+    return ", ".join(named) + (", ..." if len(rejected) > NAMED else "")
+
+
+def _short(path: str, settings: Settings) -> str:
+    """The path below the folder of the data, as it is printed."""
+    return legible(os.path.relpath(path, Path(settings.data).expanduser()))

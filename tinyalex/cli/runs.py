@@ -7,7 +7,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Literal
 
-from tinyalex.cli.images import images_of
+from tinyalex.cli.images import examined_images, report_rejected
 from tinyalex.cli.terminal import Bar, counting, shared_by
 from tinyalex.count import total_parameters
 from tinyalex.errors import CheckpointError, UsageError
@@ -68,20 +68,20 @@ def _named_folder(out: Path | None, resume: Path | Literal[True] | None) -> Path
 @contextmanager
 def _started(settings: Settings, out: Path | None, default: Path, ranks: Ranks) -> Iterator[Training]:
     """A new run in the folder `out`, or in `default` or the next free one. No other process trains there meanwhile."""
-    train_data, val_data = images_of(settings)
+    images = examined_images(settings, (out or default).resolve().parent, ranks)
     with ExitStack() as stack:
         folder = out
         if ranks.writes:
             folder = out or stack.enter_context(_new_folder(default))
             stack.enter_context(alone_in(folder))
         agreed: Path = ranks.agree(folder)  # rank 0 tells the others
-        progress = None
+        shown = ranks.writes and images.statistics is None
+        with counting(len(images.train), "reading the training images") if shown else nullcontext() as progress:
+            training = Training.start(
+                settings, images.train, images.val, agreed, progress, ranks, statistics=images.statistics
+            )
         if ranks.writes:
-            images = settings.limit or len(train_data)
-            with counting(images, "reading the training images") as progress:
-                training = Training.start(settings, train_data, val_data, agreed, progress, ranks)
-        else:
-            training = Training.start(settings, train_data, val_data, agreed, ranks=ranks)
+            report_rejected(images, agreed, settings)
         yield training
 
 
@@ -107,7 +107,10 @@ def _new_folder(folder: Path) -> Iterator[Path]:
 def _resumed(folder: Path, settings_of: Callable[[Settings | None], Settings], ranks: Ranks) -> Training:
     checkpoint = read(folder / CHECKPOINT)
     settings = settings_of(saved_settings(checkpoint))
-    return Training.resume(checkpoint, settings, *images_of(settings), folder, ranks)
+    images = examined_images(settings, folder.resolve().parent, ranks)
+    if ranks.writes:
+        report_rejected(images, folder, settings)
+    return Training.resume(checkpoint, settings, images.train, images.val, folder, ranks)
 
 
 def _carry_out(training: Training, ranks: Ranks) -> None:

@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from tinyalex.backend import beside, device_of, to_device
-from tinyalex.data import Dataset, batch_count, batches, pixel_statistics, subset
+from tinyalex.data import Dataset, PixelStatistics, batch_count, batches, pixel_statistics, subset
 from tinyalex.errors import CheckpointError, DivergenceError, UsageError
 from tinyalex.files import remove_leftovers
 from tinyalex.net import AlexNet
@@ -80,18 +80,21 @@ class Training:
         folder: Path,
         progress: Callable[[int], object] | None = None,
         ranks: Ranks | None = None,
+        *,
+        statistics: PixelStatistics | None = None,
     ) -> "Training":
         """A new run in `folder`; its first checkpoint is written at once.
 
         progress: as for `pixel_statistics`.   ranks: the processes that train together.
+        statistics: of the training images; None: they are measured.
         Raises UsageError if the folder already holds a run.
         """
         ranks = Ranks() if ranks is None else ranks
         if ranks.agree((folder / CHECKPOINT).exists()):
             raise UsageError(f"got {folder}, which holds a run: expected a new folder; use --resume, or another --out")
-        train = subset(train, settings.limit) if settings.limit else train
+        train = subset(train, min(settings.limit, len(train))) if settings.limit else train
         net = _new_net(settings, len(train.classes))
-        statistics = pixel_statistics(train, progress)
+        statistics = statistics or pixel_statistics(train, progress)
         training = cls(settings, train, val, folder, Checkpoint(net, tuple(train.classes), statistics), ranks)
         training.save()
         return training
@@ -111,7 +114,7 @@ class Training:
         settings: as in the checkpoint, except for those named in CHANGEABLE; epochs may only grow.
         Raises CheckpointError for other settings, or if the training images are not those of the run.
         """
-        train = subset(train, settings.limit) if settings.limit else train
+        train = subset(train, min(settings.limit, len(train))) if settings.limit else train
         check_unchanged(saved_settings(checkpoint), settings, folder)
         if checkpoint.classes != tuple(train.classes) or checkpoint.training["images"] != len(train):
             raise CheckpointError(f"got other images from {settings.data}: expected those that {folder} began with")
