@@ -2,6 +2,8 @@
 
 import importlib.util
 import os
+import shutil
+import subprocess
 import sys
 from dataclasses import dataclass
 from typing import Any
@@ -34,6 +36,18 @@ def kernels(request):
 @pytest.fixture
 def rng():
     return np.random.default_rng(2012)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A folder that is a disk of its own, of 1 MB in memory: it is soon full."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder]
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("this process may not mount a disk in memory")
+    yield folder
+    subprocess.run(["umount", "--lazy", folder], check=True)
 
 
 @dataclass

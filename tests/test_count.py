@@ -1,13 +1,14 @@
 """Shapes, parameters and multiply-adds of whole nets, against published and hand-worked numbers."""
 
 import dataclasses
+import math
 
 import pytest
 
 from tinyalex import AlexNet
-from tinyalex.count import count, summary, total_parameters
+from tinyalex.count import count, parameter_shapes, summary, total_parameters
 from tinyalex.errors import ShapeError, UsageError
-from tinyalex.spec import Activation, Conv, Flat, Full, Pool, Spec, variant
+from tinyalex.spec import Activation, Conv, Flat, Full, Norm, Pool, SpatialNorm, Spec, variant
 
 ALL = (2, 3, 4, 5)  # every convolution reads both columns: one wide column
 
@@ -180,3 +181,18 @@ def test_a_net_of_ones_own():
     assert relu1.out_shape == (8, 3, 3)
     assert flatten.out_shape == (72,)
     assert (fc.out_shape, fc.kernel, fc.parameters, fc.multiply_adds) == ((4,), (4, 72), 292, 288)
+
+
+@pytest.mark.parametrize("layer", [Conv(8, 2), Pool(), Norm(), SpatialNorm()])
+def test_maps_that_are_already_features(layer):
+    layers = {"conv1": Conv(8, 2), "flatten": Flat(), "conv2" if isinstance(layer, Conv) else "second": layer}
+    with pytest.raises(ShapeError, match=r"own, (conv2|second): got 128 features: expected maps"):
+        count(Spec("own", layers, input_size=5, columns=1), cross_columns=())
+
+
+def test_shapes_of_parameters_by_name():
+    shapes = parameter_shapes(count(variant("paper")))
+    assert list(shapes)[:3] == ["conv1.w", "conv1.b", "conv2.w"]
+    assert (shapes["conv1.w"], shapes["conv1.b"]) == ((96, 3, 11, 11), (96,))
+    assert (shapes["conv2.w"], shapes["fc8.w"]) == ((256, 48, 5, 5), (1000, 4096))
+    assert sum(math.prod(shape) for shape in shapes.values()) == 60_965_224

@@ -1,9 +1,12 @@
 """Files that are the old one or the new one, whole."""
 
+import errno
 import os
 import signal
+import stat
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -67,7 +70,7 @@ def test_what_is_in_the_way(tmp_path):
 
 def test_a_full_disk_is_told_of_the_file_that_was_asked_for(tmp_path, monkeypatch):
     def full(_):
-        raise OSError(28, "No space left on device")
+        raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space left") as raised:
@@ -85,14 +88,63 @@ def test_one_process_at_a_time(tmp_path):
         pass
 
 
-def test_the_bytes_are_on_the_disk_before_the_name_is(tmp_path, monkeypatch):
-    """Else a machine that loses its power could be left with a renamed, empty file."""
-    done = []
-    monkeypatch.setattr(os, "fsync", lambda number: done.append(os.fstat(number).st_size))
+def test_the_bytes_are_on_the_disk_before_the_name_is_and_then_the_name(tmp_path, monkeypatch):
+    """Else a machine that loses its power could be left with a renamed, empty file, or with the old one."""
+    done, folder = [], tmp_path.stat().st_ino
+
+    def flushed(number):
+        what = os.fstat(number)
+        done.append(("folder" if what.st_ino == folder else what.st_size, names(tmp_path) == ["file"]))
+
+    monkeypatch.setattr(os, "fsync", flushed)
     with replacing(tmp_path / "file") as file:
         file.write(b"12345")
         assert done == []
-    assert done == [5]
+    assert done == [(5, False), ("folder", True)]
+
+
+@pytest.mark.parametrize("refuses", ["open", "fsync"])
+def test_a_disk_that_cannot_flush_folders(tmp_path, monkeypatch, refuses):
+    """As Windows, which does not open them, and some network disks. What could be done is done."""
+    do = getattr(os, refuses)
+
+    def done_for_files(which, *flags):
+        if Path(which).is_dir() if refuses == "open" else stat.S_ISDIR(os.fstat(which).st_mode):
+            raise OSError(errno.EINVAL, "Invalid argument")
+        return do(which, *flags)
+
+    monkeypatch.setattr(os, refuses, done_for_files)
+    write_text(tmp_path / "file", "x")
+    assert (tmp_path / "file").read_text() == "x"
+
+
+LIMITED = """
+import resource, sys
+from pathlib import Path
+from tinyalex.files import replacing
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+try:
+    with replacing(Path(sys.argv[1])) as file:
+        file.write(bytes(100_000))
+except OSError as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows does not limit the size of files")
+def test_a_limit_on_the_size_of_files(tmp_path):
+    (tmp_path / "file").write_text("old")
+    run = subprocess.run([sys.executable, "-c", LIMITED, tmp_path / "file"], capture_output=True, text=True, timeout=60)
+    assert run.stdout == f"[Errno {errno.EFBIG}] File too large: '{tmp_path / 'file'}'\n"
+    assert (run.stderr, names(tmp_path), (tmp_path / "file").read_text()) == ("", ["file"], "old")
+
+
+def test_a_small_disk(small_disk):
+    (small_disk / "file").write_text("old")
+    with pytest.raises(OSError, match="No space left") as raised, replacing(small_disk / "file") as file:
+        file.write(bytes(2_000_000))
+    assert raised.value.filename == str(small_disk / "file")
+    assert (names(small_disk), (small_disk / "file").read_text()) == (["file"], "old")
 
 
 KILLED = """

@@ -103,6 +103,18 @@ def test_the_same_seed_gives_the_same_net_and_masks():
     assert draws["a"] == draws["b"] == draws["c"] != draws["d"]
 
 
+def test_a_net_whose_parameters_are_still_to_come():
+    """Zeros everywhere, biases that the spec starts at 1 too; all else, and what is computed then, as with a seed."""
+    drawn, empty = AlexNet("mini", num_classes=3, seed=4), AlexNet("mini", num_classes=3, seed=None)
+    assert {name: w.shape for name, w in empty.params.items()} == {name: w.shape for name, w in drawn.params.items()}
+    assert not any(w.any() for w in empty.params.values())
+    assert {w.dtype for w in empty.params.values()} == {np.dtype("float32")}
+    for name, w in drawn.params.items():
+        empty.params[name] = w
+    x = np.random.default_rng(0).normal(size=(2, 3, 32, 32)).astype("float32")
+    np.testing.assert_array_equal(empty.forward(x), drawn.forward(x))
+
+
 def test_masks_are_drawn_apart_from_the_weights():
     """A net with more weights to draw gets the same masks."""
     wide, narrower = AlexNet("mini", num_classes=9), AlexNet("mini", num_classes=3)

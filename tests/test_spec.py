@@ -1,12 +1,27 @@
 """The nets as data, against the paper, the released layers-145.cfg, Caffe's prototxt and torchvision."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
 from tinyalex.errors import UsageError
 from tinyalex.optim import drop_epochs
-from tinyalex.spec import VARIANTS, Conv, Drop, Full, Initial, Norm, Pool, SpatialNorm, stored_size, variant
+from tinyalex.spec import (
+    MINI,
+    VARIANTS,
+    Conv,
+    Drop,
+    Flat,
+    Full,
+    Initial,
+    Norm,
+    Pool,
+    Recipe,
+    SpatialNorm,
+    stored_size,
+    variant,
+)
 
 NAMES = [
     "paper",
@@ -181,3 +196,36 @@ def test_the_papers_recipe():
 def test_stored_size():
     """Section 4.1: crops of 224 from images of 256; CIFAR's 32 from 36."""
     assert [stored_size(size) for size in (224, 227, 32, 64, 16)] == [256, 256, 36, 72, 16]
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Initial(-0.1), "got std=-0.1: expected 0 or more"),
+        (lambda: Initial(None, gain=-1), "got gain=-1: expected 0 or more"),
+        (lambda: Conv(0, 3), "got kernels=0: expected 1 or more"),
+        (lambda: Conv(8, 0), "got size=0: expected 1 or more"),
+        (lambda: Conv(8, 3, stride=0), "got stride=0: expected 1 or more"),
+        (lambda: Conv(8, 3, pad=-1), "got pad=-1: expected 0 or more"),
+        (lambda: Pool(0), "got size=0: expected 1 or more"),
+        (lambda: Pool(2, 0), "got stride=0: expected 1 or more"),
+        (lambda: Norm(size=0), "got size=0: expected 1 or more"),
+        (lambda: Norm(alpha=-1e-4), "got alpha=-0.0001: expected 0 or more"),
+        (lambda: Norm(k=math.nan), "got k=nan: expected 0 or more"),
+        (lambda: SpatialNorm(size=-1), "got size=-1: expected 1 or more"),
+        (lambda: SpatialNorm(alpha=-1), "got alpha=-1: expected 0 or more"),
+        (lambda: Full(0), "got units=0: expected 1 or more"),
+        (lambda: Recipe(epochs=0), "got epochs=0: expected 1 or more"),
+        (lambda: Recipe(lr=-1), "got lr=-1: expected 0 or more"),
+        (lambda: Recipe(drops=(0.5, -1)), "got drops=-1: expected 0 or more"),
+        (lambda: replace(MINI, columns=0), "got columns=0: expected 1 or more"),
+        (lambda: replace(MINI, input_size=0), "got input_size=0: expected 1 or more"),
+        (lambda: replace(MINI, bias_lr=-2), "got bias_lr=-2: expected 0 or more"),
+        (lambda: replace(MINI, pixel_scale=0), "got pixel_scale=0: expected a number above 0"),
+        (lambda: replace(MINI, layers={"a.b": Flat()}), "got the layer name 'a.b': expected letters"),
+    ],
+)
+def test_numbers_out_of_range(make, message):
+    with pytest.raises(UsageError) as raised:
+        make()
+    assert str(raised.value).startswith(message)

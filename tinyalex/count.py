@@ -88,6 +88,8 @@ def _row(
     num_classes: int,
     cross_columns: tuple[int, ...],
 ) -> Row:
+    if isinstance(layer, Conv | Pool | Norm | SpatialNorm) and len(shape) != 3:
+        raise ShapeError(f"got {shape[0]} features: expected maps; put it before the layer that flattens them")
     match layer:
         case Conv():
             number = int(name.removeprefix("conv"))
@@ -130,6 +132,16 @@ def summary(rows: list[Row]) -> str:
     ]
     rule = "  ".join("-" * width for width in widths)
     return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])
+
+
+def parameter_shapes(rows: Sequence[Row]) -> dict[str, tuple[int, ...]]:
+    """The shapes of the parameters by name, in the net's order: "conv1.w", "conv1.b", ..."""
+    return {
+        f"{row.name}.{key}": shape
+        for row in rows
+        if row.kernel
+        for key, shape in (("w", row.kernel), ("b", row.kernel[:1]))
+    }
 
 
 def total_parameters(rows: Sequence[Row]) -> int:

@@ -4,7 +4,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -18,8 +18,9 @@ STEM = 40  # characters that a temporary file takes from the name: a name may ha
 def replacing(path: Path) -> Iterator[IO[bytes]]:
     """A temporary binary file, which replaces `path` when the block ends without an exception.
 
-    It lies beside `path`, under a name of its own for each process, is flushed to the disk, and then renamed: after a
-    kill `path` is still the last complete file. The folder is created if it does not exist.
+    It lies beside `path`, under a name of its own for each process. It is flushed to the disk, then renamed, and then
+    the folder is flushed too: `path` is the last complete file, after a kill and after a power failure. The folder is
+    created if it does not exist.
     Raises UsageError if `path` is a folder. An OSError names `path` instead of the temporary file.
     """
     if path.is_dir():
@@ -32,12 +33,23 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
+        _flush_folder(path.parent)
     except OSError as error:
         if error.filename in (None, str(temporary)):  # on a full disk it is None
             error.filename = str(path)
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _flush_folder(folder: Path) -> None:
+    """Flush the names in the folder to the disk: else a power failure may bring back the file that was replaced."""
+    with suppress(OSError):  # Windows and some network disks do not open or flush folders
+        opened = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(opened)
+        finally:
+            os.close(opened)
 
 
 def make_folder(folder: Path) -> Path:

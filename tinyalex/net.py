@@ -31,7 +31,8 @@ class AlexNet(Trainable):
         Spec of your own.   input_size: height and width of the images, if other than the variant's.
     num_classes: K.   dropout: the probability that a hidden unit of fc6 and fc7 is dropped.
     cross_columns: the convolutions that read the maps of both columns (section 3.2).
-    seed: the initial weights and, apart from them, the dropout masks are drawn from it.
+    seed: the initial weights and, apart from them, the dropout masks are drawn from it. None: no weights are drawn, all
+        parameters are zero; for a reader of a file, who fills them in.
     dtype: "float32", or "float64" for gradient checks; the initial weights are the same numbers in both.
     devices: None, the CPU; one name, such as "cuda:0" or ("cuda:0",), for the whole net; two names such as
         ("cuda:0", "cuda:1"), ("cuda:0", "cuda:0") or ("cpu:0", "cpu:1"), for a column each.
@@ -50,7 +51,7 @@ class AlexNet(Trainable):
         *,
         num_classes: int = 1000,
         input_size: int | None = None,
-        seed: int = 0,
+        seed: int | None = 0,
         dtype: str = "float32",
         dropout: float = 0.5,
         cross_columns: tuple[int, ...] = (3,),
@@ -69,7 +70,7 @@ class AlexNet(Trainable):
         self.device: str | None = None
         with self.computing():  # raises for kernels or threads that do not exist
             self.rows = count(self.spec, num_classes, self.input_size, self.cross_columns)
-        self.mask_rng, weight_rng = default_rng([seed, 1]), default_rng(seed)
+        self.mask_rng, weight_rng = default_rng([seed or 0, 1]), None if seed is None else default_rng(seed)
         self.layers: dict[str, Layer] = {
             row.name: build_layer(row, dropout=dropout, dtype=dtype, weight_rng=weight_rng, mask_rng=self.mask_rng)
             for row in self.rows

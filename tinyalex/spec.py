@@ -11,6 +11,13 @@ from typing import Any, Literal
 from tinyalex.errors import UsageError
 
 
+def at_least(smallest: float, **values: float | None) -> None:
+    """Raise UsageError for one of the `values` that is below `smallest` or NaN; None stands for a default."""
+    for name, value in values.items():
+        if value is not None and not value >= smallest:
+            raise UsageError(f"got {name}={value}: expected {smallest} or more")
+
+
 @dataclass(frozen=True)
 class Initial:
     """Weights drawn from N(0, std**2), or, with std None, from N(0, gain / fan-in); biases all `bias`."""
@@ -18,6 +25,9 @@ class Initial:
     std: float | None = 0.01
     bias: float = 0.0
     gain: float = 2.0
+
+    def __post_init__(self) -> None:
+        at_least(0, std=self.std, gain=self.gain)
 
     def std_for(self, fan_in: int) -> float:
         """The standard deviation for a unit that sums fan_in inputs."""
@@ -36,6 +46,10 @@ class Conv:
     ceil_mode: bool = False
     reads_all: bool = False  # conv1 reads the whole image; `cross_columns` names the others
 
+    def __post_init__(self) -> None:
+        at_least(1, kernels=self.kernels, size=self.size, stride=self.stride)
+        at_least(0, pad=self.pad)
+
 
 @dataclass(frozen=True)
 class Pool:
@@ -44,6 +58,9 @@ class Pool:
     size: int = 3
     stride: int = 2
     ceil_mode: bool = True
+
+    def __post_init__(self) -> None:
+        at_least(1, size=self.size, stride=self.stride)
 
 
 @dataclass(frozen=True)
@@ -57,6 +74,10 @@ class Norm:
     alpha_over_size: bool = False
     within_columns: bool = True
 
+    def __post_init__(self) -> None:
+        at_least(1, size=self.size)
+        at_least(0, alpha=self.alpha, k=self.k)
+
 
 @dataclass(frozen=True)
 class SpatialNorm:
@@ -66,12 +87,16 @@ class SpatialNorm:
     size: int = 5
     beta: float = 0.75
 
+    def __post_init__(self) -> None:
+        at_least(1, size=self.size)
+        at_least(0, alpha=self.alpha)
+
 
 @dataclass(frozen=True)
 class Activation:
     """max(0, x), or tanh(x) for the comparison of figure 1."""
 
-    kind: str = "relu"
+    kind: Literal["relu", "tanh"] = "relu"
 
 
 @dataclass(frozen=True)
@@ -85,6 +110,9 @@ class Full:
 
     units: int | None
     initial: Initial = Initial()
+
+    def __post_init__(self) -> None:
+        at_least(1, units=self.units)
 
 
 @dataclass(frozen=True)
@@ -108,6 +136,12 @@ class Recipe:
     batch: int = 128
     drops: tuple[float, ...] = (0.27, 0.56, 0.87)  # the rate is divided by 10 after these shares of the epochs
 
+    def __post_init__(self) -> None:
+        at_least(1, epochs=self.epochs, batch=self.batch)
+        at_least(
+            0, lr=self.lr, momentum=self.momentum, weight_decay=self.weight_decay, drops=min(self.drops, default=0)
+        )
+
 
 @dataclass(frozen=True)
 class Spec:
@@ -119,6 +153,7 @@ class Spec:
     pixel_scale: what pixels (0 ... 255, minus their mean) are divided by; 1 in the paper.
     bias_lr:     the learning rate of biases, as a multiple of that of weights.
     bias_decay:  does weight decay shrink biases too?
+    Raises UsageError, as its layers do, for numbers out of range and for names of layers that are no names.
     """
 
     name: str
@@ -129,6 +164,15 @@ class Spec:
     bias_lr: float = 1.0
     bias_decay: bool = True
     recipe: Recipe = field(default_factory=Recipe)
+
+    def __post_init__(self) -> None:
+        at_least(1, input_size=self.input_size, columns=self.columns)
+        at_least(0, bias_lr=self.bias_lr)
+        if not self.pixel_scale > 0:
+            raise UsageError(f"got pixel_scale={self.pixel_scale}: expected a number above 0")
+        for name in self.layers:
+            if not name.isidentifier():
+                raise UsageError(f"got the layer name {name[:40]!r}: expected letters, digits and _, such as conv1")
 
 
 def stored_size(input_size: int) -> int:

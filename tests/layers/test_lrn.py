@@ -39,6 +39,18 @@ def test_an_even_window_begins_lower():
     np.testing.assert_allclose(y.ravel(), [v / (0.5 + s) for v, s in zip(x.ravel(), squares, strict=True)], rtol=1e-14)
 
 
+def test_a_window_of_any_size_sees_all_maps_at_once(rng):
+    """Beyond twice the maps of a group nothing more is seen, and no time is spent on it."""
+    x, dy = rng.standard_normal((2, 2, 6, 3, 4))
+    ys, dxs = [], []
+    for size in (6, 10**9):
+        layer = LocalResponseNorm(size, 0.5, groups=2)
+        ys.append(layer.forward(x, train=True))
+        dxs.append(layer.backward(dy))
+    np.testing.assert_array_equal(*ys)
+    np.testing.assert_array_equal(*dxs)
+
+
 @given(
     shape=SHAPES,
     groups=st.integers(1, 3),

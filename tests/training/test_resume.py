@@ -185,7 +185,7 @@ COMMAND += ["--epochs", "6", "--save-every", "1"]  # 36 images: 18 steps, and a 
 
 def arrays(path):
     with np.load(path) as file:
-        return {name: file[name].tobytes() for name in file.files if name != "about"}
+        return {name: file[name].tobytes() for name in file.files if name not in ("about", "checksum")}
 
 
 def killed_after(process, checkpoint, saves, delay):

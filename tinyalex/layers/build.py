@@ -15,16 +15,17 @@ from tinyalex.layers.lrn import LocalResponseNorm, SpatialResponseNorm
 from tinyalex.layers.pool import MaxPool2D
 
 
-def build_layer(row: Row, *, dropout: float, dtype: str, weight_rng: Generator, mask_rng: Generator) -> Layer:
+def build_layer(row: Row, *, dropout: float, dtype: str, weight_rng: Generator | None, mask_rng: Generator) -> Layer:
     """The layer of `row`, with initial weights drawn from `weight_rng` and dropout masks from `mask_rng`.
 
     dropout: the probability that a unit is dropped.   dtype: of the parameters.
+    weight_rng: None for a layer whose parameters are all zero, and filled in later.
     """
     match row.layer:
         case nets.Conv() as conv:
             return _convolution(row, conv, dtype, weight_rng)
         case nets.Full() as full:
-            std, bias = _initial(row, full.initial)
+            std, bias = _initial(row, full.initial, weight_rng)
             units = row.out_shape[0]
             return Linear(row.in_shape[0], units, init_std=std, init_bias=bias, rng=weight_rng, dtype=dtype)
         case nets.Pool() as pool:
@@ -44,8 +45,8 @@ def build_layer(row: Row, *, dropout: float, dtype: str, weight_rng: Generator, 
             assert_never(row.layer)
 
 
-def _convolution(row: Row, conv: nets.Conv, dtype: str, weight_rng: Generator) -> Conv2D:
-    std, bias = _initial(row, conv.initial)
+def _convolution(row: Row, conv: nets.Conv, dtype: str, weight_rng: Generator | None) -> Conv2D:
+    std, bias = _initial(row, conv.initial, weight_rng)
     return Conv2D(
         row.in_shape[0],
         conv.kernels,
@@ -61,7 +62,9 @@ def _convolution(row: Row, conv: nets.Conv, dtype: str, weight_rng: Generator) -
     )
 
 
-def _initial(row: Row, initial: nets.Initial) -> tuple[float, float]:
-    """The standard deviation of the weights, and the value of the biases."""
+def _initial(row: Row, initial: nets.Initial, weight_rng: Generator | None) -> tuple[float, float]:
+    """The standard deviation of the weights, and the value of the biases; zeros where nothing is drawn."""
+    if weight_rng is None:
+        return 0.0, 0.0
     fan_in = row.parameters // row.out_shape[0] - 1  # the weights of one kernel or unit, without its bias
     return initial.std_for(fan_in), initial.bias

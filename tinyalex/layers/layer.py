@@ -97,10 +97,14 @@ def initial_parameters(
 ) -> tuple[dict[str, Array], dict[str, Array]]:
     """({"w": N(0, std**2) of `shape`, "b": `bias` repeated shape[0] times}, the same of zeros for the gradients).
 
-    The draws are of float32 whatever the dtype, so that a float64 net starts from the same numbers.
+    The draws are of float32 whatever the dtype, so that a float64 net starts from the same numbers. With std 0 nothing
+    is drawn: zeros cost no time before they are used.
     """
-    rng = numpy.random.default_rng() if rng is None else rng
-    w = rng.standard_normal(shape, dtype="float32")
-    w *= numpy.float32(std)
+    if std == 0:
+        w = numpy.zeros(shape, dtype)
+    else:
+        rng = numpy.random.default_rng() if rng is None else rng
+        w = rng.standard_normal(shape, dtype="float32")
+        w *= numpy.float32(std)
     params = {"w": w.astype(dtype, copy=False), "b": numpy.full(shape[0], bias, dtype)}
     return params, {key: numpy.zeros(value.shape, dtype) for key, value in params.items()}

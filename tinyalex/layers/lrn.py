@@ -90,13 +90,17 @@ class LocalResponseNorm(Layer):
         if x.shape[1] % self.groups:
             raise ShapeError(f"LocalResponseNorm: got {x.shape[1]} maps: expected a multiple of groups={self.groups}")
         self._cache = x if train else None
-        return lrn_forward(x, self.size, self.alpha, self.beta, self.k, self.groups)
+        return lrn_forward(x, self._reach(x), self.alpha, self.beta, self.k, self.groups)
 
     def backward(self, dy: Array) -> Array:
         """dy (N, C, H, W) -> dx, same shape."""
         x = self._take_cache()
         self._check_dy(dy, x.shape)
-        return lrn_backward(dy, x, self.size, self.alpha, self.beta, self.k, self.groups)
+        return lrn_backward(dy, x, self._reach(x), self.alpha, self.beta, self.k, self.groups)
+
+    def _reach(self, x: Array) -> int:
+        """The size of the window, cut to twice the maps of a group: a larger one sees the same maps, and costs time."""
+        return min(self.size, 2 * int(x.shape[1]) // self.groups)
 
 
 class SpatialResponseNorm(Layer):

@@ -3,27 +3,34 @@
 The arrays "params/NAME" and "velocity/NAME" are the parameters and SGD's velocity, "mean", "eigenvalues" and
 "eigenvectors" the statistics of the training images. "about" is a JSON text with the rest: the spec and settings of the
 net, the state of its dropout generator ("masks"), the names of the classes, and the state of the run ("training").
+"checksum" covers all of them, see `tinyalex.weights.archive`. Files of format 1 have none, and are still read.
 """
 
 import dataclasses
 import json
-import zipfile
-from collections.abc import MutableMapping
+import math
+from collections.abc import Iterator, MutableMapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
+from zipfile import is_zipfile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tinyalex import spec as nets
 from tinyalex.backend import to_numpy
+from tinyalex.count import Row, count, parameter_shapes
 from tinyalex.data.statistics import PixelStatistics
 from tinyalex.errors import CheckpointError, TinyAlexError
 from tinyalex.files import replacing
 from tinyalex.net import AlexNet
+from tinyalex.typed import brief, typed
+from tinyalex.weights.archive import Archive, write_arrays
 
-FORMAT = 1
+FORMAT = 2
+LARGEST_MAPS = 2**28  # numbers that the maps of one image may have, in any layer; the paper's have 290,400 at most
 
 
 @dataclass
@@ -43,96 +50,69 @@ class Checkpoint:
     training: dict[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class _NetSettings:
+    """What `AlexNet` is given besides the spec."""
+
+    num_classes: int
+    input_size: int
+    dtype: Literal["float32", "float64"]
+    dropout: float
+    cross_columns: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class _About:
+    """The JSON text of a checkpoint."""
+
+    format: int
+    spec: nets.Spec
+    settings: _NetSettings
+    masks: dict[str, Any]
+    classes: tuple[str, ...]
+    training: dict[str, Any]
+
+
+# ---------------------------------------------------------------- writing
+
+
 def write(checkpoint: Checkpoint, path: str | Path, *, half: bool = False) -> None:
     """Write `checkpoint` to `path`. An existing file stays whole until the new one is complete, then is replaced.
 
     half: store the parameters as float16, in half the space; `read` converts them back to the net's dtype.
-    Raises OSError if the file cannot be written.
+    Raises OSError if the file cannot be written, CheckpointError if the state of the run holds NaN or infinity.
     """
+    about = _about(checkpoint)
+    with replacing(Path(path)) as file:
+        write_arrays(file, _arrays(checkpoint, about, half))
+
+
+def _about(checkpoint: Checkpoint) -> str:
+    """The JSON text of a checkpoint."""
     net = checkpoint.net
-    arrays = {f"params/{name}": to_numpy(array) for name, array in net.params.items()}
-    if half:
-        arrays = {name: array.astype("float16") for name, array in arrays.items()}
-    arrays |= {f"velocity/{name}": to_numpy(array) for name, array in checkpoint.velocity.items()}
-    if checkpoint.statistics is not None:
-        arrays |= vars(checkpoint.statistics)
     about = {
         "format": FORMAT,
         "spec": _spec_to_json(net.spec),
-        "settings": {
-            "num_classes": net.num_classes,
-            "input_size": net.input_size,
-            "dtype": net.dtype,
-            "dropout": net.dropout,
-            "cross_columns": net.cross_columns,
-        },
+        "settings": {setting.name: getattr(net, setting.name) for setting in dataclasses.fields(_NetSettings)},
         "masks": net.mask_rng.bit_generator.state,
         "classes": checkpoint.classes,
         "training": checkpoint.training,
     }
-    with replacing(Path(path)) as file:
-        np.savez(file, about=np.array(json.dumps(about)), **arrays)
-
-
-def read(path: str | Path) -> Checkpoint:
-    """The checkpoint in the file at `path`, its net on the CPU.
-
-    Raises CheckpointError if the file is missing, damaged, or not a checkpoint of tinyalex.
-    """
-    if not Path(path).is_file():
-        raise CheckpointError(f"got {path}: expected a .npz file that a training run or tinyalex.save wrote")
-    if not zipfile.is_zipfile(path):  # np.load would read a .npy array, or suggest to unpickle the file
-        raise CheckpointError(f"got {path}, which is cut short or not a checkpoint of tinyalex; use another file")
     try:
-        with Path(path).open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            about = json.loads(str(file["about"]))
-            arrays = {name: file[name] for name in file.files if name != "about"}
-    except Exception as error:  # a damaged zip file can raise almost any exception
-        reason = " ".join(str(error).split())
-        raise CheckpointError(
-            f"got {path}, which is damaged or not a checkpoint of tinyalex ({reason}); use another file"
-        ) from error
-    if not isinstance(about, dict) or about.get("format") != FORMAT:
-        raise CheckpointError(f"got {path} in another format: expected format {FORMAT}; write it with this version")
-    try:
-        return _restored(about, arrays)
-    except (KeyError, TypeError, ValueError, TinyAlexError) as error:
-        raise CheckpointError(f"got {path}, which contradicts itself ({error}); use another file") from error
+        return json.dumps(about, allow_nan=False)
+    except ValueError as error:
+        raise CheckpointError("got NaN or infinity in the state of the run: expected finite numbers") from error
 
 
-def _restored(about: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Checkpoint:
-    """The checkpoint made of the parts of a file.
-
-    Raises KeyError, TypeError, ValueError or TinyAlexError for parts that are missing or do not fit together.
-    """
-    settings = about["settings"]
-    settings["cross_columns"] = tuple(settings["cross_columns"])
-    net = AlexNet(_spec_from_json(about["spec"]), **settings)
-    for name in net.params:
-        net.params[name] = arrays[f"params/{name}"]
-    net.mask_rng.bit_generator.state = about["masks"]
-    statistics = _statistics(arrays, net.input_size) if "mean" in arrays else None
-    classes = tuple(map(str, about["classes"]))
-    if classes and len(classes) != net.num_classes:
-        raise ValueError(f"{len(classes)} names for {net.num_classes} classes")
-    if not isinstance(about["training"], dict):
-        raise TypeError("the state of the run is not a JSON object")
-    velocity = {name.removeprefix("velocity/"): array for name, array in arrays.items() if name.startswith("velocity/")}
-    for name, array in velocity.items():  # compiled loops do not check bounds
-        if (array.shape, array.dtype) != (net.params[name].shape, net.params[name].dtype):
-            expected = f"{net.params[name].shape} {net.params[name].dtype}"
-            raise ValueError(f"velocity of {name}: got {array.shape} {array.dtype}, expected {expected}")
-    return Checkpoint(net, classes, statistics, velocity, about["training"])
-
-
-def _statistics(arrays: dict[str, NDArray[Any]], size: int) -> PixelStatistics:
-    """The statistics of the training images, checked; the net reads crops of size x size from such images."""
-    size = max(size, len(arrays["mean"]))  # stored images are square, and at least as large as a crop
-    shapes = {"mean": (size, size, 3), "eigenvalues": (3,), "eigenvectors": (3, 3)}
-    for name, shape in shapes.items():
-        if arrays[name].shape != shape or not np.isfinite(arrays[name]).all():
-            raise ValueError(f"{name} of the training images: expected finite numbers of shape {shape}")
-    return PixelStatistics(*(arrays[name] for name in shapes))
+def _arrays(checkpoint: Checkpoint, about: str, half: bool) -> Iterator[tuple[str, NDArray[Any]]]:
+    """The arrays of a checkpoint by name; each is fetched from its device when it is its turn."""
+    yield "about", np.array(about)
+    for name, array in checkpoint.net.params.items():
+        yield f"params/{name}", to_numpy(array).astype("float16") if half else to_numpy(array)
+    for name, array in checkpoint.velocity.items():
+        yield f"velocity/{name}", to_numpy(array)
+    if checkpoint.statistics is not None:
+        yield from vars(checkpoint.statistics).items()
 
 
 def _spec_to_json(spec: nets.Spec) -> dict[str, Any]:
@@ -142,13 +122,145 @@ def _spec_to_json(spec: nets.Spec) -> dict[str, Any]:
     return fields
 
 
-def _spec_from_json(fields: dict[str, Any]) -> nets.Spec:
-    """The inverse of `_spec_to_json`."""
-    kinds = {kind.__name__: kind for kind in nets.LayerSpec.__args__}
-    layers = {}
-    for name, kind, values in fields["layers"]:
-        if "initial" in values:
-            values["initial"] = nets.Initial(**values["initial"])
-        layers[name] = kinds[kind](**values)
-    recipe = nets.Recipe(**{**fields["recipe"], "drops": tuple(fields["recipe"]["drops"])})
-    return nets.Spec(**{**fields, "layers": layers, "recipe": recipe})
+# ---------------------------------------------------------------- reading
+
+
+def read(path: str | Path) -> Checkpoint:
+    """The checkpoint in the file at `path`, its net on the CPU. All numbers in it are finite.
+
+    Raises CheckpointError if the file is missing, damaged, contradicts itself, or is not a checkpoint of tinyalex. What
+    the file declares is checked before it takes memory.
+    """
+    if not Path(path).is_file():
+        raise CheckpointError(f"got {path}: expected a .npz file that a training run or tinyalex.save wrote")
+    if not is_zipfile(path):
+        raise CheckpointError(f"got {path}, which is cut short or not a checkpoint of tinyalex; use another file")
+    try:
+        with Path(path).open("rb") as file:
+            return _restored(Archive(file))
+    except Exception as error:  # a damaged zip file can raise almost any exception
+        found = (
+            "contradicts itself" if isinstance(error, TinyAlexError) else "is damaged or not a checkpoint of tinyalex"
+        )
+        reason = " ".join(str(error).split())[:300]  # names in a crafted file may be long
+        raise CheckpointError(f"got {path}, which {found} ({reason}); use another file") from error
+
+
+def _restored(archive: Archive) -> Checkpoint:
+    """The checkpoint made of the parts of a file. Raises TinyAlexError for parts that do not fit together."""
+    about = _about_from(archive)
+    rows = count(
+        about.spec, **{key: getattr(about.settings, key) for key in ("num_classes", "input_size", "cross_columns")}
+    )
+    _check_rows(rows, about)
+    _check_headers(archive, parameter_shapes(rows), about.settings)
+    net = AlexNet(about.spec, seed=None, **vars(about.settings))
+    _set_masks(net, about.masks)
+    for name, w in net.params.items():
+        _finite(archive, f"params/{name}", w)
+    has_velocity = any(name.startswith("velocity/") for name in archive.headers)
+    velocity = {name: _finite(archive, f"velocity/{name}") for name in net.params} if has_velocity else {}
+    statistics = None
+    if "mean" in archive.headers:
+        statistics = PixelStatistics(*(_finite(archive, name) for name in ("mean", "eigenvalues", "eigenvectors")))
+    return Checkpoint(net, about.classes, statistics, velocity, about.training)
+
+
+def _about_from(archive: Archive) -> _About:
+    """The JSON text of a checkpoint, its types and ranges checked."""
+    about = json.loads(str(archive.read("about")), parse_constant=_no_number)
+    version = about["format"]
+    if version not in range(1, FORMAT + 1):
+        raise CheckpointError(
+            f"got format {brief(version)}: expected {FORMAT} or older; use a newer version of tinyalex"
+        )
+    if version > 1 and not archive.has_checksum:
+        raise ValueError("the checksum is missing")
+    about["spec"]["layers"] = _layers_from_json(about["spec"]["layers"])
+    found: _About = typed(_About, about, "about")
+    return found
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _layers_from_json(listed: Any) -> dict[str, nets.LayerSpec]:
+    """The layers of a spec, from the list that `_spec_to_json` makes of them."""
+    kinds = {kind.__name__: kind for kind in get_args(nets.LayerSpec)}
+    layers: dict[str, nets.LayerSpec] = {}
+    for entry in listed:
+        match entry:
+            case [str(name), str(kind), settings] if kind in kinds and name not in layers:
+                layers[name] = typed(kinds[kind], settings, name)
+            case _:
+                raise CheckpointError(f"got the layer {brief(entry)}: expected [name, kind, settings], each name once")
+    return layers
+
+
+def _check_rows(rows: Sequence[Row], about: _About) -> None:
+    """Check that the net has an output for each class, and that no layer takes absurd memory for one image."""
+    classes = about.settings.num_classes
+    if rows[-1].out_shape != (classes,) or len(about.classes) not in (0, classes):
+        raise CheckpointError(
+            f"got {len(about.classes)} names and an output of {rows[-1].out_shape}: expected those of {classes} classes"
+        )
+    for row in rows:
+        pad = row.window.pad if row.window else (0, 0)
+        padded = [size + 2 * one for size, one in zip(row.in_shape[1:], pad, strict=False)]
+        if max(math.prod(row.out_shape), row.in_shape[0] * math.prod(padded)) > LARGEST_MAPS:
+            raise CheckpointError(
+                f"got more than {LARGEST_MAPS} numbers an image in {row.name}: expected a smaller net"
+            )
+
+
+def _check_headers(archive: Archive, shapes: dict[str, tuple[int, ...]], settings: _NetSettings) -> None:
+    """Check that the arrays of the file are those of a net with parameters of these shapes, and have their dtypes.
+
+    Raises CheckpointError for an array that is missing, is one too many, or has another shape or dtype: compiled loops
+    do not check bounds, and a conversion would make other numbers.
+    """
+    left = {name: header for name, header in archive.headers.items() if name != "about"}
+    mean_size = max([settings.input_size, *left["mean"].shape[:1]]) if "mean" in left else 0  # square, at least a crop
+    for group in _expected_arrays(shapes, settings.dtype, mean_size):
+        if "params/conv1.w" not in group and not group.keys() & left.keys():
+            continue  # a net without a run has no velocity, and may have no statistics
+        for name, (shape, dtypes) in group.items():
+            if name not in left:
+                raise CheckpointError(f"got no {name}: expected one")
+            header = left.pop(name)
+            if header.shape != shape or str(header.dtype) not in dtypes:
+                raise CheckpointError(
+                    f"got {name} of shape {header.shape} and {header.dtype}: expected {shape} and {' or '.join(dtypes)}"
+                )
+    for name in left:
+        raise CheckpointError(f"got {brief(name)}: expected no such array")
+
+
+def _expected_arrays(
+    shapes: dict[str, tuple[int, ...]], dtype: str, mean_size: int
+) -> list[dict[str, tuple[tuple[int, ...], tuple[str, ...]]]]:
+    """The arrays that a file has, with their shapes and possible dtypes, in three groups: of each group all or none."""
+    floats = ("float32", "float64")
+    return [
+        {f"params/{name}": (shape, (dtype, "float16")) for name, shape in shapes.items()},
+        {f"velocity/{name}": (shape, (dtype,)) for name, shape in shapes.items()},
+        {"mean": ((mean_size, mean_size, 3), floats), "eigenvalues": ((3,), floats), "eigenvectors": ((3, 3), floats)},
+    ]
+
+
+def _set_masks(net: AlexNet, state: dict[str, Any]) -> None:
+    """Put the generator of the dropout masks into `state`. Raises CheckpointError if that is no state of it."""
+    generator = net.mask_rng.bit_generator
+    with suppress(KeyError, TypeError, ValueError, OverflowError):
+        generator.state = state
+    if generator.state != state:  # it may also have rounded a number
+        raise CheckpointError(f"got masks={brief(state)}: expected the state of a random generator")
+
+
+def _finite(archive: Archive, name: str, into: NDArray[Any] | None = None) -> NDArray[Any]:
+    """The array of that name, as `Archive.read` reads it. Raises CheckpointError if a number is NaN or infinite."""
+    array = archive.read(name, into)
+    if not np.isfinite([array.min(), array.max()]).all():  # NaN is the smallest and the largest of all
+        raise CheckpointError(f"got NaN or infinity in {name}: expected finite numbers")
+    return array
