@@ -45,7 +45,7 @@ TINY = spec.Spec(
     pixel_scale=64.0,
     recipe=spec.Recipe(epochs=3, lr=0.05, batch=8, drops=(0.4, 0.7)),
 )
-TIMES = ("seconds", "images_per_s", "validation_seconds")
+TIMES = ("seconds", "images_per_s", "input_share", "validation_seconds")
 
 
 def slim(net):
@@ -101,7 +101,7 @@ def outcome(training):
         "arrays": {name: (array.dtype.str, array.tobytes()) for name, array in arrays.items()},
         "masks": training.net.mask_rng.bit_generator.state,
         "history": [{key: value for key, value in one.items() if key not in TIMES} for one in training.history],
-        "position": {**vars(training.position), "seconds": None},
+        "position": {**vars(training.position), "seconds": None, "waited": None},
     }
 
 

@@ -9,11 +9,13 @@ import tinyalex
 from runs import TINY, images, outcome, started
 from tinyalex import AlexNet, spec
 from tinyalex.backend import device_of
-from tinyalex.data import Augmenter, batches, pixel_statistics
+from tinyalex.data import Augmenter, batches, evaluation_batches, pixel_statistics
+from tinyalex.data.loader import Batches
 from tinyalex.errors import DivergenceError, UsageError
-from tinyalex.training import validation
+from tinyalex.training import evaluate, loop, validation
 from tinyalex.training.evaluate import Scores
 from tinyalex.training.loop import Progress, Training
+from tinyalex.training.position import Position
 from tinyalex.training.settings import saved_settings
 from tinyalex.weights.checkpoint import read
 
@@ -65,6 +67,38 @@ def test_a_run_is_the_loop_of_section_5(tmp_path):
     assert training.history[-1]["train_loss"] < 0.95 * training.history[0]["train_loss"]
     lines = (tmp_path / "history.jsonl").read_text().splitlines()
     assert [json.loads(line) for line in lines] == training.history
+
+
+class Delayed(Batches):
+    """Each batch is waited for a quarter of a second, or so it says."""
+
+    def __next__(self):
+        batch = super().__next__()
+        self.arrived = getattr(self, "arrived", 0) + 1
+        self.waited = self.arrived / 4
+        return batch
+
+
+def test_the_time_that_a_run_waits_for_images(tmp_path, monkeypatch):
+    """In whole epochs and in one that is resumed: its record is of all its steps."""
+    monkeypatch.setattr(loop, "batches", lambda *args, **given: Delayed(batches(*args, **given)))
+    training = started(tmp_path, workers=2)
+    training.position = Position(step=3, images=24, seconds=2.0, waited=0.75)
+    training.run()
+    assert [record["input_share"] * record["seconds"] for record in training.history] == pytest.approx([1.0, 1.0, 1.0])
+
+
+@pytest.mark.parametrize("workers", [None, 3])
+def test_a_run_prepares_batches_in_as_many_threads_as_its_settings_say(tmp_path, monkeypatch, workers):
+    asked = []
+
+    def noted(function):
+        return lambda *args, **given: asked.append(given["workers"]) or function(*args, **given)
+
+    monkeypatch.setattr(loop, "batches", noted(batches))
+    monkeypatch.setattr(evaluate, "evaluation_batches", noted(evaluation_batches))
+    started(tmp_path, epochs=1, workers=workers).run()
+    assert asked == [workers, workers]
 
 
 @pytest.mark.parametrize("given", [{"crops": False}, {"reflections": False}, {"colour": "off"}], ids=str)

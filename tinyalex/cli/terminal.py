@@ -114,7 +114,8 @@ class Bar(Progress):
         self._bar.set_description_str(f"epoch {position.epoch + 1}/{training.settings.epochs}", refresh=False)
         if position.images:
             self._bar.set_postfix_str(
-                f"loss {position.loss / position.images:.3f}, top-1 error {position.wrong / position.images:.1%}",
+                f"loss {position.loss / position.images:.3f}, top-1 error {position.wrong / position.images:.1%}, "
+                f"{position.waited / position.seconds:.0%} waiting for images",
                 refresh=False,
             )
         self._bar.update(images)
@@ -132,4 +133,4 @@ class Bar(Progress):
                 f"top-5 {last['val_top5_error']:6.1%}  "
             )
         with tqdm.external_write_mode(file=sys.stdout):
-            print(f"{line}{last['images_per_s']:.0f} images/s", flush=True)
+            print(f"{line}{last['images_per_s']:.0f} images/s, {last['input_share']:.0%} waiting for them", flush=True)

@@ -120,7 +120,7 @@ class Train(Command):
         Option("how images in files are checked before the first step: read whole (decode), or their header"),
     ] = None
     skip_bad: Annotated[bool, Option("leave out images that cannot be read")] = False
-    workers: Annotated[int | None, Option("threads or processes that prepare batches")] = None
+    workers: Annotated[int | None, Option("threads that prepare batches (1; for a GPU one for each core)")] = None
 
     def run(self) -> None:
         """Train to the last epoch; write the run's report and pictures."""

@@ -46,16 +46,18 @@ def probabilities(
     *,
     views: str = "centre",
     batch: int = 128,
+    workers: int | None = None,
     progress: Callable[[int], object] | None = None,
 ) -> Probabilities:
     """The net's class probabilities for every image, averaged over its views -> (N, K), in the net's dtype.
 
     views: "centre", the central crop, or "ten", the ten crops of section 4.1.   batch: images of a forward pass.
+    workers: the number of threads that prepare them, as for `tinyalex.data.batches`.
     progress: called after each batch, with its number of images.
     Raises UsageError for other views.
     """
     rows = []
-    for images, labels in evaluation_batches(dataset, augmenter, batch, views, device=net.device):
+    for images, labels in evaluation_batches(dataset, augmenter, batch, views, device=net.device, workers=workers):
         N, V = images.shape[:2]
         p = np.zeros((N, net.num_classes), images.dtype)
         for view in range(V):

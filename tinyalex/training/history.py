@@ -14,7 +14,10 @@ Record = dict[str, Any]
 
 
 def epoch_record(position: Position, lr: float, ranks: Ranks) -> Record:
-    """The record of an epoch whose steps are all done; errors are fractions of the images, losses are in nats."""
+    """The record of an epoch whose steps are all done; errors are fractions of the images, losses are in nats.
+
+    input_share: the share of the time in which this rank waited for its images.
+    """
     record: Record = {
         "epoch": position.epoch + 1,
         "train_loss": position.loss / position.images,
@@ -22,6 +25,7 @@ def epoch_record(position: Position, lr: float, ranks: Ranks) -> Record:
         "lr": lr,
         "images_per_s": position.images / position.seconds,
         "seconds": position.seconds,
+        "input_share": position.waited / position.seconds,
     }
     if ranks.size > 1:
         record |= {"ranks": ranks.size, "waiting_share": ranks.waited / position.seconds}

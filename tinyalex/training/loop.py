@@ -56,7 +56,7 @@ class Training:
         self.settings, self.train, self.val, self.folder = settings, train, val, folder
         self.batch = min(settings.batch, len(train))
         self.ranks = Ranks() if ranks is None else ranks
-        self._validation = Validation(val, self.ranks)
+        self._validation = Validation(val, self.ranks, settings.workers)
         self.net, self.statistics = checkpoint.net, checkpoint.statistics
         self.net.place(self.ranks.devices(settings.devices))
         if self.ranks.size > 1:
@@ -144,8 +144,9 @@ class Training:
             start=position.step,
             share=self.ranks.share,
             device=self.net.device,
+            workers=settings.workers,
         )
-        self.ranks.waited = 0.0
+        self.ranks.waited, waited_before = 0.0, position.waited
         began = time.perf_counter()
         with closing(made):
             for x, labels in made:
@@ -153,6 +154,7 @@ class Training:
                 position.step += 1
                 now = time.perf_counter()
                 position.seconds += now - began
+                position.waited = waited_before + made.waited
                 began = now
                 if progress:
                     progress.step(self, self.batch)

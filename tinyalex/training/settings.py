@@ -43,7 +43,7 @@ class Settings:
     save_minutes: the longest time between checkpoints, in minutes.
     check: how images in files are checked before the first step: "decode" reads them whole, "header" their beginning.
     skip_bad: whether images that cannot be read are left out; otherwise they are an error before the first step.
-    workers: the number of threads or processes that prepare batches; None for one, or on a GPU one for each core.
+    workers: the number of threads that prepare batches; None for one, or for a GPU one for each core.
     devices: the name of one device, or of two, one for each column; None for the CPU.
     Raises UsageError for values out of range.
     """
