@@ -5,6 +5,7 @@ import io
 import os
 import pickle
 import tarfile
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cifar_files import NAMES, array_pickle, as_file, batch, pickled, rows_of
+from cifar_files import NAMES, array_pickle, as_file, batch, pickled, rows_of, with_old_names
 from tinyalex.data import cifar, download_cifar10, download_cifar100, load_cifar10, load_cifar100
 from tinyalex.errors import DataError, TinyAlexError, UsageError
 
@@ -99,6 +100,74 @@ def test_an_array_stored_column_by_column(folder):
     np.testing.assert_array_equal(found.images.transpose(0, 3, 1, 2).reshape(4, 3072), rows)
 
 
+# Files that Python 3 wrote.
+
+
+@pytest.mark.parametrize("protocol", range(6))
+@pytest.mark.parametrize("words", [str, str.encode])  # as Python 3 has them, or as it kept those of Python 2
+@pytest.mark.parametrize("order", "CF")
+def test_batches_that_python_3_wrote(tmp_path, protocol, words, order):
+    rows = rows_of(4, 5)
+    content = {words("data"): np.asarray(rows, order=order), words("labels"): [0, 1, 2, 9]}
+    names = {words("label_names"): [words(f"class {i}") for i in range(10)]}
+    (tmp_path / "batches.meta").write_bytes(pickle.dumps(names, protocol))
+    (tmp_path / "data_batch_1").write_bytes(pickle.dumps(content, protocol))
+    (tmp_path / "test_batch").write_bytes(with_old_names(pickle.dumps(content, protocol)))
+    for split in ("train", "val"):
+        found = load_cifar10(tmp_path, split, size=32)
+        np.testing.assert_array_equal(found.images.transpose(0, 3, 1, 2).reshape(4, 3072), rows)
+        assert found.labels.tolist() == [0, 1, 2, 9]
+        assert found.classes == tuple(f"class {i}" for i in range(10))
+
+
+# CIFAR-100.
+
+
+@pytest.fixture
+def folder100(tmp_path):
+    """CIFAR-100's files with 5 training images and 3 others."""
+    for name, count in (("train", 5), ("test", 3)):
+        rows = {b"data": rows_of(count, count), b"coarse_labels": [7] * count}
+        (tmp_path / name).write_bytes(as_file(rows | {b"fine_labels": [99 - i for i in range(count)]}))
+    names = {b"fine_label_names": [f"fine {i}".encode() for i in range(100)], b"coarse_label_names": [b"coarse"] * 20}
+    (tmp_path / "meta").write_bytes(as_file(names))
+    (tmp_path / "train.part").write_bytes(b"half")
+    return tmp_path
+
+
+def test_cifar100(folder100):
+    train, val = load_cifar100(folder100, "train", size=40), load_cifar100(folder100, "val")
+    assert (train.name, train.size, len(train), len(val), len(train.classes)) == ("cifar100", 40, 5, 3, 100)
+    assert train.labels.tolist() == [99, 98, 97, 96, 95]
+    assert val.labels.tolist() == [99, 98, 97]
+    assert train.classes[99] == "fine 99"
+    np.testing.assert_array_equal(val.picture(1), rows_of(3, 3)[1].reshape(3, 32, 32).transpose(1, 2, 0))
+    with pytest.raises(UsageError, match="for CIFAR-100"):
+        load_cifar100(folder100, "val", size=256)
+
+
+def test_one_set_taken_for_the_other(folder, request):
+    with pytest.raises(DataError, match=rf"{folder}, which holds CIFAR-10: .*; write cifar10:{folder}"):
+        load_cifar100(folder, "train")
+    for path in folder.iterdir():
+        path.unlink()
+    folder100 = request.getfixturevalue("folder100")  # in the same place
+    with pytest.raises(DataError, match=rf"which holds CIFAR-100: expected CIFAR-10's .*; write cifar100:{folder100}"):
+        load_cifar10(folder100, "val")
+    (folder100 / "meta").unlink()
+    with pytest.raises(DataError, match="meta is missing or not a file: expected CIFAR-100's train, test, meta"):
+        load_cifar100(folder100, "train")
+
+
+@pytest.mark.parametrize("name", ["data_batch_1.bin", "batches.meta.mat", "train.bin"])
+def test_other_versions_are_named(tmp_path, name):
+    (tmp_path / name).write_bytes(b"")
+    with pytest.raises(DataError, match=r"the binary or the Matlab version.* Python version, cifar-10-python\.tar\.gz"):
+        load_cifar10(tmp_path, "train")
+    with pytest.raises(DataError, match=r"the Python version, cifar-100-python\.tar\.gz"):
+        load_cifar100(tmp_path, "train")
+
+
 # Safety.
 
 
@@ -133,6 +202,43 @@ def test_a_dtype_of_objects_is_refused(folder):
     (folder / "test_batch").write_bytes(as_file(content + pickled(b"labels") + pickled([1]) + b"u"))
     with pytest.raises(DataError, match="not uint8"):
         load_cifar10(folder, "val")
+
+
+def test_a_name_that_is_repeated_does_not_fill_the_memory(folder):
+    names = pickle.dumps({"label_names": [b"a" * 10_000] * 10_000})
+    (folder / "batches.meta").write_bytes(names)
+    tracemalloc.start()
+    with pytest.raises(DataError, match="names of more than 100,000 letters"):
+        load_cifar10(folder, "val")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2e6
+
+
+def test_files_that_are_none_or_too_large(folder):
+    path = folder / "test_batch"
+    path.unlink()
+    os.mkfifo(path)  # reading it would wait for ever
+    with pytest.raises(DataError, match="test_batch is missing or not a file"):
+        load_cifar10(folder, "val")
+    path.unlink()
+    with path.open("wb") as file:
+        file.truncate(2**30 + 1)  # without a block on the disk
+    with pytest.raises(DataError, match="1,073,741,825 bytes: expected at most 1,073,741,824; split it"):
+        load_cifar10(folder, "val")
+
+
+def test_the_images_are_in_memory_once(folder):
+    """While they are read: the stored images, and all batches or what is left of them."""
+    for number in (1, 2, 10):
+        (folder / f"data_batch_{number}").write_bytes(as_file(batch(rows_of(1000, number), [0] * 1000)))
+    one_batch, stored = 1000 * 3072, 3000 * 3 * 94**2
+    tracemalloc.start()
+    train = load_cifar10(folder, "train", size=94)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert train.images.nbytes == stored
+    assert peak < stored + 3 * one_batch + 1e6
 
 
 @pytest.mark.parametrize("where", ["start", "middle", "end", "empty"])
@@ -269,10 +375,22 @@ def test_download_unpacks_what_can_be_loaded(network, tmp_path):
     assert network == [
         ("https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz", "md5:c58f30108f718f92721af3b95e74349a", True)
     ]
-    assert sorted(path.name for path in where.iterdir()) == sorted(cifar.CIFAR10.files)  # no archive, nothing half-written
+    assert sorted(path.name for path in where.iterdir()) == sorted(cifar.CIFAR10.files)  # nothing half-written
     assert len(load_cifar10(where, "train")) == 10
     assert download_cifar10(where) == where
     assert len(network) == 1  # it was there
+
+
+def test_download_of_cifar100(network, tmp_path):
+    one = as_file({b"data": rows_of(2, 1), b"fine_labels": [0, 1]})
+    contents = {"train": one, "test": one, "meta": as_file({b"fine_label_names": NAMES}), "file.txt~": b""}
+    network.archive = archive_of({f"cifar-100-python/{name}": content for name, content in contents.items()})
+    where = download_cifar100(tmp_path)
+    assert network == [
+        ("https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz", "md5:eb9058c3a382ffc7106e4002c42a8d85", True)
+    ]
+    assert sorted(path.name for path in where.iterdir()) == ["meta", "test", "train"]
+    assert len(load_cifar100(where, "train")) == 2
 
 
 def test_a_folder_that_lacks_a_file_is_fetched_again(network, tmp_path):

@@ -21,6 +21,7 @@ from tinyalex.errors import DataError, LabelError, UsageError
 
 SIDE = 32
 LARGEST = 2**30  # bytes of a file that is read; the largest official one has 155 million
+MOST_LETTERS = 100_000  # in all class names
 
 
 @dataclass(frozen=True)
@@ -172,6 +173,8 @@ def _class_names(kind: Cifar, path: Path) -> tuple[str, ...]:
     names = _read_dict(kind, path).get(kind.class_names)
     if not isinstance(names, list) or not names or not all(isinstance(name, (bytes, str)) for name in names):
         raise DataError(f"got {path} without a list of {kind.class_names}: expected {kind.title}'s {kind.meta}")
+    if sum(map(len, names)) > MOST_LETTERS:  # a pickle can hold a long name once, and name it a million times
+        raise DataError(f"got {path} with names of more than {MOST_LETTERS:,} letters: expected {kind.title}'s")
     return tuple(map(_text, names))
 
 
