@@ -433,7 +433,7 @@ CONTRADICTIONS = [
 def test_a_file_that_contradicts_itself(written, change, message):
     rewritten(written, change)
     said = refused(written)
-    assert "which contradicts itself (" in said
+    assert "which cannot be used (" in said
     assert message in said
 
 

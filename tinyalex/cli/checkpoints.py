@@ -3,8 +3,6 @@
 from pathlib import Path
 
 from tinyalex.cli.runs import RUNS
-from tinyalex.errors import CheckpointError
-from tinyalex.training.finite import not_finite
 from tinyalex.training.loop import CHECKPOINT
 from tinyalex.weights import read
 from tinyalex.weights.checkpoint import Checkpoint
@@ -12,14 +10,8 @@ from tinyalex.weights.example import load_example
 
 
 def read_trained(path: Path) -> Checkpoint:
-    """The checkpoint in a run's folder, or the contents of a file that `tinyalex.weights.read` reads.
-
-    Raises CheckpointError if a parameter is NaN or infinite.
-    """
-    checkpoint = read(path / CHECKPOINT if path.is_dir() else path)
-    for name in not_finite(checkpoint.net):
-        raise CheckpointError(f"{path}: got NaN or infinity in {name}: expected finite numbers; use another one")
-    return checkpoint
+    """The checkpoint in a run's folder, or the contents of a file that `tinyalex.weights.read` reads."""
+    return read(path / CHECKPOINT if path.is_dir() else path)
 
 
 def find_trained(path: Path | None) -> tuple[Checkpoint, str]:

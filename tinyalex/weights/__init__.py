@@ -1,7 +1,8 @@
 """Nets in files: our own checkpoints, and the small trained net that comes with the package.
 
 To read another file format, write a reader in a module of its own in this folder and enter it in `READERS`. A reader
-takes a path and returns a Checkpoint; it raises CheckpointError for a file that it cannot read.
+takes a path and returns a Checkpoint; it raises CheckpointError for a file that it cannot read, and for parameters that
+are not finite, with which a net would answer nonsense.
 """
 
 import zipfile

@@ -128,8 +128,8 @@ def _spec_to_json(spec: nets.Spec) -> dict[str, Any]:
 def read(path: str | Path) -> Checkpoint:
     """The checkpoint in the file at `path`, its net on the CPU. All numbers in it are finite.
 
-    Raises CheckpointError if the file is missing, damaged, contradicts itself, or is not a checkpoint of tinyalex. What
-    the file declares is checked before it takes memory.
+    Raises CheckpointError if the file is missing, damaged or not a checkpoint of tinyalex, if its parts do not fit
+    together, or if a number is NaN or infinite. What the file declares is checked before it takes memory.
     """
     if not Path(path).is_file():
         raise CheckpointError(f"got {path}: expected a .npz file that a training run or tinyalex.save wrote")
@@ -139,9 +139,7 @@ def read(path: str | Path) -> Checkpoint:
         with Path(path).open("rb") as file:
             return _restored(Archive(file))
     except Exception as error:  # a damaged zip file can raise almost any exception
-        found = (
-            "contradicts itself" if isinstance(error, TinyAlexError) else "is damaged or not a checkpoint of tinyalex"
-        )
+        found = "cannot be used" if isinstance(error, TinyAlexError) else "is damaged or not a checkpoint of tinyalex"
         reason = " ".join(str(error).split())[:300]  # names in a crafted file may be long
         raise CheckpointError(f"got {path}, which {found} ({reason}); use another file") from error
 
