@@ -118,7 +118,7 @@ def _quoted(line: bytes) -> bytes:
     inside = line[1:-1]
     if len(line) < 2 or line[:1] not in (b"'", b'"') or line[-1:] != line[:1] or not _ESCAPED.fullmatch(inside):
         raise ValueError("it holds a string without quotes, or with an unknown escape")
-    value: bytes = codecs.escape_decode(inside)[0]  # type: ignore[attr-defined]  # as in Lib/pickle.py
+    value: bytes = codecs.escape_decode(inside)[0]  # as in Lib/pickle.py
     return value
 
 
