@@ -1,7 +1,9 @@
 """The command line: its help, and that words which make no sense get one line on stderr and exit code 2."""
 
+import inspect
 import re
 import shlex
+import signal
 import subprocess
 import sys
 import textwrap
@@ -11,6 +13,7 @@ import pytest
 import tinyalex
 from runs import carried_out, refused
 from tinyalex import __main__, cli, spec
+from tinyalex.cli import measure
 from tinyalex.cli.measure import Info
 from tinyalex.cli.parser import GROUPS, parse
 from tinyalex.cli.train import Train
@@ -30,7 +33,7 @@ def test_the_commands_in_their_groups(capsys):
     assert found == {
         "learn": ["demo", "summary", "step", "check"],
         "train": ["prepare", "warmup", "train"],
-        "use": ["predict", "eval"],
+        "use": ["predict", "features", "eval"],
         "measure": ["bench", "memory", "crossing", "plan", "info"],
         "teach": ["assignments", "grade"],
     }
@@ -84,7 +87,12 @@ def test_version(capsys):
     [
         (ShapeError("two\n lines"), 2, "tinyalex: two lines\n"),
         (OSError(28, "No space left on device", "run/x"), 2, "tinyalex: run/x: No space left on device\n"),
-        (OSError("odd"), 2, "tinyalex: file: odd\n"),
+        (OSError("odd"), 2, "tinyalex: odd\n"),
+        (PermissionError(13, "Permission denied", b"run"), 2, "tinyalex: run: Permission denied\n"),
+        (BrokenPipeError(32, "Broken pipe"), 141, ""),
+        (BrokenPipeError(32, "Broken pipe", "pipe"), 2, "tinyalex: pipe: Broken pipe\n"),
+        (ShapeError("\x1b[31mred\x07"), 2, "tinyalex: ?[31mred?\n"),
+        (ShapeError("x" * 5566), 2, f"tinyalex: {'x' * 250} ... {'x' * 250}\n"),
         (KeyboardInterrupt(), 130, "\ntinyalex: stopped\n"),
         (MemoryError(), 2, "tinyalex: there is not enough memory: ask for less, such as a smaller --batch\n"),
         (
@@ -117,16 +125,51 @@ def test_stopped_while_modules_are_loaded(monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(cli, "main", stopped)
-    assert __main__.main() == 130
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        assert __main__.main() == 130
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_DFL  # Python ends without a traceback
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
-def test_bugs_are_not_hidden(monkeypatch):
+def test_a_bug_is_told_in_a_line_with_its_place(capsys, monkeypatch):
+    monkeypatch.setattr(measure.report, "versions", lambda: 1 // 0)
+    code, out, err = carried_out(capsys, "info")
+    line = inspect.getsourcelines(Info.run)[1] + 2  # of ours, the last one that the error went through
+    assert (code, out) == (1, "")
+    assert err == (
+        f"tinyalex: this is a bug in tinyalex: ZeroDivisionError: integer division or modulo by zero (measure.py, line "
+        f"{line}); run again with --debug and report it\n"
+    )
+
+
+@pytest.mark.parametrize(("raised", "code"), [(ZeroDivisionError(), 1), (ShapeError("two rows"), 2), (OSError("x"), 2)])
+def test_debug_shows_the_traceback(capsys, monkeypatch, raised, code):
     def run(_):
-        raise ZeroDivisionError
+        raise raised
 
     monkeypatch.setattr(Info, "run", run)
-    with pytest.raises(ZeroDivisionError):
-        cli.main(["info"])
+    assert carried_out(capsys, "info")[2].count("\n") == 1
+    found, _, err = carried_out(capsys, "info --debug")
+    assert found == code
+    assert err.startswith("Traceback (most recent call last):\n")
+    assert type(raised).__name__ in err
+    assert err.splitlines()[-1].startswith("tinyalex: ")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "line"),
+    [
+        ("TINYALEX_THREADS", "x", "TINYALEX_THREADS=x: expected a number of threads, 1 or more"),
+        ("TINYALEX_THREADS", "0", "TINYALEX_THREADS=0: expected a number of threads, 1 or more"),
+        ("TINYALEX_KERNELS", "y", "TINYALEX_KERNELS='y': expected one of auto, numba, reference"),
+    ],
+)
+@pytest.mark.parametrize("words", ["predict nothing.jpg", "info", "summary"])
+def test_a_mistake_in_the_environment_names_its_variable(capsys, monkeypatch, name, value, line, words):
+    monkeypatch.setenv(name, value)
+    assert refused(capsys, words) == f"tinyalex: {line}\n"
 
 
 # ---------------------------------------------------------------- mistakes
@@ -179,6 +222,12 @@ def test_bugs_are_not_hidden(monkeypatch):
         ("plan --update -5", "got update=-0.005 s: expected 0 ... 1000"),
         ("plan --devices 1,99999999999", "got devices=99999999999: expected 1 ... 1,000,000"),
         ("plan --batch 2 --devices 4", "got 2 images for 4 devices: expected 1 or more each; use a larger batch"),
+        ("check --shape 2,3,8,8", "got shape=(2, 3, 8, 8) without a layer: expected FILE.py:NAME before it; add it"),
+        ("features", "required: IMAGE"),
+        ("features cat.jpg --layer fc9", "got layer=fc9: expected one of conv1, "),
+        ("features cat.jpg", "got cat.jpg (it does not exist): expected an image file"),
+        (f"summary --variant {'x' * 5000}", "xxx ... xxx"),
+        (f"fly{'x' * 5000}", "xxx ... xxx"),
         ("check --seed -1", "got seed=-1: expected 0 or more"),
         ("check --shape 2,0", "got shape=(2, 0): expected sizes of 1 or more"),
         ("check nowhere.py:Layer", "got nowhere.py:Layer: expected FILE.py:NAME"),

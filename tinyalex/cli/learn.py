@@ -109,11 +109,11 @@ class Check(Command):
         """Print the largest errors of the gradients. Raises GradientError where one is wrong."""
         if self.seed < 0:
             raise UsageError(f"got seed={self.seed}: expected 0 or more")
-        if self.layer is None and self.shape is not None:
-            raise UsageError(f"got shape={self.shape} without a layer: expected FILE.py:NAME before it; add it")
         shape = chosen(self.shape, (2, 3, 8, 8))
         if min(shape, default=0) < 1:
             raise UsageError(f"got shape={shape}: expected sizes of 1 or more, such as 2,3,8,8")
+        if self.layer is None and self.shape is not None:
+            raise UsageError(f"got shape={self.shape} without a layer: expected FILE.py:NAME before it; add it")
         rng = np.random.default_rng(self.seed)
         if self.layer is None:
             for kernels in ("reference", "auto") if cpu_kernels() else ("reference",):

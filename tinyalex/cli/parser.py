@@ -11,6 +11,8 @@ from inspect import getdoc
 from pathlib import Path
 from typing import NoReturn
 
+import numpy as np
+
 import tinyalex
 from tinyalex.backend import kernels_in_use, thread_count
 from tinyalex.cli.learn import Check, Demo, Step, Summary
@@ -101,7 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         command = parse(arguments)
         check_environment()
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), np.errstate(over="ignore", invalid="ignore"):  # what is not finite is an error
             for harmless in ("Image size", "Glyph"):  # a large picture; a name in letters that a figure's font lacks
                 warnings.filterwarnings("ignore", harmless)
             code = command.run() or 0

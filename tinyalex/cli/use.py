@@ -20,7 +20,6 @@ from tinyalex.data import Dataset
 from tinyalex.data.photos import Photo, image_files, in_batches, photos
 from tinyalex.errors import CheckpointError
 from tinyalex.files import legible, make_folder
-from tinyalex.spec import stored_size
 from tinyalex.training import report
 from tinyalex.training.evaluate import augmenter_for, averaged, check_finite, probabilities, scores
 from tinyalex.training.features import FeatureFile
@@ -72,7 +71,7 @@ class Predict(Command):
     def _predicted(self, trained: Checkpoint) -> Iterator[tuple[Photo, NDArray[Any] | None]]:
         """Each photograph with the probabilities of the classes, or with None if it could not be read."""
         net, augmenter = trained.net, augmenter_for(trained)
-        size, smallest = stored_size(net.input_size), first_kernel(net.spec)
+        size, smallest = len(augmenter.mean), first_kernel(net.spec)
         with closing(photos(image_files(self.images), size, smallest=smallest, pictures=DRAWN)) as stream:
             for batch in in_batches(stream, BATCH):
                 stored = [photo.stored for photo in batch if photo.stored is not None]

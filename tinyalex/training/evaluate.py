@@ -68,6 +68,7 @@ def probabilities(
     return np.concatenate(rows)
 
 
+@np.errstate(over="ignore", invalid="ignore")  # `check_finite` tells it
 def outputs(net: AlexNet, augmenter: Augmenter, images: NDArray[np.uint8], layer: str | None = None) -> NDArray[Any]:
     """The output of a layer for the central crops of stored images (n, S, S, 3) -> (n, D), a row for each image.
 

@@ -29,7 +29,6 @@ from tinyalex.backend import to_numpy
 from tinyalex.data.photos import in_batches, photos
 from tinyalex.errors import DataError, UsageError
 from tinyalex.files import alone_in, replacing
-from tinyalex.spec import stored_size
 from tinyalex.training.evaluate import augmenter_for, check_finite, outputs
 from tinyalex.weights.checkpoint import Checkpoint
 
@@ -95,7 +94,7 @@ class FeatureFile:
             done(len(paths), kept.rejected)
             return
         rows, files, rejected = [], [], []
-        with closing(photos(paths, stored_size(self.net.input_size), smallest=self.smallest)) as stream:
+        with closing(photos(paths, len(self.augmenter.mean), smallest=self.smallest)) as stream:
             for batch in in_batches(stream, BATCH):
                 read = [(photo.path, photo.stored) for photo in batch if photo.stored is not None]
                 reasons = [photo.error for photo in batch if photo.stored is None]
@@ -143,7 +142,7 @@ class FeatureFile:
 def _read(path: Path, identity: str | None = None) -> Part | None:
     """The part in the file at `path`; None if there is none, it is damaged, or it is not the one of that identity."""
     try:
-        with np.load(path) as file:
+        with path.open("rb") as opened, np.load(opened) as file:
             if identity not in (None, str(file["identity"])):
                 return None
             return Part(file["features"], file["files"], json.loads(str(file["rejected"])))

@@ -1,0 +1,126 @@
+"""Photographs in files and folders: which are found, in what order, and that a bad one does not stop the others."""
+
+import os
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tinyalex.data import photos as module
+from tinyalex.data import prepare_image, read_image
+from tinyalex.data.photos import image_files, in_batches, photos
+from tinyalex.errors import DataError
+
+
+def picture(path, width=20, height=16, seed=0):
+    """Write a picture of noise; returns its path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.random.default_rng(seed).integers(0, 256, (height, width, 3), "uint8")).save(path)
+    return path
+
+
+# ---------------------------------------------------------------- which files
+
+
+def test_files_and_folders(tmp_path):
+    """Of a folder its images by name, before those of its subfolders; a file of any name that is given itself."""
+    for name in ("b.png", "a.PNG", "note.txt", ".hidden.png", "z/1.jpg", "c/2.gif", "c/d/3.png", ".git/4.png"):
+        (tmp_path / "all" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "all" / name).touch()
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "5.png").touch()
+    (tmp_path / "all" / "link").symlink_to(tmp_path / "outside")
+    found = image_files([tmp_path / "nothing", tmp_path / "all", tmp_path / "all" / "note.txt"])
+    names = [str(path.relative_to(tmp_path)) for path in found]
+    below = ["all/a.PNG", "all/b.png", "all/c/2.gif", "all/c/d/3.png", "all/z/1.jpg"]
+    assert names == ["nothing", *below, "all/note.txt"]
+
+
+def test_a_folder_without_images(tmp_path):
+    (tmp_path / "note.txt").touch()
+    with pytest.raises(DataError, match=r"a folder without images: expected files that end in \.bmp, "):
+        list(image_files([tmp_path]))
+
+
+def test_a_folder_that_cannot_be_read(tmp_path, monkeypatch):
+    picture(tmp_path / "1.png")
+    (tmp_path / "secret").mkdir()
+    scandir = os.scandir
+
+    def refused(folder):
+        if Path(folder).name == "secret":
+            raise PermissionError(13, "Permission denied", str(folder))
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", refused)
+    with pytest.raises(DataError, match=r"secret, a folder that cannot be read \(Permission denied\)"):
+        list(image_files([tmp_path]))
+
+
+def test_a_name_that_is_too_long_for_a_file(tmp_path):
+    [photo] = photos(image_files([tmp_path / ("x" * 5000)]), 8)
+    assert "too long" in photo.error
+
+
+# ---------------------------------------------------------------- what is read
+
+
+def test_in_order_with_the_reasons_of_the_bad_ones(tmp_path):
+    paths = [picture(tmp_path / f"{i}.png", seed=i) for i in range(40)]
+    paths[7].write_text("Dear all")
+    paths[30] = tmp_path / "nothing.png"
+    found = list(photos(paths, 8, pictures=2))
+    assert [photo.path for photo in found] == paths
+    for number, photo in enumerate(found):
+        if number in (7, 30):
+            assert (photo.stored, photo.picture) == (None, None)
+            assert str(paths[number]) in photo.error
+            continue
+        image = read_image(paths[number])
+        np.testing.assert_array_equal(photo.stored, prepare_image(image, 8))
+        assert photo.error == ""
+        if number < 2:  # so small a picture is not reduced
+            np.testing.assert_array_equal(photo.picture, np.array(image))
+        else:
+            assert photo.picture is None
+
+
+def test_a_reduced_copy_keeps_the_proportions(tmp_path):
+    [photo] = photos([picture(tmp_path / "wide.png", 2048, 100)], 8, pictures=1)
+    assert photo.picture.shape == (25, 512, 3)
+
+
+def test_a_small_image_is_refused(tmp_path):
+    [photo] = photos([picture(tmp_path / "1.png", 20, 10)], 8, smallest=11)
+    assert "20 x 10 pixels" in photo.error
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names")
+def test_a_pipe_does_not_hang(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    [photo] = photos(image_files([tmp_path]), 8)
+    assert "pipe.png" in photo.error
+
+
+def test_few_are_in_memory(tmp_path, monkeypatch):
+    """Of a million files those are read that somebody is about to use."""
+    read, path = [], picture(tmp_path / "1.png")
+
+    def note(path, *, smallest):
+        read.append(path)
+        return read_image(path, smallest=smallest)
+
+    monkeypatch.setattr(module, "read_image", note)
+    stream = photos((path for _ in range(10**6)), 8)
+    for _ in range(3):
+        next(stream)
+    stream.close()
+    assert 3 <= len(read) <= 3 + module.AHEAD + module.MOST_THREADS
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("ahead")]
+
+
+def test_in_batches():
+    assert list(in_batches(range(7), 3)) == [[0, 1, 2], [3, 4, 5], [6]]
+    assert list(in_batches([], 3)) == []
