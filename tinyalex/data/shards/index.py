@@ -22,6 +22,7 @@ from tinyalex.typed import brief, typed
 FORMAT = 1  # of the whole folder; a change that older versions cannot read counts it up
 INDEX = "index.json"
 SPLITS = ("train", "val")
+AGAIN = "copy or prepare the set again"  # ends the message about a file that is damaged
 LARGEST_INDEX = 2**24  # bytes; ILSVRC-2012 has 1,300 shards, and their index 0.3 MB
 LARGEST_SIZE = 4096  # S; the paper's is 256
 LARGEST_COUNT = 2**31 - 1  # images in a split
@@ -127,8 +128,8 @@ def parse_index(content: bytes, path: Path) -> Index:
             return index
     except (ValueError, RecursionError) as error:  # UsageError is a ValueError too
         reason = " ".join(str(error).split())
-        raise DataError(f"cannot read {path} ({reason[:200]}); prepare the set again with tinyalex prepare") from error
-    what_to_do = "update tinyalex, as a newer one made it" if number > FORMAT else "prepare the set again"
+        raise DataError(f"cannot read {path} ({reason[:200]}); {AGAIN}") from error
+    what_to_do = "update tinyalex, as a newer one made it" if number > FORMAT else AGAIN
     raise DataError(f"got {path} of format {brief(number)}: expected {FORMAT}; {what_to_do}")
 
 

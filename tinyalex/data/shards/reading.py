@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL.JpegImagePlugin import JpegImageFile
 
+from tinyalex.data.shards.index import AGAIN
 from tinyalex.data.shards.shard import ROW, Form, ShardEntry, image_check, longest_image
 from tinyalex.errors import DataError
 
 CHECK = "list all damaged shards with tinyalex prepare --check"
-AGAIN = "copy or prepare the set again"
 
 
 @dataclass(frozen=True)

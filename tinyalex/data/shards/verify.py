@@ -4,9 +4,9 @@ import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
-from tinyalex.data.shards.index import read_index
+from tinyalex.data.shards.index import AGAIN, read_index
 from tinyalex.data.shards.measured import read_statistics
-from tinyalex.data.shards.reading import AGAIN, check_length
+from tinyalex.data.shards.reading import check_length
 from tinyalex.data.shards.shard import ShardEntry
 from tinyalex.errors import DataError
 
