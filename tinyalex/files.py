@@ -1,9 +1,11 @@
 """Files that are replaced in one piece: a reader finds the old file or the new one, never half of one."""
 
+import csv
+import io
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
@@ -33,7 +35,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-        _flush_folder(path.parent)
+        flush_folder(path.parent)
     except OSError as error:
         if error.filename in (None, str(temporary)):  # on a full disk it is None
             error.filename = str(path)
@@ -42,7 +44,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         temporary.unlink(missing_ok=True)
 
 
-def _flush_folder(folder: Path) -> None:
+def flush_folder(folder: Path) -> None:
     """Flush the names in the folder to the disk: else a power failure may bring back the file that was replaced."""
     with suppress(OSError):  # Windows and some network disks do not open or flush folders
         opened = os.open(folder, os.O_RDONLY)
@@ -107,3 +109,11 @@ def write_text(path: Path, text: str) -> None:
     """Write `text` to `path` as UTF-8, in one piece."""
     with replacing(path) as file:
         file.write(text.encode())
+
+
+def write_table(path: Path, header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:
+    """Write a CSV file, in one piece. A file's name in it that is not UTF-8 keeps its own bytes."""
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows([header, *rows])
+    with replacing(path) as file:
+        file.write(text.getvalue().encode(errors="surrogateescape"))

@@ -16,11 +16,12 @@ import numpy as np
 import tinyalex
 from tinyalex.backend import kernels_in_use, thread_count
 from tinyalex.cli.learn import Check, Demo, Step, Summary
-from tinyalex.cli.measure import Bench, Crossing, Info, Memory, Plan
+from tinyalex.cli.measure import Bench, Crossing, Info, Loader, Memory, Plan
 from tinyalex.cli.options import Command, add_options
+from tinyalex.cli.prepare import Prepare
 from tinyalex.cli.teach import Assignments, Grade
 from tinyalex.cli.terminal import complain, lost_streams, prepare_streams
-from tinyalex.cli.train import Prepare, Train, Warmup
+from tinyalex.cli.train import Train, Warmup
 from tinyalex.cli.use import Eval, Features, Predict
 from tinyalex.errors import TinyAlexError
 
@@ -30,7 +31,7 @@ GROUPS: dict[str, tuple[type[Command], ...]] = {
     "learn": (Demo, Summary, Step, Check),
     "train": (Prepare, Warmup, Train),
     "use": (Predict, Features, Eval),
-    "measure": (Bench, Memory, Crossing, Plan, Info),
+    "measure": (Bench, Loader, Memory, Crossing, Plan, Info),
     "teach": (Assignments, Grade),
 }
 

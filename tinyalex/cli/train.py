@@ -1,4 +1,4 @@
-"""The commands to train with: prepare, warmup and train."""
+"""The commands to train with: warmup and train."""
 
 import time
 from dataclasses import dataclass, replace
@@ -6,10 +6,8 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from tinyalex.backend import cpu_kernels
-from tinyalex.cli.options import DATA, VARIANT, Argument, Command, Devices, Option, chosen
+from tinyalex.cli.options import DATA, VARIANT, Command, Devices, Option, chosen
 from tinyalex.cli.runs import train
-from tinyalex.data.cifar import CIFARS
-from tinyalex.data.cifar_download import download_cifar
 from tinyalex.errors import UsageError
 from tinyalex.training.settings import Settings, settings_for
 
@@ -19,30 +17,6 @@ InputSize = Annotated[int | None, Option("height and width of the net's input (t
 CrossColumns = Annotated[
     tuple[int, ...] | None, Option("convolutions that read the maps of both columns (3)", metavar="3,...")
 ]
-
-
-@dataclass(frozen=True)
-class Prepare(Command):
-    """Put a data set on disk: generated shapes as JPEG files in class folders, or CIFAR, downloaded."""
-
-    example = "prepare shapes --out data/shapes"
-    source: Annotated[Literal["shapes", "cifar10", "cifar100"], Argument("shapes, cifar10 or cifar100")]
-    out: Annotated[Path | None, Option("folder to write (data/shapes, or the download cache for CIFAR)")] = None
-    train: Annotated[int, Option("training images of shapes")] = 6000
-    val: Annotated[int, Option("validation images of shapes")] = 1000
-    seed: Annotated[int, Option("seed of shapes")] = 0
-
-    def run(self) -> None:
-        """Write the data set, and print the option that names it."""
-        if self.source in CIFARS:
-            folder = download_cifar(CIFARS[self.source], self.out)
-            print(f"--data {self.source}:{folder}" if self.out else f"{folder}\n--data {self.source} finds it")
-            return
-        from tinyalex.data.shapes import write_jpegs  # only this command needs the generator
-
-        out = self.out or Path("data/shapes")
-        write_jpegs(out, train=self.train, val=self.val, seed=self.seed)
-        print(f"--data {out}")
 
 
 @dataclass(frozen=True)

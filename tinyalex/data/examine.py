@@ -6,8 +6,6 @@ named at once. The same pass adds up the pixels of the others, and leaves the pr
 The result can be kept in a file, which the next run on the same images reads instead.
 """
 
-import csv
-import io
 import json
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing, suppress
@@ -25,7 +23,7 @@ from tinyalex.data.folder import FolderDataset
 from tinyalex.data.prepare import check_header, regular_file
 from tinyalex.data.statistics import PixelSums
 from tinyalex.errors import DataError, ImageError
-from tinyalex.files import replacing
+from tinyalex.files import replacing, write_table
 
 CHUNK = 64  # images that a thread looks at before it reports
 FORMAT = 1  # of the kept files; another number makes them all be written anew
@@ -97,21 +95,21 @@ def in_two_classes(sets: Sequence[tuple[FolderDataset, Examination]]) -> list[tu
     paths = [path for dataset, _ in sets for path in dataset.paths]
     labels = np.concatenate([dataset.labels for dataset, _ in sets])
     digests = np.concatenate([found.digests for _, found in sets])
+    return [(paths[one], paths[other]) for one, other in same_but_for(digests, labels)]
+
+
+def same_but_for(digests: NDArray[np.uint64], labels: NDArray[np.integer]) -> list[list[int]]:
+    """Pairs of images with the same digest (N,) but different labels (N,). The digest 0 says nothing."""
     order = np.argsort(digests, kind="stable")
     digests, labels = digests[order], labels[order]
-    pairs = (digests[1:] == digests[:-1]) & (labels[1:] != labels[:-1]) & (digests[1:] != 0)
-    return [(paths[order[i]], paths[order[i + 1]]) for i in np.flatnonzero(pairs)]
+    pairs = np.flatnonzero((digests[1:] == digests[:-1]) & (labels[1:] != labels[:-1]) & (digests[1:] != 0))
+    both: list[list[int]] = np.stack([order[pairs], order[pairs + 1]], axis=1).tolist()
+    return both
 
 
 def write_rejected(path: Path, rejected: Iterable[tuple[str, str]]) -> None:
-    """Write a CSV file with the columns path and reason, in one piece: the images that are left out, and why.
-
-    A name that is not UTF-8 keeps its own bytes.
-    """
-    text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\n").writerows([("path", "reason"), *rejected])
-    with replacing(path) as file:
-        file.write(text.getvalue().encode(errors="surrogateescape"))
+    """Write a CSV file with the columns path and reason: the images that are left out, and why."""
+    write_table(path, ("path", "reason"), rejected)
 
 
 # ---------------------------------------------------------------- kept for the next run

@@ -14,7 +14,7 @@ from tinyalex.errors import DataError
 def verify(folder: Path, progress: Callable[[int], object] | None = None) -> list[str]:
     """Read every file of the prepared set in `folder`, compare its SHA-256 with the index -> a line for each bad file.
 
-    progress: called after each shard with its number of bytes.
+    progress: called after each shard with its number of images.
     Raises:   DataError if the index itself is missing or damaged.
     """
     index = read_index(folder)
@@ -29,7 +29,7 @@ def verify(folder: Path, progress: Callable[[int], object] | None = None) -> lis
         except DataError as error:
             bad.append(str(error))
         if progress is not None:
-            progress(shard.bytes)
+            progress(shard.images)
     return bad
 
 
