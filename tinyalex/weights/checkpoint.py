@@ -51,7 +51,7 @@ class Checkpoint:
 
 
 @dataclass(frozen=True)
-class _NetSettings:
+class NetSettings:
     """What `AlexNet` is given besides the spec."""
 
     num_classes: int
@@ -62,12 +62,12 @@ class _NetSettings:
 
 
 @dataclass(frozen=True)
-class _About:
+class About:
     """The JSON text of a checkpoint."""
 
     format: int
-    spec: nets.Spec
-    settings: _NetSettings
+    spec: dict[str, Any]
+    settings: NetSettings
     masks: dict[str, Any]
     classes: tuple[str, ...]
     training: dict[str, Any]
@@ -93,7 +93,7 @@ def _about(checkpoint: Checkpoint) -> str:
     about = {
         "format": FORMAT,
         "spec": _spec_to_json(net.spec),
-        "settings": {setting.name: getattr(net, setting.name) for setting in dataclasses.fields(_NetSettings)},
+        "settings": {setting.name: getattr(net, setting.name) for setting in dataclasses.fields(NetSettings)},
         "masks": net.mask_rng.bit_generator.state,
         "classes": checkpoint.classes,
         "training": checkpoint.training,
@@ -147,12 +147,12 @@ def read(path: str | Path) -> Checkpoint:
 def _restored(archive: Archive) -> Checkpoint:
     """The checkpoint made of the parts of a file. Raises TinyAlexError for parts that do not fit together."""
     about = _about_from(archive)
-    rows = count(
-        about.spec, **{key: getattr(about.settings, key) for key in ("num_classes", "input_size", "cross_columns")}
-    )
+    spec = _spec_from_json(about.spec)
+    settings = about.settings
+    rows = count(spec, settings.num_classes, settings.input_size, settings.cross_columns)
     _check_rows(rows, about)
-    _check_headers(archive, parameter_shapes(rows), about.settings)
-    net = AlexNet(about.spec, seed=None, **vars(about.settings))
+    _check_headers(archive, parameter_shapes(rows), settings)
+    net = AlexNet(spec, seed=None, **vars(settings))
     _set_masks(net, about.masks)
     for name, w in net.params.items():
         _finite(archive, f"params/{name}", w)
@@ -164,39 +164,38 @@ def _restored(archive: Archive) -> Checkpoint:
     return Checkpoint(net, about.classes, statistics, velocity, about.training)
 
 
-def _about_from(archive: Archive) -> _About:
-    """The JSON text of a checkpoint, its types and ranges checked."""
-    about = json.loads(str(archive.read("about")), parse_constant=_no_number)
-    version = about["format"]
-    if version not in range(1, FORMAT + 1):
+def _about_from(archive: Archive) -> About:
+    """The JSON text of a checkpoint, its types checked."""
+    values = json.loads(str(archive.read("about")), parse_constant=_no_number)
+    if isinstance(values, dict) and values.get("format") not in (1, FORMAT):
         raise CheckpointError(
-            f"got format {brief(version)}: expected {FORMAT} or older; use a newer version of tinyalex"
+            f"got format {brief(values.get('format'))}: expected {FORMAT} or older; use a newer version of tinyalex"
         )
-    if version > 1 and not archive.has_checksum:
+    about: About = typed(About, values, "about")
+    if about.format > 1 and not archive.has_checksum:
         raise ValueError("the checksum is missing")
-    about["spec"]["layers"] = _layers_from_json(about["spec"]["layers"])
-    found: _About = typed(_About, about, "about")
-    return found
+    return about
 
 
 def _no_number(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
-def _layers_from_json(listed: Any) -> dict[str, nets.LayerSpec]:
-    """The layers of a spec, from the list that `_spec_to_json` makes of them."""
+def _spec_from_json(values: dict[str, Any]) -> nets.Spec:
+    """The inverse of `_spec_to_json`. Raises UsageError or CheckpointError for values that describe no net."""
     kinds = {kind.__name__: kind for kind in get_args(nets.LayerSpec)}
     layers: dict[str, nets.LayerSpec] = {}
-    for entry in listed:
+    for entry in typed(list[Any], values.get("layers"), "spec.layers"):
         match entry:
             case [str(name), str(kind), settings] if kind in kinds and name not in layers:
                 layers[name] = typed(kinds[kind], settings, name)
             case _:
                 raise CheckpointError(f"got the layer {brief(entry)}: expected [name, kind, settings], each name once")
-    return layers
+    spec: nets.Spec = typed(nets.Spec, {**values, "layers": layers}, "spec")
+    return spec
 
 
-def _check_rows(rows: Sequence[Row], about: _About) -> None:
+def _check_rows(rows: Sequence[Row], about: About) -> None:
     """Check that the net has an output for each class, and that no layer takes absurd memory for one image."""
     classes = about.settings.num_classes
     if rows[-1].out_shape != (classes,) or len(about.classes) not in (0, classes):
@@ -212,7 +211,7 @@ def _check_rows(rows: Sequence[Row], about: _About) -> None:
             )
 
 
-def _check_headers(archive: Archive, shapes: dict[str, tuple[int, ...]], settings: _NetSettings) -> None:
+def _check_headers(archive: Archive, shapes: dict[str, tuple[int, ...]], settings: NetSettings) -> None:
     """Check that the arrays of the file are those of a net with parameters of these shapes, and have their dtypes.
 
     Raises CheckpointError for an array that is missing, is one too many, or has another shape or dtype: compiled loops
