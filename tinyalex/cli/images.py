@@ -1,6 +1,5 @@
 """The images of a run, examined before its first step, and the smallest image that a net can read."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -11,6 +10,7 @@ from tinyalex import spec as nets
 from tinyalex.cli.terminal import complain, counting
 from tinyalex.data import Dataset, FolderDataset, PixelStatistics, Subset, open_data, subset
 from tinyalex.data.examine import Examination, in_two_classes, kept_or_examined, write_rejected
+from tinyalex.data.shards.dataset import PreparedDataset
 from tinyalex.errors import DataError
 from tinyalex.files import legible
 from tinyalex.parallel.ranks import Ranks
@@ -55,40 +55,41 @@ class Found(NamedTuple):
     statistics: PixelStatistics | None
 
 
-def examined_images(settings: Settings, runs: Path, ranks: Ranks) -> RunImages:
-    """The images of a run. Those in files are looked at first, on rank 0; what is found is kept beside the runs.
+def examined(train: Dataset, val: Dataset, settings: Settings, folder: Path, ranks: Ranks) -> RunImages:
+    """The images of the run in `folder`. Those in files are looked at first, on rank 0.
 
-    runs: the folder that the run's own folder lies in.
+    What is found is kept in a folder beside the run's, for the next run on the same images.
     Raises DataError if images cannot be used, unless settings.skip_bad leaves them out; then if a class has none left.
     """
-    train, val = images_of(settings)
     train = subset(train, settings.limit) if settings.limit else train
     if not isinstance(train, FolderDataset) or not isinstance(val, FolderDataset):
-        return RunImages(train, val)
-    found: Found = ranks.agree(_examined(settings, train, val, runs / EXAMINED) if ranks.writes else None)
+        return RunImages(train, val, train.statistics if isinstance(train, PreparedDataset) else None)
+    found: Found = ranks.agree(
+        _found(settings, train, val, folder.resolve().with_name(EXAMINED)) if ranks.writes else None
+    )
     both = ((train, found.train), (val, found.val))
     rejected = [(dataset.paths[index], reason) for dataset, bad in both for index, reason in bad.items()]
     if rejected and not settings.skip_bad:
         raise DataError(
             f"got {len(rejected):,} of {len(train) + len(val):,} images that cannot be used: "
-            f"{_some(rejected, settings)}; replace or remove them, or leave them out with --skip-bad"
+            f"{_some(rejected)}; replace or remove them, or leave them out with --skip-bad"
         )
     return RunImages(_without(train, found.train), _without(val, found.val), found.statistics, rejected)
 
 
-def _examined(settings: Settings, train: FolderDataset, val: FolderDataset, kept: Path) -> Found:
+def _found(settings: Settings, train: FolderDataset, val: FolderDataset, kept: Path) -> Found:
     """Look at the images. Those of the training set are decoded in any case: their mean is needed."""
     with counting(len(train) + len(val), "looking at the images") as progress:
         of_train = kept_or_examined(train, kept, progress=progress)
         of_val = kept_or_examined(val, kept, decode=settings.check == "decode", progress=progress)
-    _warn_of_twins(settings, ((train, of_train), (val, of_val)))
+    _warn_of_twins(((train, of_train), (val, of_val)))
     sums = of_train.sums
     return Found(of_train.bad, of_val.bad, sums.statistics() if sums is not None and sums.count else None)
 
 
-def _warn_of_twins(settings: Settings, both: Sequence[tuple[FolderDataset, Examination]]) -> None:
+def _warn_of_twins(both: Sequence[tuple[FolderDataset, Examination]]) -> None:
     if twins := in_two_classes(both):
-        one, other = (_short(path, settings) for path in twins[0])
+        one, other = map(legible, twins[0])
         complain(f"got {len(twins):,} images in two classes: {one} is the same as {other}; remove one of each two")
 
 
@@ -102,22 +103,17 @@ def _without(dataset: FolderDataset, bad: dict[int, str]) -> Dataset:
     return Subset(dataset, good)
 
 
-def report_rejected(images: RunImages, folder: Path, settings: Settings) -> None:
+def report_rejected(images: RunImages, folder: Path) -> None:
     """Say which images were left out, if any, and list them all in the run's folder."""
     if images.rejected:
         write_rejected(folder / REJECTED, images.rejected)
         print(
-            f"left out {len(images.rejected):,} images that cannot be used: {_some(images.rejected, settings)}; "
+            f"left out {len(images.rejected):,} images that cannot be used: {_some(images.rejected)}; "
             f"all are in {folder / REJECTED}"
         )
 
 
-def _some(rejected: Sequence[tuple[str, str]], settings: Settings) -> str:
+def _some(rejected: Sequence[tuple[str, str]]) -> str:
     """The first few images with their reasons."""
-    named = [f"{_short(path, settings)} ({reason})" for path, reason in rejected[:NAMED]]
+    named = [f"{legible(path)} ({reason})" for path, reason in rejected[:NAMED]]
     return ", ".join(named) + (", ..." if len(rejected) > NAMED else "")
-
-
-def _short(path: str, settings: Settings) -> str:
-    """The path below the folder of the data, as it is printed."""
-    return legible(os.path.relpath(path, Path(settings.data).expanduser()))

@@ -7,7 +7,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Literal
 
-from tinyalex.cli.images import examined_images, report_rejected
+from tinyalex.cli.images import examined, images_of, report_rejected
 from tinyalex.cli.terminal import Bar, counting, shared_by
 from tinyalex.count import total_parameters
 from tinyalex.errors import CheckpointError, UsageError
@@ -15,7 +15,7 @@ from tinyalex.files import alone_in, make_folder
 from tinyalex.parallel.failure import ranks_at_work
 from tinyalex.parallel.ranks import Ranks
 from tinyalex.training import report
-from tinyalex.training.loop import CHECKPOINT, Training
+from tinyalex.training.loop import CHECKPOINT, Training, check_new
 from tinyalex.training.settings import Settings, saved_settings
 from tinyalex.weights.checkpoint import read
 
@@ -68,20 +68,22 @@ def _named_folder(out: Path | None, resume: Path | Literal[True] | None) -> Path
 @contextmanager
 def _started(settings: Settings, out: Path | None, default: Path, ranks: Ranks) -> Iterator[Training]:
     """A new run in the folder `out`, or in `default` or the next free one. No other process trains there meanwhile."""
-    images = examined_images(settings, (out or default).resolve().parent, ranks)
+    opened = images_of(settings)
     with ExitStack() as stack:
         folder = out
         if ranks.writes:
             folder = out or stack.enter_context(_new_folder(default))
             stack.enter_context(alone_in(folder))
         agreed: Path = ranks.agree(folder)  # rank 0 tells the others
+        check_new(agreed, ranks)  # before the images take their time
+        images = examined(*opened, settings, agreed, ranks)
         shown = ranks.writes and images.statistics is None
         with counting(len(images.train), "reading the training images") if shown else nullcontext() as progress:
             training = Training.start(
                 settings, images.train, images.val, agreed, progress, ranks, statistics=images.statistics
             )
         if ranks.writes:
-            report_rejected(images, agreed, settings)
+            report_rejected(images, agreed)
         yield training
 
 
@@ -107,9 +109,9 @@ def _new_folder(folder: Path) -> Iterator[Path]:
 def _resumed(folder: Path, settings_of: Callable[[Settings | None], Settings], ranks: Ranks) -> Training:
     checkpoint = read(folder / CHECKPOINT)
     settings = settings_of(saved_settings(checkpoint))
-    images = examined_images(settings, folder.resolve().parent, ranks)
+    images = examined(*images_of(settings), settings, folder, ranks)
     if ranks.writes:
-        report_rejected(images, folder, settings)
+        report_rejected(images, folder)
     return Training.resume(checkpoint, settings, images.train, images.val, folder, ranks)
 
 

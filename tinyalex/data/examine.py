@@ -22,7 +22,7 @@ from tinyalex.data.ahead import prepared_ahead
 from tinyalex.data.folder import FolderDataset
 from tinyalex.data.prepare import check_header, regular_file
 from tinyalex.data.statistics import PixelSums
-from tinyalex.errors import DataError, ImageError
+from tinyalex.errors import DataError, ImageError, UsageError
 from tinyalex.files import replacing, write_table
 
 CHUNK = 64  # images that a thread looks at before it reports
@@ -130,7 +130,7 @@ def kept_or_examined(
             progress(len(dataset))
         return found
     found = examine(dataset, decode=decode, progress=progress)
-    with suppress(OSError):
+    with suppress(OSError, UsageError):
         _write(path, found)
     return found
 

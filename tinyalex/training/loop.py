@@ -90,9 +90,8 @@ class Training:
         Raises UsageError if the folder already holds a run.
         """
         ranks = Ranks() if ranks is None else ranks
-        if ranks.agree((folder / CHECKPOINT).exists()):
-            raise UsageError(f"got {folder}, which holds a run: expected a new folder; use --resume, or another --out")
-        train = subset(train, min(settings.limit, len(train))) if settings.limit else train
+        check_new(folder, ranks)
+        train = _limited(train, settings)
         net = _new_net(settings, len(train.classes))
         statistics = statistics or pixel_statistics(train, progress)
         training = cls(settings, train, val, folder, Checkpoint(net, tuple(train.classes), statistics), ranks)
@@ -114,7 +113,7 @@ class Training:
         settings: as in the checkpoint, except for those named in CHANGEABLE; epochs may only grow.
         Raises CheckpointError for other settings, or if the training images are not those of the run.
         """
-        train = subset(train, min(settings.limit, len(train))) if settings.limit else train
+        train = _limited(train, settings)
         check_unchanged(saved_settings(checkpoint), settings, folder)
         if checkpoint.classes != tuple(train.classes) or checkpoint.training["images"] != len(train):
             raise CheckpointError(f"got other images from {settings.data}: expected those that {folder} began with")
@@ -238,6 +237,19 @@ class Training:
         """The number of steps from here to the end of the run."""
         steps_per_epoch = batch_count(len(self.train), self.settings.batch)
         return (self.settings.epochs - self.position.epoch) * steps_per_epoch - self.position.step
+
+
+def check_new(folder: Path, ranks: Ranks) -> None:
+    """Raise UsageError, on all ranks, if the folder holds a run."""
+    if ranks.agree((folder / CHECKPOINT).exists()):
+        raise UsageError(f"got {folder}, which holds a run: expected a new folder; use --resume, or another --out")
+
+
+def _limited(train: Dataset, settings: Settings) -> Dataset:
+    """The images that settings.limit allows; all where fewer are left, as bad ones have been left out."""
+    if settings.limit is None or (settings.skip_bad and len(train) < settings.limit):
+        return train
+    return subset(train, settings.limit)
 
 
 def _new_net(settings: Settings, classes: int) -> AlexNet:
