@@ -1,5 +1,6 @@
 """The commands that use a trained net: predict and eval."""
 
+import json
 import os
 import shutil
 
@@ -8,7 +9,9 @@ import pytest
 from PIL import Image
 
 from runs import carried_out, report_of
-from tinyalex.data import load_folder
+from tinyalex import viz
+from tinyalex.cli import use
+from tinyalex.data import load_folder, prepare_image, read_image
 from tinyalex.training.evaluate import augmenter_for, probabilities
 from tinyalex.weights.checkpoint import read
 from tinyalex.weights.example import load_example
@@ -121,3 +124,51 @@ def test_predict_takes_the_newest_run(capsys, here):
     code, out, _ = carried_out(capsys, "predict images/val/class0/0.png")
     assert code == 0
     assert out.startswith("checkpoint runs/a\n")
+
+
+def test_predict_goes_on_after_a_bad_image(capsys, here):
+    """Its line is on stderr; the others are printed, and drawn."""
+    (here / "letter.jpg").write_text("Dear all")
+    code, out, err = carried_out(capsys, "predict nothing.png images/val/class0 letter.jpg --checkpoint a --out seen")
+    assert code == 2
+    assert err.splitlines() == [
+        "tinyalex: got nothing.png (it does not exist): expected an image file",
+        "tinyalex: got letter.jpg (none of JPEG, PNG, WEBP, BMP, GIF, TIFF): expected an image file",
+        "tinyalex: 2 of 6 images could not be read",
+    ]
+    assert list(shown(out)) == [f"images/val/class0/{number}.png" for number in (0, 12, 4, 8)]  # sorted as text
+    assert (here / "seen" / "predictions.png").is_file()
+
+
+def test_predict_on_a_folder_draws_the_first_images(capsys, here, monkeypatch):
+    monkeypatch.setattr(use, "DRAWN", 3)
+    monkeypatch.setattr(use, "BATCH", 5)
+    drawn = []
+    draw = viz.predictions
+    monkeypatch.setattr(viz, "predictions", lambda *given, **more: drawn.append((given, more)) or draw(*given, **more))
+    code, out, err = carried_out(capsys, "predict images/val --checkpoint a")
+    assert (code, err) == (0, "")
+    assert out.endswith("\npredictions/predictions.png: the first 3 of 16 images\n")
+    paths = sorted((here / "images" / "val").rglob("*.png"))
+    assert list(shown(out)) == [str(path.relative_to(here)) for path in paths]
+    [((pictures, labels, p, classes), more)] = drawn
+    assert (labels, classes) == (None, tuple(f"class{k}" for k in range(4)))
+    assert more["captions"] == [path.name for path in paths[:3]]
+    for path, picture in zip(paths, pictures, strict=False):
+        np.testing.assert_array_equal(picture, np.asarray(Image.open(path)))
+    expected, _ = by_hand(here, "a", "centre")
+    np.testing.assert_allclose(p, expected[:3], rtol=1e-4)
+
+
+def test_features(capsys, here):
+    words = "features images/val/class1 nothing.png --checkpoint a --layer relu6 --out new/f.npz"
+    code, out, err = carried_out(capsys, words)
+    assert (code, out) == (2, "checkpoint a\nnew/f.npz: relu6 of 4 images\n")
+    assert len(err.splitlines()) == 2
+    found = np.load("new/f.npz")
+    assert found["files"].tolist() == [f"images/val/class1/{number}.png" for number in (1, 13, 5, 9)]
+    checkpoint = read(here / "a" / "checkpoint.npz")
+    stored = prepare_image(read_image(here / "images/val/class1/13.png"), checkpoint.statistics.mean.shape[0])
+    x = augmenter_for(checkpoint).centre(stored[None])
+    np.testing.assert_allclose(found["features"][1], checkpoint.net.forward(x, upto="relu6")[0], rtol=1e-5)
+    assert json.loads(str(found["made_by"]))["net"] == "checkpoint a"

@@ -43,16 +43,25 @@ def here(place, tmp_path, monkeypatch):
 
 
 def contents(folder):
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    """name -> bytes of all files, without what is kept of images that were examined."""
+    files = [path for path in folder.rglob("*") if path.is_file() and ".examined" not in path.parts]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
 DAMAGE = {  # what is wrong with checkpoints of the run
     "nan.npz": lambda checkpoint: checkpoint.net.params["fc8.b"].fill(np.nan),
+    "large.npz": lambda checkpoint: blow_up(checkpoint),
     "newer.npz": lambda checkpoint: checkpoint.training["settings"].update(colours=4),
     "renamed.npz": lambda checkpoint: setattr(checkpoint, "classes", ("cat", "dog")),
     "dark.npz": lambda checkpoint: checkpoint.statistics.mean.fill(np.nan),
 }
 TRAIN = "train --variant tiny --data images --epochs 2"
+
+
+def blow_up(checkpoint):
+    """Numbers that are finite, whose products are not."""
+    for name in checkpoint.net.params:
+        checkpoint.net.params[name] *= 1e15
 
 
 def prepared(here):
@@ -129,7 +138,18 @@ def prepared(here):
             ["got dark.npz, which cannot be used (got NaN or infinity in mean: expected finite numbers)"],
         ),
         ("eval run --data latin1", ["got latin1/classes.tsv ("]),
-        ("predict empty --checkpoint run", ["got empty (a folder): expected an image file"]),
+        ("predict empty --checkpoint run", ["got empty, a folder without images: expected files that end in .bmp, "]),
+        ("features empty --checkpoint run", ["got empty, a folder without images: expected files that end in .bmp, "]),
+        ("features letter.jpg --checkpoint run", ["got letter.jpg (none of JPEG, PNG"]),
+        ("features images --checkpoint run --layer conv9", ["got layer=conv9: expected one of conv1, relu1, norm1, "]),
+        ("features images --checkpoint run --out empty", ["got empty, a folder: expected a file to write"]),
+        ("features images --checkpoint run --out file/f.npz", ["where a file is in the way: expected a folder"]),
+        ("features images --checkpoint net.npz", ["got a checkpoint without a mean image"]),
+        ("features images --checkpoint nan.npz", ["got NaN or infinity in params/fc8.b"]),
+        ("predict images/val --checkpoint large.npz", ["got NaN or infinity from the net: expected finite numbers"]),
+        ("features images --checkpoint large.npz", ["got NaN or infinity from the net: expected finite numbers"]),
+        ("eval large.npz", ["got NaN or infinity from the net: expected finite numbers; its parameters are too large"]),
+        ("step images/val/class0/0.png --checkpoint large.npz", ["got NaN or infinity from the net"]),
         ("predict images/val/class0/0.png --checkpoint nan.npz", ["got NaN or infinity in params/fc8.b"]),
         ("step images/val/class0/0.png --checkpoint nan.npz", ["got NaN or infinity in params/fc8.b"]),
         ("predict letter.jpg --checkpoint run", ["got letter.jpg (none of JPEG, PNG"]),
@@ -268,10 +288,10 @@ def test_of_two_runs_without_a_name_each_has_a_folder(here, monkeypatch):
     words = shlex.split("train --variant tiny --data images --epochs 1")
     begun = Training.start
 
-    def begin(*given):
+    def begin(*given, **more):
         monkeypatch.setattr(Training, "start", begun)
         assert cli.main([*words, "--seed", "1"]) == 0
-        return begun(*given)
+        return begun(*given, **more)
 
     monkeypatch.setattr(Training, "start", begin)
     assert cli.main(words) == 0
@@ -282,4 +302,4 @@ def test_of_two_runs_without_a_name_each_has_a_folder(here, monkeypatch):
 def test_a_run_that_fails_leaves_no_folder(capsys, here):
     (here / "images" / "train" / "class1" / "5.jpg").write_text("Dear all")
     refused(capsys, TRAIN)
-    assert list((here / "runs").iterdir()) == []
+    assert [path.name for path in (here / "runs").iterdir()] == [".examined"]
