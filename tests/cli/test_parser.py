@@ -34,7 +34,7 @@ def test_the_commands_in_their_groups(capsys):
         "learn": ["demo", "summary", "step", "check"],
         "train": ["prepare", "warmup", "train"],
         "use": ["predict", "features", "eval"],
-        "measure": ["bench", "memory", "crossing", "plan", "info"],
+        "measure": ["bench", "loader", "memory", "crossing", "plan", "info"],
         "teach": ["assignments", "grade"],
     }
     assert max(map(len, out.splitlines())) <= 80

@@ -1,4 +1,4 @@
-"""The commands that measure or predict what training costs: bench, memory, crossing and plan; and info."""
+"""The commands that measure or predict what training costs: bench, loader, memory, crossing and plan; and info."""
 
 import math
 import os
@@ -10,17 +10,20 @@ from typing import Annotated, Literal
 from tinyalex import spec as nets
 from tinyalex import viz
 from tinyalex.backend import cpu_kernels, gpus, kernels_in_use, thread_count
-from tinyalex.cli.options import Command, Devices, Option, Variant
+from tinyalex.cli.images import images_of
+from tinyalex.cli.options import DATA, Command, Devices, Option, Variant
 from tinyalex.cli.terminal import shared_by
 from tinyalex.columns import column_names, crossing
 from tinyalex.cost import pictures, scaling, speed
 from tinyalex.cost.accounting import measured
+from tinyalex.cost.loading import IMAGES, loading
 from tinyalex.cost.memory import predicted
 from tinyalex.count import count
 from tinyalex.errors import UsageError
 from tinyalex.files import make_folder
 from tinyalex.parallel.failure import ranks_at_work
 from tinyalex.training import report
+from tinyalex.training.settings import settings_for
 
 Batch = Annotated[int, Option("images a step", most=10**9)]  # NumPy cannot count the bytes of much larger arrays
 MEASURED_STEPS, MEASURED_BATCH = 3, 128  # of the training that tells `plan` how fast one device is
@@ -75,6 +78,29 @@ class Bench(Command):
             f"{self.variant}, {self.mode}, batch {self.batch}: {pace.median_images_per_s:,.1f} images a second "
             f"(median of {self.steps} steps; the best {pace.images_per_s:,.1f})"
             f"{shared_by(ranks, pace.waiting_share)}{memory}"
+        )
+
+
+@dataclass(frozen=True)
+class Loader(Command):
+    """Measure how fast images become batches for a net that trains on the CPU: read, decoded and augmented."""
+
+    example = "loader --data photos --variant paper --workers 2"
+    data: Annotated[str, Option("images, as for train", metavar=DATA)] = "shapes"
+    variant: Variant = "paper"
+    batch: Batch = 128
+    workers: Annotated[int, Option("threads that prepare batches")] = 1
+    passes: Annotated[int, Option(f"passes to measure, each over {IMAGES:,} images or all")] = 3
+
+    def run(self) -> None:
+        """Print images a second."""
+        settings = settings_for(self.variant, data=self.data)
+        crop = settings.input_size
+        found = loading(lambda: images_of(settings)[0], crop, self.batch, workers=self.workers, passes=self.passes)
+        print(
+            f"{self.data}, {found.images:,} images, batch {self.batch}, workers {self.workers}: "
+            f"{found.median_images_per_s:,.1f} images of {crop} x {crop} a second "
+            f"(median of {self.passes} passes; the best {found.images_per_s:,.1f})"
         )
 
 
