@@ -83,7 +83,7 @@ class Bench(Command):
 
 @dataclass(frozen=True)
 class Loader(Command):
-    """Measure how fast images become batches for a net that trains on the CPU: read, decoded and augmented."""
+    """Measure how fast images become batches: read, decoded and augmented for training on the CPU."""
 
     example = "loader --data photos --variant paper --workers 2"
     data: Annotated[str, Option("images, as for train", metavar=DATA)] = "shapes"
