@@ -149,7 +149,7 @@ def _write(path: Path, found: Examination) -> None:
 
 def _read(path: Path, dataset: FolderDataset, decode: bool) -> Examination:
     """Raises almost any exception if the file is missing or damaged: NumPy's, zipfile's or zlib's; or a DataError."""
-    with np.load(path, allow_pickle=False) as file:
+    with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
         arrays = dict(file)
     bad = arrays["bad"].tolist()
     reasons = json.loads(arrays["reasons"].tobytes())
