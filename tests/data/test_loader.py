@@ -1,7 +1,9 @@
 """Batches: every image once, the same numbers whoever prepares them, and clean ends."""
 
+import signal
 import threading
 import time
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -100,6 +102,52 @@ def test_a_resumed_epoch_goes_on_with_the_same_bits(start, workers):
         np.testing.assert_array_equal(labels, labels_again)
 
 
+@pytest.mark.parametrize("depth", [1, 2, 9])
+@pytest.mark.parametrize("workers", [1, 2, 5])
+def test_batches_depend_on_seed_and_position_alone(workers, depth):
+    """Not on how many threads prepare them, nor on how far ahead; whichever of them is the fastest."""
+
+    class Uneven(Numbered):
+        def read(self, indices):
+            found = super().read(indices)
+            time.sleep(0.002 * (int(indices[0]) % 3))  # batches are done in another order than they begin
+            return found
+
+    def all_batches(dataset, **given):
+        training = batches(dataset, augmenter(crop=3), 4, seed=5, epoch=1, **given)
+        return [*training, *evaluation_batches(dataset, augmenter(crop=3), 7, "ten", **given)]
+
+    found, expected = all_batches(Uneven(40), workers=workers, depth=depth), all_batches(Numbered(40))
+    assert len(found) == len(expected) == 10 + 6
+    for batch, right in zip(found, expected, strict=True):
+        for array, same in zip(batch, right, strict=True):
+            np.testing.assert_array_equal(array, same)
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 3])
+def test_ranks_read_parts_that_do_not_overlap(ranks):
+    """Together they read each image of each batch once, in the order of a process that is alone."""
+
+    class Noted(Numbered):
+        def read(self, indices):
+            self.seen.append(indices.tolist())
+            return super().read(indices)
+
+    def reads(rank, ranks):
+        def share(count):
+            return slice(count * rank // ranks, count * (rank + 1) // ranks)
+
+        data = Noted(40)
+        data.seen = []
+        assert len(list(batches(data, augmenter(), 8, seed=2, epoch=3, share=share))) == 5
+        return data.seen
+
+    parts = [reads(rank, ranks) for rank in range(ranks)]
+    together = [np.concatenate(of_batch).tolist() for of_batch in zip(*parts, strict=True)]
+    assert together == reads(0, 1)
+    assert sorted(np.concatenate(together)) == list(range(40))
+
+
 class Recorder:
     """In an augmenter's place: gives back what the batch's random numbers are."""
 
@@ -137,8 +185,49 @@ def test_an_error_arrives_when_its_batch_is_asked_for():
     made = batches(data, augmenter(**PLAIN), 8, seed=0, epoch=0)
     assert len(next(made)[1]) == 8
     assert len(next(made)[1]) == 8
+    with pytest.raises(DataError, match=f"image {order[17]} is damaged"):
+        next(made)
+    assert not loader_threads()
+    assert len(next(batches(data, augmenter(**PLAIN), 8, seed=0, epoch=0))[1]) == 8  # nothing else has ended
+
+
+def test_batches_before_an_error_arrive_though_they_are_done_later():
+    order, failed = order_of(0, 0), threading.Event()
+
+    class Late(Numbered):
+        def read(self, indices):
+            if order[0] in indices:
+                assert failed.wait(10)
+            try:
+                return super().read(indices)
+            except DataError:
+                failed.set()
+                raise
+
+    made = batches(Late(40, damaged=order[17]), augmenter(**PLAIN), 8, seed=0, epoch=0, workers=3)
+    assert [next(made)[1].tolist() for _ in range(2)] == [list(order[:8]), list(order[8:16])]
     with pytest.raises(DataError, match="is damaged"):
         next(made)
+    assert not loader_threads()
+
+
+def test_an_interrupted_consumer_leaves_no_thread():
+    """Ctrl-C while it waits for a batch."""
+    main = threading.get_ident()
+
+    class Interrupting(Numbered):
+        def read(self, indices):
+            if self.reads == 7:
+                signal.pthread_kill(main, signal.SIGINT)
+            return super().read(indices)
+
+    def consume():
+        with closing(batches(Interrupting(400), augmenter(), 2, seed=0, epoch=0, workers=2)) as made:
+            for _ in made:
+                assert loader_threads()
+
+    with pytest.raises(KeyboardInterrupt):
+        consume()
     assert not loader_threads()
 
 

@@ -4,6 +4,7 @@ Axes: N images, V views (crops) of each, K classes.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,14 +58,16 @@ def probabilities(
     Raises UsageError for other views.
     """
     rows = []
-    for images, labels in evaluation_batches(dataset, augmenter, batch, views, device=net.device, workers=workers):
-        N, V = images.shape[:2]
-        p = np.zeros((N, net.num_classes), images.dtype)
-        for view in range(V):
-            p += to_numpy(net.predict(images[:, view])) / V
-        rows.append(p)
-        if progress:
-            progress(len(labels))
+    made = evaluation_batches(dataset, augmenter, batch, views, device=net.device, workers=workers)
+    with closing(made):
+        for images, labels in made:
+            N, V = images.shape[:2]
+            p = np.zeros((N, net.num_classes), images.dtype)
+            for view in range(V):
+                p += to_numpy(net.predict(images[:, view])) / V
+            rows.append(p)
+            if progress:
+                progress(len(labels))
     return np.concatenate(rows)
 
 
