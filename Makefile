@@ -55,6 +55,10 @@ test: lint ## lint, check the types, run the tests
 test-course: $(STAMP) ## mark 30 generated hand-ins in one go (about 5 minutes)
 	$(BIN)/python -m pytest tests/course --whole-course
 
+.PHONY: fuzz
+fuzz: $(STAMP) ## read 100,000 damaged files (about 10 minutes); OPTIONS='--only images --seed 1'
+	cd tests && ../$(BIN)/python -m fuzz --out ../build/fuzz $(OPTIONS)
+
 .PHONY: matrix
 matrix: $(STAMP) ## write the table of mistakes in docs/teaching.md again
 	$(BIN)/python -m pytest tests/course/test_planted_mistakes.py --write-matrix

@@ -1,0 +1,230 @@
+"""What is damaged and read: to add a format, add a target."""
+
+import hashlib
+import io
+import json
+import pickle
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+import tinyalex
+from cifar_files import NAMES, as_file, batch, rows_of
+from prepared_set import write_set
+from tinyalex import spec
+from tinyalex.data import load_cifar10, load_cifar100, prepare_image, read_image
+from tinyalex.data.prepare import check_header
+from tinyalex.data.shards.dataset import load_prepared
+from tinyalex.data.shards.index import INDEX
+from tinyalex.weights import checkpoint
+from tinyalex.weights.archive import CHECKSUM, _checksum
+
+
+@dataclass(frozen=True)
+class Target:
+    """A kind of file.
+
+    write: fills an empty folder with whole files of that kind, small ones, in all their forms.
+    read:  reads the file at a path, or the set in the folder that it is a part of. It may raise a TinyAlexError.
+    """
+
+    write: Callable[[Path], object]
+    read: Callable[[Path], object]
+
+
+# ---------------------------------------------------------------- CIFAR
+
+
+def write_cifar(folder):
+    """A folder for Python 2 and for each protocol of Python 3, for both sets."""
+    for protocol in (None, *range(6)):
+
+        def put(where, name, content, protocol=protocol):
+            path = folder / f"{where}-{protocol}" / name
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(as_file(content) if protocol is None else pickle.dumps(content, protocol))
+
+        one = batch(rows_of(1, 1), [1])
+        fine = {b"data": rows_of(1, 1), b"fine_labels": [1], b"filenames": [b"a_cat.png"]}
+        for name in ("data_batch_1", "test_batch"):
+            put("cifar10", name, one)
+        for name in ("train", "test"):
+            put("cifar100", name, fine)
+        put("cifar10", "batches.meta", {b"label_names": NAMES, b"num_vis": 3072})
+        put("cifar100", "meta", {b"fine_label_names": NAMES, b"coarse_label_names": NAMES[:2]})
+
+
+def read_cifar(path):
+    load = load_cifar100 if path.parent.name.startswith("cifar100") else load_cifar10
+    load(path.parent, "train" if path.name in ("train", "data_batch_1") else "val", size=33)
+
+
+# ---------------------------------------------------------------- images
+
+
+def write_images(folder):
+    """Images in all modes that the formats have, with what else may be in their files."""
+    rng = np.random.default_rng(0)
+    rgb = Image.fromarray(np.kron(rng.integers(0, 256, (5, 7, 3)), np.ones((4, 4, 1))).astype(np.uint8))
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F] = 6, "camera"  # turned by a quarter; the maker
+    frames = {"save_all": True, "append_images": [rgb.rotate(90)], "duration": 50}
+    sixteen = Image.fromarray(rng.integers(0, 65536, (20, 28)).astype(np.uint16))
+    forms = {
+        "plain.jpg": (rgb, {"exif": exif, "icc_profile": b"profile" * 20, "comment": b"a comment"}),
+        "progressive.jpg": (rgb, {"progressive": True, "subsampling": 2, "restart_marker_blocks": 2}),
+        "grey.jpg": (rgb.convert("L"), {}),
+        "cmyk.jpg": (rgb.convert("CMYK"), {}),
+        "rgb.png": (rgb, {"exif": exif, "dpi": (72, 72)}),
+        "grey.png": (rgb.convert("L"), {}),
+        "bits.png": (rgb.convert("1"), {}),
+        "sixteen.png": (sixteen, {}),
+        "palette.png": (rgb.quantize(16), {"transparency": b"\x00\x80\xff"}),
+        "alpha.png": (rgb.convert("RGBA"), {}),
+        "grey-alpha.png": (rgb.convert("LA"), {}),
+        "animated.png": (rgb, frames),
+        "lossy.webp": (rgb, {"exif": exif}),
+        "lossless.webp": (rgb.convert("RGBA"), {"lossless": True}),
+        "animated.webp": (rgb, frames),
+        "rgb.bmp": (rgb, {}),
+        "palette.bmp": (rgb.quantize(16), {}),
+        "bits.bmp": (rgb.convert("1"), {}),
+        "one.gif": (rgb.quantize(16), {"comment": b"a comment", "transparency": 3}),
+        "animated.gif": (rgb, frames),
+        "raw.tiff": (rgb, {}),
+        "sixteen.tiff": (sixteen, {}),
+        "float.tiff": (Image.fromarray(rng.random((20, 28), np.float32)), {}),
+        "pages.tiff": (rgb, frames | {"compression": "tiff_lzw"}),
+        **{f"{name}.tiff": (rgb, {"compression": name}) for name in ("jpeg", "tiff_adobe_deflate", "packbits")},
+        "group4.tiff": (rgb.convert("1"), {"compression": "group4"}),
+    }
+    for name, (image, options) in forms.items():
+        image.save(folder / name, **options)
+
+
+def read_picture(path):
+    prepare_image(read_image(path), 16)
+
+
+def read_picture_header(path):
+    check_header(path)
+
+
+# ---------------------------------------------------------------- prepared sets
+
+
+def write_sets(folder):
+    for form in ("raw", "jpeg"):
+        (folder / form).mkdir()
+        write_set(folder / form, form)
+
+
+def set_of(path):
+    return next(parent for parent in path.parents if parent.name in ("raw", "jpeg"))
+
+
+def read_set(path):
+    for part in load_prepared(set_of(path), size=8):
+        part.read(np.arange(len(part)))
+
+
+def read_set_with_right_sums(path):
+    """As whoever made the set on purpose would have it: the checksums in the index are those of the files."""
+    folder = set_of(path)
+    before = (folder / INDEX).read_bytes()
+    if path.name != INDEX:
+        index = json.loads(before)
+        index["statistics"] = hashlib.sha256((folder / "statistics.npz").read_bytes()).hexdigest()
+        for shard in (shard for shards in index["splits"].values() for shard in shards):
+            shard["sha256"] = hashlib.sha256((folder / shard["file"]).read_bytes()).hexdigest()
+        (folder / INDEX).write_text(json.dumps(index))
+    try:
+        read_set(path)
+    finally:
+        (folder / INDEX).write_bytes(before)
+
+
+# ---------------------------------------------------------------- checkpoints
+
+
+SMALL = spec.Spec(
+    "small",
+    {
+        "conv1": spec.Conv(4, 3, pad=1, reads_all=True),
+        "relu1": spec.Activation(),
+        "norm1": spec.Norm(),
+        "pool1": spec.Pool(),
+        "flatten": spec.Flat(),
+        "fc6": spec.Full(8),
+        "dropout6": spec.Drop(),
+        "fc8": spec.Full(None),
+    },
+    input_size=16,
+    recipe=spec.Recipe(epochs=3, lr=0.05),
+)
+
+
+def a_checkpoint():
+    net = tinyalex.AlexNet(SMALL, num_classes=3, cross_columns=(), seed=1)
+    velocity = {name: np.zeros_like(array) for name, array in net.params.items()}
+    rng = np.random.default_rng(2)
+    images = rng.integers(0, 256, (4, 20, 20, 3), np.uint8)
+    statistics = tinyalex.data.PixelSums(20)
+    statistics.add(images)
+    return checkpoint.Checkpoint(net, ("a", "b", "c"), statistics.statistics(), velocity, {"settings": {"lr": 0.1}})
+
+
+def write_checkpoints(folder):
+    whole = a_checkpoint()
+    checkpoint.write(whole, folder / "run.npz")
+    checkpoint.write(whole, folder / "half.npz", half=True)
+    checkpoint.write(replace(whole, velocity={}, statistics=None, training={}, classes=()), folder / "net.npz")
+
+
+def write_parts(folder):
+    """The files inside a checkpoint; its text as text."""
+    write_checkpoints(folder)
+    for path in list(folder.iterdir()):
+        with zipfile.ZipFile(path) as archive:
+            archive.extractall(folder / path.stem)
+        path.unlink()
+        about = folder / path.stem / "about.npy"
+        about.with_suffix(".json").write_text(str(np.load(about)))
+        about.unlink()
+        (folder / path.stem / f"{CHECKSUM}.npy").unlink()
+
+
+def read_parts(path):
+    """As whoever made the checkpoint on purpose would have it: all checksums are right."""
+    folder = next(parent for parent in path.parents if (parent / "about.json").exists())
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        about = io.BytesIO()
+        np.save(about, np.array((folder / "about.json").read_text("utf-8", "replace")))
+        archive.writestr("about.npy", about.getvalue())
+        for part in sorted(folder.rglob("*.npy")):
+            archive.writestr(str(part.relative_to(folder)), part.read_bytes())
+        checksum = io.BytesIO()
+        np.save(checksum, np.array(_checksum(archive.infolist())))
+        archive.writestr(f"{CHECKSUM}.npy", checksum.getvalue())
+    (folder / "packed").write_bytes(packed.getvalue())
+    try:
+        checkpoint.read(folder / "packed")
+    finally:
+        (folder / "packed").unlink()
+
+
+# The forged ones have checksums that are right, so that the damage is not told before it is read.
+TARGETS = {
+    "CIFAR": Target(write_cifar, read_cifar),
+    "images": Target(write_images, read_picture),
+    "headers of images": Target(write_images, read_picture_header),
+    "prepared sets": Target(write_sets, read_set),
+    "forged prepared sets": Target(write_sets, read_set_with_right_sums),
+    "checkpoints": Target(write_checkpoints, checkpoint.read),
+    "forged checkpoints": Target(write_parts, read_parts),
+}
