@@ -28,10 +28,10 @@ READ = {"folder", "out", "form", "size", "val", "labels", "max_rejected", "follo
 
 @dataclass(frozen=True)
 class Prepare(Command):
-    """Scale and cut all images of a set once, into a few large files that training reads fast: prepare SRC DST.
+    """Put a data set on disk, in large files that training reads fast: prepare SRC DST.
 
-    SRC is a folder of class folders, a folder or a tar file of tar files as ILSVRC-2012 is distributed, a tar file of
-    class folders, or images with a table of their classes. After a stop, the same command goes on where it was.
+    SRC is a folder of class folders, or tar files of them, or tar files of one class each as ILSVRC-2012 is
+    distributed, or images with a table of their classes. After a stop, the same command goes on where it was.
     prepare shapes writes generated pictures as JPEG files instead; prepare cifar10 and cifar100 download these sets.
     """
 

@@ -51,7 +51,7 @@ def test_an_untouched_set_is_whole(tmp_path, form):
     write_set(tmp_path, form)
     done = []
     assert verify(tmp_path, done.append) == []
-    assert done == [shard.bytes for shards in read_index(tmp_path).splits.values() for shard in shards]
+    assert done == [shard.images for shards in read_index(tmp_path).splits.values() for shard in shards]
 
 
 @pytest.mark.parametrize("cut", [1, 16, 17, 200])

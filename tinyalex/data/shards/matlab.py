@@ -56,16 +56,16 @@ def _structs(data: memoryview, variable: str, fields: tuple[str, ...], order: st
             unpacked = unpacker.decompress(content, LARGEST)
             if unpacker.unconsumed_tail:
                 raise ValueError("too large")
-            kind, content = next(_elements(memoryview(unpacked), order))
-        parts = _elements(content, order)
-        flags, _, (_, name) = next(parts), next(parts), next(parts)
-        if kind != MATRIX or bytes(name).decode("ascii") != variable or flags[1][3 if order == ">" else 0] != STRUCT:
+            (kind, content), *_ = _elements(memoryview(unpacked), order)
+        if kind != MATRIX:
             continue
-        (_, length), (_, names) = next(parts), next(parts)
+        (_, flags), _, (_, name), *parts = _elements(content, order)
+        if bytes(name).decode("ascii") != variable or _class_of(flags, order) != STRUCT:
+            continue
+        (_, length), (_, names), *values = parts
         width = int.from_bytes(length, "little" if order == "<" else "big")
         known = [bytes(names[i : i + width]).rstrip(b"\0").decode("ascii") for i in range(0, len(names), width)]
         columns = [known.index(field) for field in fields]
-        values = list(parts)
         rows = [values[i : i + len(known)] for i in range(0, len(values), len(known))]
         return [tuple(_value(row[column][1], order) for column in columns) for row in rows]
     raise ValueError(f"without {variable}")
@@ -90,11 +90,15 @@ def _elements(data: memoryview, order: str) -> Iterator[tuple[int, memoryview]]:
 
 def _value(matrix: memoryview, order: str) -> Value:
     """The text, or the only number, that a matrix holds."""
-    parts = _elements(matrix, order)
-    flags, _, _ = next(parts), next(parts), next(parts)
-    kind, content = next(parts, (1, memoryview(b"")))
-    if flags[1][3 if order == ">" else 0] == CHAR:
+    (_, flags), _, _, *contents = _elements(matrix, order)
+    kind, content = contents[0] if contents else (1, memoryview(b""))  # an empty text has none
+    if _class_of(flags, order) == CHAR:
         codec = TEXTS[kind] + ({"<": "-le", ">": "-be"}[order] if TEXTS[kind] == "utf-16" else "")
         return bytes(content).decode(codec)
     (number,) = np.frombuffer(content, order + NUMBERS[kind])
     return number.item()  # type: ignore[no-any-return]
+
+
+def _class_of(flags: memoryview, order: str) -> int:
+    """The class of a matrix, the lowest byte of its flags."""
+    return flags[0 if order == "<" else 3]

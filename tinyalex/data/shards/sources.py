@@ -162,7 +162,7 @@ class _Finder:
     """Finds the images below `root`.
 
     table:        of the classes of images that lie in no class folder.
-    follow_links: whether a link may lead out of `root`.
+    follow_links: whether a link may lead out of `inside`: `root`, or the place searched if it lies elsewhere.
     refused:      (name, reason) of what looks like an image but is not read.
     """
 
@@ -170,10 +170,12 @@ class _Finder:
     table: Labels | None
     follow_links: bool
     refused: list[tuple[str, str]] = field(default_factory=list)
+    inside: Path = field(init=False)
 
     def find(self, place: Path) -> Splits:
         """The images in a folder or a tar file."""
         splits: Splits = defaultdict(Lister)
+        self.inside = self.root if place.is_relative_to(self.root) else place
         if place.is_file():
             self._in_tar(splits, place, members(place))
             return splits
@@ -195,20 +197,20 @@ class _Finder:
     def _in_folder(self, lister: Lister, folder: Path, class_name: str | None) -> None:
         """Add the images of a folder: of one class, or None: of the classes in the table."""
         if self._leads_out(folder):
-            raise DataError(f"got {folder}, a link that leads out of {self.root}: read it with --follow-links")
+            raise DataError(f"got {folder}, a link that leads out of {self.inside}: read it with --follow-links")
         entries = image_entries(folder)
         check_images(folder, len(entries), held_out=False)
         for entry in entries:
             if not entry.is_file():
                 self._refuse(entry.path, "not a file, or a link to nothing")
             elif entry.is_symlink() and self._leads_out(Path(entry.path)):
-                self._refuse(entry.path, f"a link that leads out of {self.root}")
+                self._refuse(entry.path, f"a link that leads out of {self.inside}")
             else:
                 self._add(lister, (str(folder), ""), entry.name, class_name, entry.stat().st_size)
 
     def _leads_out(self, path: Path) -> bool:
         """Whether a path lies behind a link out of the source that is not to be followed."""
-        return not self.follow_links and not path.resolve().is_relative_to(self.root.resolve())
+        return not self.follow_links and not path.resolve().is_relative_to(self.inside.resolve())
 
     def _in_tar(
         self,
@@ -239,18 +241,20 @@ class _Finder:
         self, lister: Lister, place: tuple[str, str], name: str, class_name: str | None, size: int, offset: int = -1
     ) -> None:
         """Add an image of a class; None: of the class that the table has for it."""
-        if class_name is None:
-            if self.table is None:
-                raise DataError(
-                    f"got {place[0]} with images that lie in no class folder: expected a table of their classes; name "
-                    "it with --labels"
-                )
-            lister.from_table = True
-            class_name = self.table.class_of(name)
-        if class_name is None:
-            self._refuse("/".join((*place, name)), f"{self.table and self.table.path} has no class for it")
-        else:
+        if class_name is not None:
             lister.add(place, name, class_name, size, offset)
+            return
+        if self.table is None:
+            raise DataError(
+                f"got {place[0]} with images that lie in no class folder: expected a table of their classes; name it "
+                "with --labels"
+            )
+        lister.from_table = True
+        known = self.table.class_of(name)
+        if known is None:
+            self._refuse("/".join(part for part in (*place, name) if part), f"{self.table.path} has no class for it")
+        else:
+            lister.add(place, name, known, size, offset)
 
     def _refuse(self, name: str, reason: str) -> None:
         self.refused.append((name, reason))
