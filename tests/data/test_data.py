@@ -8,9 +8,10 @@ import pytest
 from PIL import Image
 
 import tinyalex.data
-from tinyalex.data import ArrayDataset, folder, open_data
+from tinyalex.data import ArrayDataset, Subset, folder, open_data, subset
 from tinyalex.data.cifar import CIFAR10
 from tinyalex.data.cifar_download import cache_folder
+from tinyalex.data.shapes import Shapes
 from tinyalex.errors import DataError, DTypeError, LabelError, ShapeError
 
 
@@ -52,6 +53,45 @@ def test_an_array_dataset_with_pictures_of_their_own():
 def test_arrays_that_are_no_dataset(pixels, labels, error, message):
     with pytest.raises(error, match=message):
         ArrayDataset("mine", pixels, np.array(labels), ("a", "b"))
+
+
+# Fingerprints: equal for the same images, and only for them.
+
+
+def mine(**changed):
+    given = {"images": images(), "labels": np.array([1, 0, 1]), "name": "mine", "classes": ("a", "b")} | changed
+    return ArrayDataset(**given)
+
+
+def test_the_fingerprint_of_arrays():
+    first = mine().fingerprint()
+    assert len(first) == 64
+    assert int(first, 16) > 0
+    assert mine(name="other", pictures=images(size=9), labels=np.array([1, 0, 1], np.int32)).fingerprint() == first
+    strided = np.repeat(images(), 2, axis=2)[:, :, ::2]
+    assert not strided.flags.c_contiguous
+    assert mine(images=strided).fingerprint() == first
+    other = images()
+    other[2, 3, 3, 2] ^= 1
+    changes = [{"images": other}, {"labels": np.array([1, 1, 1])}, {"images": images()[::-1]}]
+    assert len({first, *(mine(**changed).fingerprint() for changed in changes)}) == 4
+
+
+def test_the_fingerprint_of_a_part():
+    data = mine()
+    parts = [Subset(data, np.array(indices)) for indices in ([0, 1], [1, 0], [0, 2], [0])]
+    assert len({data.fingerprint(), *(part.fingerprint() for part in parts)}) == 5
+    assert Subset(mine(), np.array([0, 1], np.int32)).fingerprint() == parts[0].fingerprint()
+    assert Subset(mine(images=images(size=5)), np.array([0, 1])).fingerprint() != parts[0].fingerprint()
+    assert subset(data, 3) is data
+
+
+def test_the_fingerprint_of_shapes_needs_no_image():
+    first = Shapes(20, seed=1)
+    assert first.fingerprint() == Shapes(20, seed=1).fingerprint()
+    assert not first._made.any()
+    others = [Shapes(20, seed=2), Shapes(21, seed=1), Shapes(20, seed=1, split="val"), Shapes(20, seed=1, size=24)]
+    assert len({first.fingerprint(), *(other.fingerprint() for other in others)}) == 5
 
 
 # open_data

@@ -71,6 +71,7 @@ def test_suffixes_in_any_case_and_nothing_else(tmp_path):
     for name in ("notes.txt", "Thumbs.db", ".hidden.jpg", "noext"):
         (tmp_path / "only" / name).write_bytes(b"not an image")
     (tmp_path / "only" / "folder.png").mkdir()
+    (tmp_path / "only" / "link.png").symlink_to(tmp_path / ".git")
     (tmp_path / ".git" / "objects").mkdir(parents=True)
     train, val = load_folder(tmp_path, size=4)
     assert [Path(path).name for path in val.paths] == ["a.jpg"]
@@ -160,6 +161,71 @@ def test_several_threads_read_the_same(tmp_path):
         assert images[:, 0, 0].tolist() == [[k, i, 0] for k in (0, 1) for i in range(20)]
 
 
+# Fingerprints.
+
+
+def changed(root, how):
+    path = root / "train" / "n01" / "01.png"
+    match how:
+        case "pixels":  # as many bytes as before
+            content = bytearray(path.read_bytes())
+            content[-20] ^= 1
+            path.write_bytes(content)
+        case "size":
+            path.write_bytes(path.read_bytes() + b"\0")
+        case "name":
+            path.rename(path.with_name("01a.png"))
+        case "class":
+            path.rename(root / "train" / "n02" / "01a.png")
+        case "a pipe":
+            path.unlink()
+            os.mkfifo(path)
+        case "gone":
+            path.unlink()
+            path.symlink_to("nowhere")
+
+
+@pytest.mark.parametrize("how", ["pixels", "size", "name", "class", "a pipe", "gone"])
+def test_the_fingerprint_of_other_images(tmp_path, how):
+    first = load_folder(imagenet_layout(tmp_path), size=6)[0].fingerprint()
+    assert load_folder(tmp_path, size=6)[0].fingerprint() == first
+    changed(tmp_path, how)
+    assert load_folder(tmp_path, size=6)[0].fingerprint() != first
+
+
+def test_the_fingerprint_of_another_size_or_part(tmp_path):
+    train, val = load_folder(imagenet_layout(tmp_path), size=6)
+    five, _ = load_folder(tmp_path, size=5)
+    parts = [train.part(np.array(indices)) for indices in ([0, 1, 2], [0, 1, 4], [3])]
+    assert len({one.fingerprint() for one in (train, val, five, *parts)}) == 6
+
+
+@pytest.mark.parametrize("layout", ["train and val", "classes"])
+def test_a_folder_that_is_moved_and_renamed_keeps_its_fingerprint(tmp_path, layout):
+    if layout == "classes":
+        for i in range(4):
+            image(tmp_path / "a" / f"c{i % 2}" / f"{i}.png")
+    else:
+        imagenet_layout(tmp_path / "a")
+    before = [data.fingerprint() for data in load_folder(tmp_path / "a", size=6)]
+    (tmp_path / "far").mkdir()
+    (tmp_path / "a").rename(tmp_path / "far" / "bcd")
+    assert [data.fingerprint() for data in load_folder(tmp_path / "far" / "bcd", size=6)] == before
+
+
+def test_a_fingerprint_reads_the_beginnings_of_64_files(tmp_path, monkeypatch):
+    read = []
+    original = folder.regular_file
+    monkeypatch.setattr(folder, "regular_file", lambda path: read.append(Path(path).name) or original(path))
+    train, _ = load_folder(imagenet_layout(tmp_path, train=100), size=6)
+    train.fingerprint()
+    assert len(read) == 64
+    assert (read[0], read[-1]) == ("00.png", "99.png")
+    assert max(np.diff([100 * (place >= 32) + int(name[:2]) for place, name in enumerate(read)])) <= 4
+    train.fingerprint()
+    assert len(read) == 64  # looked at once
+
+
 # What is refused.
 
 
@@ -221,6 +287,20 @@ def test_train_without_val_and_the_reverse(tmp_path, missing):
     (tmp_path / missing).rename(tmp_path / "elsewhere")
     with pytest.raises(DataError, match=f"{missing} without class folders"):
         load_folder(tmp_path, size=4)
+
+
+def test_what_is_no_file_is_listed_and_refused(tmp_path):
+    """Nothing that looks like an image is left out in silence, and nothing hangs."""
+    for i in range(2):
+        image(tmp_path / "c" / f"{i}.png")
+    os.mkfifo(tmp_path / "c" / "2.png")
+    (tmp_path / "c" / "3.png").symlink_to("nowhere")
+    train, _ = load_folder(tmp_path, size=4)
+    assert [Path(path).name for path in train.paths] == ["1.png", "2.png", "3.png"]
+    with pytest.raises(DataError, match=r"2\.png \(a pipe, a device or a socket\)"):
+        train.read(np.array([1]))
+    with pytest.raises(DataError, match=r"3\.png \(it does not exist\)"):
+        train.read(np.array([2]))
 
 
 @pytest.mark.parametrize("memory", [2**30, 0])

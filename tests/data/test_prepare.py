@@ -2,6 +2,7 @@
 
 import io
 import os
+import socket
 import struct
 import zlib
 from pathlib import Path
@@ -10,10 +11,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageFile
 
-from tinyalex.data import prepare_image, read_image
-from tinyalex.errors import DataError
+from tinyalex.data import prepare, prepare_image, read_image
+from tinyalex.data.prepare import check_header
+from tinyalex.errors import DataError, ImageError
 
 RED, GREEN, BLUE, GREY = (255, 0, 0), (0, 255, 0), (0, 0, 255), (90, 90, 90)
 
@@ -249,42 +251,151 @@ def test_any_size_and_mode_gives_the_square(height, width, size, mode):
 # Files.
 
 
-def broken_files(folder: Path) -> dict[str, Path]:
-    good = io.BytesIO()
-    Image.fromarray(noise(60, 60)).save(good, "JPEG")
-    png = io.BytesIO()
-    Image.fromarray(noise(60, 60)).save(png, "PNG")
-    contents = {
-        "text.jpg": b"this is no image\n",
-        "empty.jpg": b"",
-        "cut.jpg": good.getvalue()[:1500],
-        "cut.png": png.getvalue()[:5000],
-        "header.jpg": good.getvalue()[:30],
-        "program.jpg": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n",
-        "other.jpg": b"P6 1 1 255 abc",  # a format that Pillow knows and that is not asked for
-    }
-    for name, content in contents.items():
-        (folder / name).write_bytes(content)
-    return {name: folder / name for name in contents}
+def of_format(kind, image=None, **options):
+    file = io.BytesIO()
+    (Image.fromarray(noise(60, 60)) if image is None else image).save(file, kind, **options)
+    return file.getvalue()
 
 
-@pytest.mark.parametrize(
-    "name", ["text.jpg", "empty.jpg", "cut.jpg", "cut.png", "header.jpg", "program.jpg", "other.jpg"]
-)
-def test_a_broken_file_is_named(tmp_path, name):
-    path = broken_files(tmp_path)[name]
-    with pytest.raises(DataError, match=name) as raised:
-        read_image(path)
-    assert "\n" not in str(raised.value)
-
-
-def test_a_decompression_bomb_is_refused(tmp_path):
-    """A few bytes that claim 900 million pixels."""
-    header = b"IHDR" + struct.pack(">IIBBBBB", 30_000, 30_000, 8, 2, 0, 0, 0)
+def claiming(width, height):
+    """A PNG of a few bytes that claims a size."""
+    header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     chunk = struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
-    (tmp_path / "bomb.png").write_bytes(b"\x89PNG\r\n\x1a\n" + chunk + b"\0\0\0\0IDAT")
-    with pytest.raises(DataError, match=r"bomb\.png.*900000000 pixels"):
-        read_image(tmp_path / "bomb.png")
+    return b"\x89PNG\r\n\x1a\n" + chunk + b"\0\0\0\0IDAT"
+
+
+UNKNOWN = "none of JPEG, PNG, WEBP, BMP, GIF, TIFF"
+BROKEN = {  # the content of a file, and the reason why it is refused
+    "text.jpg": (b"this is no image\n", UNKNOWN),
+    "empty.jpg": (b"", "0 bytes"),
+    "cut.jpg": (of_format("JPEG")[:1500], "image file is truncated"),
+    "cut.png": (of_format("PNG")[:5000], "truncated"),
+    "cut.webp": (of_format("WEBP")[:500], ""),
+    "cut.gif": (of_format("GIF")[:900], "truncated"),
+    "cut.bmp": (of_format("BMP")[:900], "truncated"),
+    "header.jpg": (of_format("JPEG")[:30], ""),
+    "program.jpg": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n", UNKNOWN),
+    "other.jpg": (b"P6 1 1 255 abc", UNKNOWN),  # a format that Pillow knows and that is not asked for
+    "large.png": (claiming(13_000, 13_000), "13000 x 13000 pixels: more than 100,000,000"),
+    "bomb.png": (claiming(30_000, 30_000), "900000000 pixels"),
+    "line.png": (of_format("PNG", Image.new("RGB", (1, 10_000))), "1 x 10000 pixels: longer than 100 times"),
+    "thin.png": (of_format("PNG", Image.new("RGB", (404, 4))), "404 x 4 pixels: longer than 100 times"),
+}
+
+
+@pytest.mark.filterwarnings("ignore:Image size")  # Pillow warns of less
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_file_is_named(tmp_path, name):
+    content, reason = BROKEN[name]
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ImageError, match=name) as raised:
+        read_image(tmp_path / name)
+    assert reason in raised.value.reason
+    assert str(tmp_path) not in raised.value.reason
+    assert "\n" not in str(raised.value)
+    if content:
+        with pytest.raises(ImageError, match=r"got photo 7 \(.*\): expected an image file") as in_memory:
+            read_image(io.BytesIO(content), name="photo 7")
+        assert in_memory.value.reason == raised.value.reason
+
+
+@pytest.mark.filterwarnings("ignore:Image size")
+def test_what_the_beginning_of_a_file_tells(tmp_path):
+    """All but what is cut short further on."""
+    for name, (content, _) in BROKEN.items():
+        (tmp_path / name).write_bytes(content)
+        if name in ("cut.jpg", "cut.png", "cut.gif", "cut.bmp"):
+            check_header(tmp_path / name)
+        else:
+            with pytest.raises(ImageError, match=name):
+                check_header(tmp_path / name)
+
+
+def test_the_widest_that_is_read(tmp_path):
+    Image.new("RGB", (400, 4)).save(tmp_path / "thin.png")
+    assert read_image(tmp_path / "thin.png").size == (400, 4)
+
+
+def test_a_size_that_is_not_safe_is_refused_before_anything_is_decoded(monkeypatch):
+    """A valid PNG: 13,000 x 13,000 pixels in half a megabyte would take two gigabytes."""
+    decoded = []
+    monkeypatch.setattr(prepare, "LARGEST", 99)
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda image: decoded.append(image.size))
+    with pytest.raises(ImageError, match="10 x 10 pixels: more than 99"):
+        read_image(io.BytesIO(of_format("PNG", Image.new("RGB", (10, 10)))), name="ten")
+    assert decoded == []
+
+
+def test_a_file_that_is_too_large(tmp_path, monkeypatch):
+    (tmp_path / "a.png").write_bytes(of_format("PNG"))
+    monkeypatch.setattr(prepare, "LARGEST_FILE", 1000)
+    with pytest.raises(ImageError, match=r"bytes: more than 1,000\)"):
+        read_image(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("kind", ["pipe", "socket", "device", "folder", "link to a pipe"])
+def test_only_regular_files_are_opened(tmp_path, monkeypatch, kind):
+    """A pipe would wait for a writer for ever."""
+    path = tmp_path / "odd.jpg"
+    monkeypatch.setattr(Path, "open", None)
+    match kind:
+        case "pipe":
+            os.mkfifo(path)
+        case "socket":
+            monkeypatch.chdir(tmp_path)  # a socket's path may have 107 bytes
+            with socket.socket(socket.AF_UNIX) as made:
+                made.bind("odd.jpg")
+        case "device":
+            path = Path(os.devnull)
+        case "folder":
+            path.mkdir()
+        case "link to a pipe":
+            os.mkfifo(tmp_path / "pipe")
+            path.symlink_to("pipe")
+    with pytest.raises(ImageError) as raised:
+        read_image(path)
+    assert raised.value.reason == ("a folder" if kind == "folder" else "a pipe, a device or a socket")
+
+
+def test_links_are_followed_wherever_they_lead(tmp_path):
+    Image.new("RGB", (5, 5), RED).save(tmp_path / "elsewhere.png")
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "link.png").symlink_to(tmp_path / "elsewhere.png")
+    assert read_image(tmp_path / "set" / "link.png").size == (5, 5)
+    (tmp_path / "set" / "secret.png").symlink_to("/etc/passwd")
+    with pytest.raises(ImageError, match=UNKNOWN):
+        read_image(tmp_path / "set" / "secret.png")
+
+
+def test_a_name_that_is_not_utf8(tmp_path):
+    path = os.fsencode(tmp_path) + b"/caf\xe9.jpg"
+    Path(os.fsdecode(path)).write_bytes(of_format("JPEG"))
+    assert read_image(os.fsdecode(path)).size == (60, 60)
+    Path(os.fsdecode(path)).write_bytes(b"text")
+    with pytest.raises(ImageError, match=r"caf\?\.jpg \(none of") as raised:
+        read_image(os.fsdecode(path))
+    str(raised.value).encode()
+
+
+@pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "TIFF"])
+def test_the_first_frame_of_an_animation(tmp_path, kind):
+    frames = [Image.new("RGB", (6, 6), colour) for colour in (RED, GREEN, BLUE)]
+    frames[0].save(tmp_path / "moving", kind, save_all=True, append_images=frames[1:])
+    with Image.open(tmp_path / "moving") as image:
+        assert image.n_frames == 3
+    np.testing.assert_allclose(np.asarray(read_image(tmp_path / "moving"))[3, 3], RED, atol=3)
+
+
+def test_ycck_as_photoshop_writes_it():
+    """Adobe's CMYK is inverted. As YCCK it is stored as the YCbCr of the inverted C, M, Y: here those of pure red."""
+    luma, blue, red = 76, 85, 255
+    stored = Image.merge("CMYK", [Image.new("L", (16, 16), 255 - value) for value in (luma, blue, red, 255)])
+    content = bytearray(of_format("JPEG", stored, quality=100))  # Pillow inverts too
+    marker = content.index(b"Adobe")
+    assert content[marker + 11] == 0  # CMYK; 2 stands for YCCK
+    content[marker + 11] = 2
+    image = read_image(io.BytesIO(bytes(content)), name="ycck")
+    np.testing.assert_allclose(np.asarray(image)[8, 8], (0, 255, 255), atol=4)  # 255 of cyan ink
 
 
 def test_a_missing_file_is_named(tmp_path):
