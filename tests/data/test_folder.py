@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tinyalex.data import FolderDataset, folder, load_folder
+from tinyalex.data import FolderDataset, Subset, folder, load_folder
 from tinyalex.errors import DataError
 
 
@@ -198,6 +198,11 @@ def test_the_fingerprint_of_another_size_or_part(tmp_path):
     five, _ = load_folder(tmp_path, size=5)
     parts = [train.part(np.array(indices)) for indices in ([0, 1, 2], [0, 1, 4], [3])]
     assert len({one.fingerprint() for one in (train, val, five, *parts)}) == 6
+    some = Subset(train, np.array([0, 1, 4])).fingerprint()
+    assert some == parts[1].fingerprint()
+    Path(train.paths[2]).unlink()
+    left, _ = load_folder(tmp_path, size=6)
+    assert Subset(left, np.array([0, 1, 3])).fingerprint() == some  # the same images, whatever else is there
 
 
 @pytest.mark.parametrize("layout", ["train and val", "classes"])

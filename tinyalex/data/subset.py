@@ -31,7 +31,9 @@ class Subset:
         return self._dataset.picture(int(self._indices[index]))
 
     def fingerprint(self) -> str:
-        """The SHA-256 of the whole set's fingerprint and of the indices."""
+        """The SHA-256 of the whole set's fingerprint and of the indices; of files in a folder that of these alone."""
+        if isinstance(self._dataset, FolderDataset):
+            return self._dataset.part(self._indices).fingerprint()  # other files may come and go
         return sha256(self._dataset.fingerprint().encode() + self._indices.astype(np.int64).tobytes()).hexdigest()
 
 
