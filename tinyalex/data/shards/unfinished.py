@@ -86,8 +86,8 @@ def state_in(folder: Path, settings: dict[str, Any], size: int) -> Unfinished:
             raise UsageError(f"got {folder}, which holds something else: expected a new or an empty folder")
         return Unfinished(settings, PixelSums(size))
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = dict(file)
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+            arrays = dict(stored)
         state = json.loads(arrays["state"].tobytes())
         written = typed(tuple[Written, ...], state["shards"], "shards")
         found = typed(dict[str, Any], state["settings"], "settings")

@@ -128,12 +128,17 @@ def prepare(
             return None
         state = state_in(folder, wanted, settings.size)
         state.save(folder)
-        for split in SPLITS:
-            remove_leftovers(folder / split)
+        _clean(folder)
         check_room(folder, needed - state.bytes)
         preparation = _Preparation(Order(source, settings.seed), folder, settings, state, max_rejected)
         preparation.write_shards(workers, counting)
         return preparation.finish()
+
+
+def _clean(folder: Path) -> None:
+    """Remove the halves of files that killed processes have left."""
+    for part in (folder, *(folder / split for split in SPLITS)):
+        remove_leftovers(part)
 
 
 @dataclass
@@ -177,6 +182,7 @@ class _Preparation:
             statistics=write_statistics(self.folder, state.sums.statistics()),
             splits={split: tuple(e for e in entries if e.file.startswith(f"{split}/")) for split in SPLITS},
         )
+        _clean(self.folder)  # once more: a process that was killed with its parent may have lived a moment longer
         write_index(self.folder, index)
         finished(self.folder)
         return Prepared(index, len(self._rejected()), len(twice))
