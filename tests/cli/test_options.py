@@ -72,6 +72,7 @@ def test_an_option_alone(parser):
         ("--heat hot", "got 'hot': expected a whole number up to 300"),
         ("--salt much", "got 'much': expected a number"),
         ("--bread-flour oat", "got 'oat': expected one of rye, wheat"),
+        ("--again=", "got '': expected a path"),
         ("--sizes 3;5", "got '3;5': expected whole numbers with commas between them, such as 3,5"),
     ],
 )

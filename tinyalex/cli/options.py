@@ -88,11 +88,18 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(text.split(","))
 
 
+def _path(text: str) -> Path:
+    """A path. An empty text, such as of a shell's variable that is not set, would be the working folder."""
+    if not text:
+        raise ValueError
+    return Path(text)
+
+
 READERS: dict[object, Reader] = {
     int: Reader(int, "a whole number", "N"),
     float: Reader(float, "a number", "X"),
     str: Reader(str, "text"),
-    Path: Reader(Path, "a path"),
+    Path: Reader(_path, "a path"),
     tuple[int, ...]: Reader(_integers, "whole numbers with commas between them, such as 3,5", "N,N,..."),
     tuple[str, ...]: Reader(_names, "names with commas between them"),
 }
