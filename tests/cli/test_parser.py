@@ -207,7 +207,7 @@ def test_a_mistake_in_the_environment_names_its_variable(capsys, monkeypatch, na
         ("eval x --views nine", "--views: got 'nine': expected one of centre, ten"),
         ("predict", "required: IMAGE"),
         ("predict cat.jpg", "got cat.jpg (it does not exist): expected an image file"),
-        ("prepare photos", "got 'photos': expected one of shapes, cifar10, cifar100"),
+        ("prepare photos", "got no folder to write for photos: expected prepare SRC DST"),
         ("prepare shapes --train 0", "got count=0, seed=0, size=36: expected count >= 1"),
         ("prepare shapes --seed -1", "got count=6000, seed=-1, size=36: expected count >= 1, seed >= 0"),
         ("summary --classes 0", "got num_classes=0: expected 1 or more"),

@@ -1,23 +1,13 @@
-"""The commands to train with: the settings that `train` makes of its options, and what `prepare` writes."""
+"""The commands to train with: the settings that `train` makes of its options."""
 
 import shlex
 from dataclasses import asdict, fields
 
 import pytest
 
-from runs import carried_out
 from tinyalex.cli.parser import parse
 from tinyalex.cli.train import Train
-from tinyalex.data import load_folder
 from tinyalex.training.settings import Settings, settings_for
-
-
-def test_prepare_writes_what_train_reads(capsys, here):
-    code, out, _ = carried_out(capsys, "prepare shapes --train 20 --val 10 --seed 5 --out made")
-    assert (code, out) == (0, "--data made\n")
-    train, val = load_folder(here / "made", size=18)
-    assert (len(train), len(val), len(train.classes)) == (20, 10, 10)
-
 
 EVERY_OPTION = """train --data d --variant paper --out o --resume r --input-size 64 --cross-columns 3,5 --epochs 7
     --batch 9 --lr 0.5 --momentum 0.6 --weight-decay 0.7 --dropout 0.8 --schedule plateau --drops 2,4 --patience 3
