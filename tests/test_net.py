@@ -12,7 +12,7 @@ from tinyalex import SGD, AlexNet, LocalResponseNorm, MaxPool2D, SoftmaxCrossEnt
 from tinyalex.backend import cpu, thread_count, use_kernels
 from tinyalex.errors import DTypeError, LabelError, ShapeError, UsageError
 from tinyalex.layers import Dropout, SpatialResponseNorm, Tanh
-from tinyalex.spec import VARIANTS, Activation, Conv, Full, variant
+from tinyalex.spec import MINI, VARIANTS, Activation, Conv, Full, Initial, variant
 
 
 def narrow(name):
@@ -105,7 +105,8 @@ def test_the_same_seed_gives_the_same_net_and_masks():
 
 def test_a_net_whose_parameters_are_still_to_come():
     """Zeros everywhere, biases that the spec starts at 1 too; all else, and what is computed then, as with a seed."""
-    drawn, empty = AlexNet("mini", num_classes=3, seed=4), AlexNet("mini", num_classes=3, seed=None)
+    net = dataclasses.replace(MINI, layers={**MINI.layers, "fc7": Full(512, Initial(bias=1.0))})
+    drawn, empty = AlexNet(net, num_classes=3, seed=4), AlexNet(net, num_classes=3, seed=None)
     assert {name: w.shape for name, w in empty.params.items()} == {name: w.shape for name, w in drawn.params.items()}
     assert not any(w.any() for w in empty.params.values())
     assert {w.dtype for w in empty.params.values()} == {np.dtype("float32")}

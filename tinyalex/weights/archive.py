@@ -84,8 +84,10 @@ class Archive:
             if npy.read_magic(entry) != (1, 0):
                 raise ValueError(f"{name} is of an unknown version")
             header = Header(*npy.read_array_header_1_0(entry), length=entry.tell())
+        if header.dtype.hasobject:
+            raise ValueError(f"{name} holds Python objects")
         numbers = math.prod(header.shape) * header.dtype.itemsize
-        if header.dtype.hasobject or header.length + numbers != self._entries[name].file_size:
+        if header.length + numbers != self._entries[name].file_size:
             raise ValueError(f"the header of {name} does not fit its size")
         return header
 
