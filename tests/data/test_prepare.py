@@ -4,7 +4,9 @@ import io
 import os
 import socket
 import struct
+import tracemalloc
 import zlib
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -413,6 +415,21 @@ def test_an_image_smaller_than_the_first_kernel(tmp_path):
     assert read_image(tmp_path / "flat.png", smallest=10).size == (50, 10)
     with pytest.raises(DataError, match=r"flat\.png \(50 x 10 pixels: fewer than the 11 x 11"):
         read_image(tmp_path / "flat.png", smallest=11)
+
+
+@pytest.mark.parametrize("length", [2**31, 2**32 - 1])
+def test_a_png_that_says_that_gigabytes_follow(tmp_path, length):
+    """Its rows end before the chunk does that holds them."""
+    Image.fromarray(noise(9, 9)).save(tmp_path / "long.png")
+    content = (tmp_path / "long.png").read_bytes()
+    place = content.index(b"IDAT") - 4
+    (tmp_path / "long.png").write_bytes(content[:place] + struct.pack(">I", length) + content[place + 4 :])
+    tracemalloc.start()
+    with suppress(ImageError):
+        read_image(tmp_path / "long.png")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 10e6
 
 
 REAL = os.environ.get("TINYALEX_DATA")

@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import pickle
+import tarfile
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -14,12 +15,19 @@ from PIL import Image
 
 import tinyalex
 from cifar_files import NAMES, as_file, batch, rows_of
+from devkit_files import RECORDS, devkit, meta
 from prepared_set import write_set
 from tinyalex import spec
-from tinyalex.data import load_cifar10, load_cifar100, prepare_image, read_image
+from tinyalex.data import PixelSums, load_cifar10, load_cifar100, load_folder, prepare_image, read_image
+from tinyalex.data.examine import kept_or_examined
 from tinyalex.data.prepare import check_header
 from tinyalex.data.shards.dataset import load_prepared
+from tinyalex.data.shards.images import content
 from tinyalex.data.shards.index import INDEX
+from tinyalex.data.shards.labels import read_labels
+from tinyalex.data.shards.shard import ShardEntry, shard_name
+from tinyalex.data.shards.sources import open_source
+from tinyalex.data.shards.unfinished import Rejected, Unfinished, Written, state_in
 from tinyalex.weights import checkpoint
 from tinyalex.weights.archive import CHECKSUM, _checksum
 
@@ -30,10 +38,12 @@ class Target:
 
     write: fills an empty folder with whole files of that kind, small ones, in all their forms.
     read:  reads the file at a path, or the set in the folder that it is a part of. It may raise a TinyAlexError.
+    files: which files are damaged.
     """
 
     write: Callable[[Path], object]
     read: Callable[[Path], object]
+    files: str = "**/*"
 
 
 # ---------------------------------------------------------------- CIFAR
@@ -173,7 +183,7 @@ def a_checkpoint():
     velocity = {name: np.zeros_like(array) for name, array in net.params.items()}
     rng = np.random.default_rng(2)
     images = rng.integers(0, 256, (4, 20, 20, 3), np.uint8)
-    statistics = tinyalex.data.PixelSums(20)
+    statistics = PixelSums(20)
     statistics.add(images)
     return checkpoint.Checkpoint(net, ("a", "b", "c"), statistics.statistics(), velocity, {"settings": {"lr": 0.1}})
 
@@ -218,6 +228,81 @@ def read_parts(path):
         (folder / "packed").unlink()
 
 
+# ---------------------------------------------------------------- what preparing reads, and what it leaves
+
+
+def write_tars(folder):
+    """Class folders in a tar file of each form, and tar files for classes in a tar file."""
+    names = ("cat/1.jpg", "cat/2.jpg", "dog/1.jpg", f"dog/{'long' * 20}.jpg", "dog/é.jpg")
+    for form in (tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT):
+        write_tar(folder / f"form{form}.tar", {name: name.encode() for name in names}, form)
+        write_tar(folder / "class.tar", {f"{number}.jpg": b"none" for number in range(3)}, form)
+        inner = (folder / "class.tar").read_bytes()
+        write_tar(folder / f"nested{form}.tar", {"n01440764.tar": inner, "n01443537.tar": inner}, form)
+    (folder / "class.tar").unlink()
+
+
+def write_tar(path, contents, form):
+    with tarfile.open(path, "w", format=form) as tar:
+        for name, content in contents.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+
+
+def read_tar(path):
+    for listing in open_source(path).splits.values():
+        for number in range(len(listing)):
+            content(listing[number])
+
+
+def write_tables(folder):
+    (folder / "labels.csv").write_text("filename,wnid,name\n1.jpg,n01440764,tench\n2.jpg,n01443537,goldfish\n")
+    (folder / "kaggle.csv").write_text("ImageId,PredictionString\n1,n01440764 1 2 3 4\n2,n01443537 1 2 3 4\n")
+
+
+def write_devkits(folder):
+    for compressed in (True, False):
+        meta(devkit(folder / f"compressed-{compressed}").with_name("meta.mat"), RECORDS, compressed=compressed)
+
+
+def read_devkit(path):
+    read_labels(path.with_name("ILSVRC2012_validation_ground_truth.txt"))
+
+
+PREPARED = {"source": "0123", "seed": 1, "form": "raw"}
+
+
+def write_unfinished(folder):
+    """The state of a set of which two shards are there."""
+    sums = PixelSums(4)
+    sums.add(np.full((3, 4, 4, 3), 100, np.uint8))
+    shards = [ShardEntry(shard_name("train", number, "raw"), 1, 60, "0" * 64) for number in range(2)]
+    written = {shard.file: Written(shard, (Rejected("a.jpg", "damaged"),)) for shard in shards}
+    Unfinished(PREPARED, sums, written).save(folder)
+
+
+def read_unfinished(path):
+    state_in(path.parent, PREPARED, 4)
+
+
+def write_examination(folder):
+    """What was found in the images of a folder, in a file with the name that belongs to it."""
+    photos = folder / "photos"
+    for number, name in enumerate(("train/cat", "train/dog", "val/cat", "val/dog")):
+        (photos / name).mkdir(parents=True)
+        Image.new("RGB", (9, 9), (9 * number, 0, 0)).save(photos / name / "1.png")
+    (photos / "train/dog/2.png").write_bytes(b"none")
+    read_examination(folder / "new.npz")
+
+
+def read_examination(path):
+    """A damaged file is not used: the images are looked at again."""
+    train, _ = load_folder(path.parent / "photos", size=8)
+    found = kept_or_examined(train, path.parent)
+    assert list(found.bad) == [2]
+
+
 # The forged ones have checksums that are right, so that the damage is not told before it is read.
 TARGETS = {
     "CIFAR": Target(write_cifar, read_cifar),
@@ -227,4 +312,9 @@ TARGETS = {
     "forged prepared sets": Target(write_sets, read_set_with_right_sums),
     "checkpoints": Target(write_checkpoints, checkpoint.read),
     "forged checkpoints": Target(write_parts, read_parts),
+    "tar files": Target(write_tars, read_tar),
+    "tables of labels": Target(write_tables, read_labels),
+    "development kits": Target(write_devkits, read_devkit),
+    "unfinished sets": Target(write_unfinished, read_unfinished),
+    "examinations": Target(write_examination, read_examination, "*.npz"),
 }

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from fuzz.mutations import mutated
 from tinyalex.errors import TinyAlexError
+from tinyalex.files import legible
 
 MOST_MEMORY = 2**30  # bytes, beyond what the process has when it begins
 LONGEST_MESSAGE = 1000
@@ -25,7 +26,7 @@ LONGEST_MESSAGE = 1000
 def main(folder, module, name, seed, seconds, first, count):
     target = importlib.import_module(module).TARGETS[name]
     target.write(Path(folder))
-    files = {path: path.read_bytes() for path in sorted(Path(folder).rglob("*")) if path.is_file()}
+    files = {path: path.read_bytes() for path in sorted(Path(folder).glob(target.files)) if path.is_file()}
     for path in files:
         target.read(path)  # whole files must be read; an exception ends the process
     answers = _quiet()
@@ -77,7 +78,7 @@ def _answer(target, path, seconds):
         message = str(error)
         if _is_about_memory(error):
             return f"failed {path.name}: asked for too much memory: {message[:200]}"
-        if not message.isprintable() or len(message) > LONGEST_MESSAGE:
+        if message != legible(message) or len(message) > LONGEST_MESSAGE:
             return f"failed {path.name}: {len(message)} letters that are no line: {message[:200]!r}"
         return "refused"
     except BaseException as error:

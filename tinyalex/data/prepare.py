@@ -8,6 +8,7 @@ Axes: S height and width, 3 colours (red, green, blue).
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import IO
 
@@ -69,7 +70,7 @@ def read_image(source: str | Path | IO[bytes], *, smallest: int = 1, name: str |
     Raises:   ImageError, naming the file, if it is missing, no regular file, damaged, cut short, of more than LARGEST
               pixels, more than NARROWEST times as long as wide, or too small. Nothing is decoded if its size tells.
     """
-    with _opened(source, smallest, name) as image:
+    with _opened(source, smallest, name, whole=True) as image:
         image.load()
         return to_rgb(image)
 
@@ -81,11 +82,20 @@ def check_header(source: str | Path | IO[bytes], *, smallest: int = 1, name: str
 
 
 @contextmanager
-def _opened(source: str | Path | IO[bytes], smallest: int, name: str | None) -> Iterator[Image.Image]:
-    """The image, not decoded yet. Every exception in the block is one of the image: it becomes an ImageError."""
+def _opened(
+    source: str | Path | IO[bytes], smallest: int, name: str | None, *, whole: bool = False
+) -> Iterator[Image.Image]:
+    """The image, not decoded yet. Every exception in the block is one of the image: it becomes an ImageError.
+
+    whole: read the file into memory first. A PNG may say that gigabytes follow, and reading these from a file takes
+           the memory for them, whatever its size.
+    """
     name = legible(str(source)) if name is None else name
     try:
-        with regular_file(source) as file, Image.open(file, formats=FORMATS) as image:
+        with (
+            regular_file(source) as file,
+            Image.open(BytesIO(file.read()) if whole else file, formats=FORMATS) as image,
+        ):
             _check_size(*image.size, smallest)
             yield image
     except FileNotFoundError as error:

@@ -2,15 +2,14 @@
 
 import io
 import os
-import struct
 import tarfile
-import zlib
 from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from devkit_files import RECORDS, devkit, meta
 from tinyalex.data import load_folder
 from tinyalex.data.shards.labels import read_labels
 from tinyalex.data.shards.matlab import read_structs
@@ -209,38 +208,6 @@ def test_tables_that_are_refused(tmp_path, content, message):
 # ---------------------------------------------------------------- the development kit
 
 
-def element(kind, data):
-    if 0 < len(data) <= 4:
-        return struct.pack("<HH", kind, len(data)) + data.ljust(4, b"\0")
-    return struct.pack("<II", kind, len(data)) + data + b"\0" * (-len(data) % 8)
-
-
-def matrix(kind, shape, name, *content):
-    flags = element(6, struct.pack("<II", kind, 0))
-    parts = (flags, element(5, struct.pack(f"<{len(shape)}i", *shape)), element(1, name.encode()), *content)
-    return element(14, b"".join(parts))
-
-
-def meta(path, records, *, compressed=True):
-    """meta.mat as MATLAB writes it: structs with a number in the smallest type that holds it, and texts in UTF-16."""
-    fields = b"".join(name.ljust(16, b"\0") for name in (b"ILSVRC2012_ID", b"WNID", b"words"))
-    values = b"".join(
-        matrix(6, (1, 1), "", element(2 if number < 256 else 4, number.to_bytes(1 + (number > 255), "little")))
-        + b"".join(matrix(4, (1, len(text)), "", element(4, text.encode("utf-16-le"))) for text in texts)
-        for number, *texts in records
-    )
-    array = matrix(2, (len(records), 1), "synsets", element(5, struct.pack("<i", 16)), element(1, fields), values)
-    other = matrix(6, (1, 1), "other", element(9, struct.pack("<d", 1.5)))
-    if compressed:
-        array, other = (struct.pack("<II", 15, len(z)) + z for z in map(zlib.compress, (array, other)))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(b"MATLAB 5.0 MAT-file".ljust(124) + b"\x00\x01IM" + other + array)
-    return path
-
-
-RECORDS = [(1, "n02119789", "kit fox, Vulpes macrotis"), (2, "n02100735", "English setter"), (300, "n01", "entity")]
-
-
 @pytest.mark.parametrize("compressed", [True, False])
 def test_the_table_of_classes(tmp_path, compressed):
     path = meta(tmp_path / "meta.mat", RECORDS, compressed=compressed)
@@ -261,13 +228,6 @@ def test_a_damaged_table_is_refused_or_read(tmp_path, rng):
         path.write_bytes(damaged)
         with suppress(DataError):
             read_structs(path, "synsets", ("WNID", "ILSVRC2012_ID"))
-
-
-def devkit(root):
-    data = root / "ILSVRC2012_devkit_t12/data"
-    meta(data / "meta.mat", RECORDS)
-    (data / "ILSVRC2012_validation_ground_truth.txt").write_text("2\n1\n")
-    return data / "ILSVRC2012_validation_ground_truth.txt"
 
 
 VALIDATION = ("ILSVRC2012_val_00000001.JPEG", "ILSVRC2012_val_00000002.JPEG")

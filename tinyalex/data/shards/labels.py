@@ -14,6 +14,8 @@ from pathlib import Path, PurePosixPath
 from tinyalex.data.layout import SUFFIXES
 from tinyalex.data.shards.matlab import read_structs
 from tinyalex.errors import DataError
+from tinyalex.files import legible
+from tinyalex.typed import brief
 
 GROUND_TRUTH = "ILSVRC2012_validation_ground_truth.txt"
 FILE_COLUMNS = ("filename", "file", "image", "imageid")
@@ -62,7 +64,7 @@ def _table(path: Path) -> Labels:
         class_column = next((columns[name] for name in CLASS_COLUMNS if name in columns), None)
         if file_column is None or class_column is None:
             raise DataError(
-                f"got {path} with the columns {', '.join(columns) or 'of an empty file'}: "
+                f"got {path} with the columns {legible(', '.join(columns))[:200] or 'of an empty file'}: "
                 "expected one called filename and one called wnid or class"
             )
         classes, names = dict[str, str](), dict[str, str]()
@@ -92,7 +94,7 @@ def _ground_truth(path: Path) -> Labels:
     classes = {}
     for line, number in _numbers(path):
         if number not in wnids:
-            raise DataError(f"got {path} line {line} with class {number}: expected one that meta.mat names")
+            raise DataError(f"got {path} line {line} with class {brief(number)}: expected one that meta.mat names")
         classes[f"ILSVRC2012_val_{line:08}"] = wnids[number]
     return Labels(path, classes, names)
 
