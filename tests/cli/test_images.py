@@ -45,6 +45,14 @@ def test_all_bad_images_are_told_before_the_first_step(damaged, capsys):
     assert not (damaged / "new" / "run" / "checkpoint.npz").exists()
 
 
+def test_one_bad_image_of_the_validation_set_is_told(damaged, capsys):
+    for name in BAD[:4]:
+        (damaged / "images" / name).unlink()
+    code, _, err = run(TRAIN, capsys)
+    assert code == 2
+    assert f"got 1 of 48 images that cannot be used: images/{BAD[4]} (" in err
+
+
 def test_bad_images_are_left_out_on_request(damaged, capsys):
     code, out, err = run(f"{TRAIN} --skip-bad", capsys)
     assert (code, err) == (0, "")

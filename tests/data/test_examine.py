@@ -219,13 +219,21 @@ def test_other_images_are_examined_anew(root, tmp_path, monkeypatch, how):
     assert len(calls) == 2
 
 
-def test_another_size_another_kernel_or_another_depth_is_examined_anew(root, tmp_path, monkeypatch):
+def test_another_size_or_another_kernel_is_examined_anew(root, tmp_path, monkeypatch):
     calls = counted(monkeypatch)
-    kept_or_examined(load_folder(root, size=6, smallest=3)[0], tmp_path / "kept", decode=False)
-    kept_or_examined(load_folder(root, size=6, smallest=3)[0], tmp_path / "kept")
-    kept_or_examined(load_folder(root, size=5, smallest=3)[0], tmp_path / "kept")
-    kept_or_examined(load_folder(root, size=6, smallest=4)[0], tmp_path / "kept")
-    assert len(calls) == 4
+    for given in ({"size": 6, "smallest": 3}, {"size": 5, "smallest": 3}, {"size": 6, "smallest": 4}):
+        kept_or_examined(load_folder(root, **given)[0], tmp_path / "kept")
+    assert len(calls) == 3
+
+
+def test_what_a_shallow_look_found_is_not_enough_for_a_deep_one(root, tmp_path, monkeypatch):
+    spoil(root / "train" / "cat" / "003.png", "cut")
+    calls = counted(monkeypatch)
+    for decode, bad in ((False, []), (False, []), (True, [3]), (False, [3]), (True, [3])):
+        found = kept_or_examined(opened(root)[0], tmp_path / "kept", decode=decode)
+        assert list(found.bad) == bad
+        assert (found.sums is None) == (not decode)
+    assert len(calls) == 2
 
 
 def test_a_damaged_file_is_measured_again(root, tmp_path, monkeypatch):

@@ -193,6 +193,18 @@ def test_the_fingerprint_of_other_images(tmp_path, how):
     assert load_folder(tmp_path, size=6)[0].fingerprint() != first
 
 
+def test_the_size_of_every_file_is_in_the_fingerprint(tmp_path):
+    train, _ = load_folder(imagenet_layout(tmp_path, train=70), size=6)
+    first = train.fingerprint()
+    for index in (1, 2, 3):  # of 140 files 64 are read, so not of all three the content
+        path = Path(train.paths[index])
+        content = path.read_bytes()
+        path.write_bytes(content + b"\0")
+        assert load_folder(tmp_path, size=6)[0].fingerprint() != first
+        path.write_bytes(content)
+    assert load_folder(tmp_path, size=6)[0].fingerprint() == first
+
+
 def test_the_fingerprint_of_another_size_or_part(tmp_path):
     train, val = load_folder(imagenet_layout(tmp_path), size=6)
     five, _ = load_folder(tmp_path, size=5)

@@ -88,7 +88,7 @@ class ArrayDataset:
         """The SHA-256 of the labels and of all images."""
         digest = sha256(f"{self.images.shape}".encode())
         digest.update(self.labels.tobytes())
-        digest.update(np.ascontiguousarray(self.images))
+        digest.update(np.ascontiguousarray(self.images).data)
         return digest.hexdigest()
 
 

@@ -120,9 +120,10 @@ def kept_or_examined(
 ) -> Examination:
     """The examination of these images that an earlier call left in `folder`, or a new one, which is left there.
 
-    A kept file that is damaged is not used. Where nothing can be written, nothing is kept.
+    A kept file that is damaged, or knows only the beginnings if `decode`, is not used. Where nothing can be written,
+    nothing is kept.
     """
-    asked = f"{FORMAT} {dataset.fingerprint()} {dataset.smallest} {decode}"
+    asked = f"{FORMAT} {dataset.fingerprint()} {dataset.smallest}"
     path = folder / f"{sha256(asked.encode()).hexdigest()[:32]}.npz"
     with suppress(Exception):  # whatever is wrong with the file, the images can be looked at again
         found = _read(path, dataset, decode)

@@ -23,8 +23,8 @@ class FolderDataset:
     """Images in files, each decoded and prepared as size x size when it is first read.
 
     Prepared images stay in memory if all N of them fit in MEMORY; otherwise each read decodes them again.
-    paths: N texts, as a million `Path`s take a gigabyte. Symbolic links are followed, wherever they lead: folders often
-           link to another disk. What is no image is refused, wherever it lies.
+    paths: N texts, as a million objects of class Path take a gigabyte. Symbolic links are followed, wherever they
+           lead: folders often link to another disk. What is no image is refused, wherever it lies.
     smallest: the least width and height of an image, in pixels: the size of the net's first kernel.
     `read` and `picture` raise DataError, naming the file, if an image cannot be decoded or is too small.
     """
