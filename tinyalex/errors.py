@@ -45,3 +45,20 @@ class DivergenceError(TinyAlexError, ArithmeticError):
 
 class UsageError(TinyAlexError, ValueError):
     """A setting is out of range or unknown, or contradicts another."""
+
+
+class Stopped(KeyboardInterrupt):
+    """A signal stopped a command, which has left everything in order; no mistake, so no TinyAlexError.
+
+    signal: its number.   together: whether all ranks of a run stop with it.
+    The message says how to go on.
+    """
+
+    def __init__(self, message: str, signal: int, *, together: bool = False) -> None:
+        super().__init__(message)
+        self.signal, self.together = signal, together
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code of a program that the signal ended: 130 for SIGINT, 143 for SIGTERM, 129 for SIGHUP."""
+        return 128 + self.signal

@@ -60,6 +60,8 @@ def make_folder(folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
         raise UsageError(f"got {folder}, where a file is in the way: expected a folder; choose another") from None
+    except RecursionError:
+        raise UsageError(f"got {folder}: expected fewer folders within each other; choose another") from None
     return folder
 
 

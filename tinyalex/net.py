@@ -80,8 +80,18 @@ class AlexNet(Trainable):
 
     # ------------------------------------------------------------ forward and backward
 
-    def forward(self, x: Array, *, train: bool = False, upto: str | None = None) -> Array:
-        """The logits: x (N, 3, H, W) -> (N, K); or, with `upto`, the output of the layer of that name."""
+    def forward(
+        self,
+        x: Array,
+        *,
+        train: bool = False,
+        upto: str | None = None,
+        seen: Callable[[str, Any], None] | None = None,
+    ) -> Array:
+        """The logits: x (N, 3, H, W) -> (N, K); or, with `upto`, the output of the layer of that name.
+
+        seen: called with the name and the output of each layer, as soon as it is there; on two devices both halves.
+        """
         x = self.images_to_devices(x)
         with self.computing():
             for call in self._calls(upto):
@@ -89,6 +99,8 @@ class AlexNet(Trainable):
                     x = self._run_layer(call, x, train)
                 except TinyAlexError as error:
                     raise type(error)(f"{call.name}: {error}") from None
+                if seen:
+                    seen(call.name, x)
         return self.devices.join(x) if self.devices else x
 
     def _calls(self, upto: str | None) -> list[Call]:
@@ -151,9 +163,9 @@ class AlexNet(Trainable):
         """
         return self.criterion.forward(self.forward(x, train=train), labels)
 
-    def predict(self, x: Array) -> Array:
-        """The probability of each class: x (N, 3, H, W) -> (N, K), rows that sum to 1."""
-        logits = self.forward(x)
+    def predict(self, x: Array, *, seen: Callable[[str, Any], None] | None = None) -> Array:
+        """The probability of each class: x (N, 3, H, W) -> (N, K), rows that sum to 1.   seen: as for `forward`."""
+        logits = self.forward(x, seen=seen)
         with self.computing():
             return softmax(logits)
 

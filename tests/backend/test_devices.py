@@ -20,7 +20,8 @@ from tinyalex.columns import TwoDevices
 from tinyalex.errors import DivergenceError, UsageError
 from tinyalex.layers import Dropout
 from tinyalex.spec import variant
-from tinyalex.training.loop import CHECKPOINT, Progress, Training
+from tinyalex.training.loop import Progress, Training
+from tinyalex.training.saves import CHECKPOINT
 from tinyalex.weights.checkpoint import read
 
 PLACES = ["one", "one of two", "two", "both on one", "with the CPU", "beside the CPU"]
@@ -269,7 +270,7 @@ def test_a_checkpoint_knows_the_losses_of_all_its_steps(tmp_path, gpu, monkeypat
     """Also the losses that had not been read from the GPU before."""
     training = started(tmp_path / "run", devices=(gpu.two[0],), save_every=3)
     monkeypatch.setattr(training, "_end_epoch", lambda _: None)
-    training._epoch(None)
+    training._epoch(Progress())
     position = read(tmp_path / "run" / CHECKPOINT).training["position"]
     assert (position["step"], position["images"]) == (3, 24)
     assert position["loss"] > 0

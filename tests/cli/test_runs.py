@@ -8,12 +8,13 @@ import pytest
 from runs import carried_out, report_of
 from tinyalex.weights.checkpoint import read
 
+CHECKPOINTS = ["checkpoint-best.npz", "checkpoint-previous.npz", "checkpoint.npz"]
 PICTURES = ["confusion.png", "curves.png", "kernels.png", "neighbours.png", "predictions.png"]
 
 
 def test_a_run_leaves_its_report_and_pictures(place):
     names = sorted(path.name for path in (place / "a").iterdir())
-    assert names == sorted(["checkpoint.npz", "history.jsonl", "report.json", *PICTURES])
+    assert names == sorted([*CHECKPOINTS, "history.jsonl", "report.json", *PICTURES])
     found = report_of(place / "a")
     history = [json.loads(line) for line in (place / "a" / "history.jsonl").read_text().splitlines()]
     assert found["variant"] == "tiny"
@@ -38,7 +39,7 @@ def test_a_run_says_how_it_went(capsys, here):
     assert "epoch   1/1  rate 0.05  train: loss " in out
     assert f"tiny on images: top-1 error {found['top1_error']:.1%}, top-5 error 0.0% on 16 images" in out
     assert "trained for 1 epochs of 36 images in " in out
-    assert "in runs/tiny-images: checkpoint.npz, history.jsonl, report.json\n" in out
+    assert f"in runs/tiny-images: {', '.join(CHECKPOINTS)}, history.jsonl, report.json\n" in out
 
 
 def test_folders_that_are_taken_are_left_alone(capsys, here):

@@ -14,8 +14,9 @@ from runs import TIMES, TINY, images, outcome, started, write_folder
 from tinyalex import AlexNet, spec
 from tinyalex.errors import CheckpointError
 from tinyalex.training.loop import Progress, Training
+from tinyalex.training.saves import Saves
 from tinyalex.training.settings import saved_settings
-from tinyalex.weights.checkpoint import Checkpoint, read
+from tinyalex.weights.checkpoint import Checkpoint, read, write
 
 
 @pytest.fixture(autouse=True)
@@ -107,6 +108,13 @@ def test_more_epochs(tmp_path, whole):
     assert outcome(training) == whole
 
 
+@pytest.fixture
+def every_save(monkeypatch):
+    """A checkpoint at the end of each epoch, however fast they are."""
+    monkeypatch.setattr(Saves, "cheap", lambda _: True)
+
+
+@pytest.mark.usefixtures("every_save")
 def test_the_rate_may_be_lowered_by_hand(tmp_path):
     """As the authors did: stop, divide the rate, go on."""
     with pytest.raises(Stopped):
@@ -116,6 +124,7 @@ def test_the_rate_may_be_lowered_by_hand(tmp_path):
     assert [one["lr"] for one in training.history] == pytest.approx([0.05, 0.05, 0.005])
 
 
+@pytest.mark.usefixtures("every_save")
 def test_the_history_file_follows_the_checkpoint(tmp_path):
     """A process may be killed between the two."""
     with pytest.raises(Stopped):
@@ -161,11 +170,28 @@ def test_fewer_epochs_are_refused(tmp_path):
         resumed(tmp_path, epochs=2)
 
 
-@pytest.mark.parametrize("train", [images(35), images(36, classes=3)], ids=["fewer images", "fewer classes"])
+@pytest.mark.parametrize(
+    "train",
+    [images(35), images(36, seed=9), images(36, classes=3)],
+    ids=["fewer images", "replaced images", "fewer classes"],
+)
 def test_other_images_are_refused(tmp_path, train):
     started(tmp_path)
     with pytest.raises(CheckpointError, match=r"got other images from patterns: expected those that .* began with"):
         resumed(tmp_path, train=train)
+
+
+def test_a_checkpoint_of_an_older_version_knows_no_fingerprint(tmp_path, whole):
+    """Its run goes on, and has one from then on."""
+    with pytest.raises(Stopped):
+        started(tmp_path).run(StopAfter(steps=6))
+    checkpoint = read(tmp_path / "checkpoint.npz")
+    del checkpoint.training["fingerprint"]
+    write(checkpoint, tmp_path / "checkpoint.npz")
+    training = resumed(tmp_path)
+    training.run()
+    assert outcome(training) == whole
+    assert read(tmp_path / "checkpoint.npz").training["fingerprint"] == images(36).fingerprint()
 
 
 def test_a_net_alone_is_refused(tmp_path):

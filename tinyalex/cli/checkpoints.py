@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from tinyalex.cli.runs import RUNS
-from tinyalex.training.loop import CHECKPOINT
+from tinyalex.cli.terminal import complain
+from tinyalex.training.saves import CHECKPOINT, read_newest
 from tinyalex.weights import read
 from tinyalex.weights.checkpoint import Checkpoint
 from tinyalex.weights.example import load_example
@@ -11,7 +12,7 @@ from tinyalex.weights.example import load_example
 
 def read_trained(path: Path) -> Checkpoint:
     """The checkpoint in a run's folder, or the contents of a file that `tinyalex.weights.read` reads."""
-    return read(path / CHECKPOINT if path.is_dir() else path)
+    return read_newest(path, complain)[0] if path.is_dir() else read(path)
 
 
 def find_trained(path: Path | None) -> tuple[Checkpoint, str]:

@@ -13,7 +13,7 @@ from tinyalex.cli.checkpoints import find_trained, first_names
 from tinyalex.cli.images import first_kernel
 from tinyalex.cli.options import Argument, Command, Option, Variant, chosen
 from tinyalex.cli.own_layer import errors_in, own_layer
-from tinyalex.cli.train import GOES_ON, CrossColumns, InputSize, Train
+from tinyalex.cli.train import CrossColumns, InputSize, Train
 from tinyalex.count import count
 from tinyalex.count import summary as table
 from tinyalex.data import prepare_image, read_image
@@ -29,7 +29,6 @@ class Demo(Command):
     """Train a small net on generated images, and draw what it learned."""
 
     example = "demo --out runs/first"
-    when_stopped = GOES_ON
     out: Annotated[Path | None, Option("folder of the run (runs/demo, or runs/demo-2, ... if it exists)")] = None
     epochs: Annotated[int, Option("passes over the training images")] = 15  # half of the recipe: a demo is short
     seed: Annotated[int, Option("seed of all random numbers")] = 0

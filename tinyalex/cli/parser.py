@@ -7,6 +7,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from inspect import getdoc
 from pathlib import Path
 from typing import NoReturn
@@ -23,7 +24,7 @@ from tinyalex.cli.teach import Assignments, Grade
 from tinyalex.cli.terminal import complain, lost_streams, prepare_streams
 from tinyalex.cli.train import Train, Warmup
 from tinyalex.cli.use import Eval, Features, Predict
-from tinyalex.errors import TinyAlexError
+from tinyalex.errors import Stopped, TinyAlexError
 
 PACKAGE = Path(tinyalex.__file__).parent
 
@@ -96,7 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     0: done.   2: a mistake of the user's, or an image that cannot be read, told in one line on stderr.
     1: a bug in tinyalex, told likewise.   130, 141: the user interrupted it, or nobody reads the output any more; these
-    are the exit codes of programs that end by SIGINT and SIGPIPE.
+    are the exit codes of programs that end by SIGINT and SIGPIPE; 143, 129: SIGTERM or SIGHUP stopped a training run.
     With --debug the traceback of an error comes before its line.
     """
     prepare_streams()
@@ -109,9 +110,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 warnings.filterwarnings("ignore", harmless)
             code = command.run() or 0
         sys.stdout.flush()
-    except KeyboardInterrupt:
-        print(f"\ntinyalex: stopped{command.when_stopped if command else ''}", file=sys.stderr)
-        return 130
+    except KeyboardInterrupt as stopped:
+        with suppress(OSError):  # nobody may read stderr any more
+            print(file=sys.stderr)  # ends the line on which a terminal shows ^C
+        complain(str(stopped) or f"stopped{command.when_stopped if command else ''}")
+        return stopped.exit_code if isinstance(stopped, Stopped) else 130
     except Exception as error:
         if command and command.debug:
             traceback.print_exc()

@@ -1,5 +1,7 @@
 """A training run from the command line: its folder, its progress on the terminal, its report."""
 
+import math
+import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import asdict
@@ -7,17 +9,20 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Literal
 
+from tinyalex import spec as nets
 from tinyalex.cli.images import examined, images_of, report_rejected
-from tinyalex.cli.terminal import Bar, counting, shared_by
+from tinyalex.cli.terminal import Bar, complain, counting, shared_by
+from tinyalex.count import count as count_layers
 from tinyalex.count import total_parameters
-from tinyalex.errors import CheckpointError, UsageError
+from tinyalex.errors import CheckpointError, Stopped, UsageError
 from tinyalex.files import alone_in, make_folder
 from tinyalex.parallel.failure import ranks_at_work
 from tinyalex.parallel.ranks import Ranks
 from tinyalex.training import report
-from tinyalex.training.loop import CHECKPOINT, Training, check_new
+from tinyalex.training.loop import Training
+from tinyalex.training.saves import CHECKPOINT, check_new, clean, holds_run, read_newest
 from tinyalex.training.settings import Settings, saved_settings
-from tinyalex.weights.checkpoint import read
+from tinyalex.training.stop import stopping_at_once
 
 RUNS = Path("runs")  # the folder of new runs that are given no other
 
@@ -34,20 +39,20 @@ def train(
     out: the folder of the run.   name: of the folder in runs/ where `out` is None (None: the variant's and the data's).
     resume: the run to go on with; True for the one in `out`, which begins if there is none.
     """
-    with ranks_at_work() as ranks:
+    with ranks_at_work() as ranks, stopping_at_once():
         folder = _named_folder(out, resume)
-        goes_on = folder is not None and bool(resume) and (folder / CHECKPOINT).is_file()
+        goes_on = folder is not None and bool(resume) and holds_run(folder)
         if folder is not None and ranks.agree(goes_on):
             if not goes_on:
                 raise CheckpointError(
                     f"got {folder}: expected the run of rank 0 here too; use a disk that all ranks share"
                 )
-            with alone_in(folder) if ranks.writes else nullcontext():
+            with alone_in(folder) if ranks.writes else nullcontext(), stopping_at_once(folder):
                 _carry_out(_resumed(folder, settings_of, ranks), ranks)
             return
         settings = settings_of(None)
         name = name or f"{settings.variant}-{settings.data.partition(':')[0].strip('/').split('/')[-1]}"
-        with _started(settings, folder, RUNS / name, ranks) as training:
+        with _started(settings, folder, RUNS / name, ranks) as training, stopping_at_once(training.folder):
             _carry_out(training, ranks)
 
 
@@ -57,7 +62,7 @@ def _named_folder(out: Path | None, resume: Path | Literal[True] | None) -> Path
         raise UsageError("got --resume alone: expected a run to go on with; name it by --resume RUN or by --out")
     if isinstance(resume, Path) and out not in (None, resume):
         raise UsageError(f"got --resume {resume} and --out {out}: expected one folder; give one of them")
-    if isinstance(resume, Path) and not (resume / CHECKPOINT).is_file():
+    if isinstance(resume, Path) and not holds_run(resume):
         raise CheckpointError(f"got {resume}: expected the folder of a run; it holds no {CHECKPOINT}")
     folder = resume if isinstance(resume, Path) else out
     if folder is not None and folder.exists() and not folder.is_dir():
@@ -68,6 +73,7 @@ def _named_folder(out: Path | None, resume: Path | Literal[True] | None) -> Path
 @contextmanager
 def _started(settings: Settings, out: Path | None, default: Path, ranks: Ranks) -> Iterator[Training]:
     """A new run in the folder `out`, or in `default` or the next free one. No other process trains there meanwhile."""
+    _check_memory(settings)
     opened = images_of(settings)
     with ExitStack() as stack:
         folder = out
@@ -107,19 +113,43 @@ def _new_folder(folder: Path) -> Iterator[Path]:
 
 
 def _resumed(folder: Path, settings_of: Callable[[Settings | None], Settings], ranks: Ranks) -> Training:
-    checkpoint = read(folder / CHECKPOINT)
+    checkpoint, used = read_newest(folder, complain if ranks.writes else lambda _: None)
     settings = settings_of(saved_settings(checkpoint))
+    _check_memory(settings)
     images = examined(*images_of(settings), settings, folder, ranks)
     if ranks.writes:
         report_rejected(images, folder)
-    return Training.resume(checkpoint, settings, images.train, images.val, folder, ranks)
+    training = Training.resume(checkpoint, settings, images.train, images.val, folder, ranks)
+    if ranks.writes:
+        clean(folder, used)
+    return training
+
+
+def _check_memory(settings: Settings) -> None:
+    """Raise UsageError if this machine has less memory than the net takes with a single image a step."""
+    if settings.devices or not hasattr(os, "sysconf"):
+        return
+    rows = count_layers(nets.variant(settings.variant), 2, settings.input_size, settings.cross_columns)
+    activations = sum(math.prod(row.out_shape) for row in rows)
+    needed = 4 * (3 * sum(row.parameters for row in rows) + activations)  # float32: weights, gradients, velocities
+    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > there:
+        raise UsageError(
+            f"got input_size={settings.input_size}: the net takes {needed / 2**30:,.0f} GiB with one image a step, and "
+            f"this machine has {there / 2**30:,.0f} GiB; use a smaller --input-size"
+        )
 
 
 def _carry_out(training: Training, ranks: Ranks) -> None:
     """Train to the last epoch; then rank 0 writes the report and the pictures."""
     if not ranks.writes:
-        training.run()
+        try:
+            training.run()
+        except Stopped as stopped:  # rank 0 says so
+            raise SystemExit(stopped.exit_code) from None
         return
+    if training.batch < training.settings.batch:
+        complain(f"got a batch of {training.settings.batch:,} images: there are {training.batch:,}, all in each step")
     with Bar(training) as bar:
         training.run(bar)
     _finish(training)

@@ -120,6 +120,10 @@ class Bar(Progress):
             )
         self._bar.update(images)
 
+    def warning(self, text: str) -> None:
+        """Print what goes wrong, and what usually helps."""
+        complain(text)
+
     def epoch(self, training: Training) -> None:
         """Print the record of the epoch that has just ended."""
         last = training.history[-1]

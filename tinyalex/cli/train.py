@@ -11,8 +11,6 @@ from tinyalex.cli.runs import train
 from tinyalex.errors import UsageError
 from tinyalex.training.settings import Settings, settings_for
 
-GOES_ON = "; tinyalex train --resume RUN goes on from the last checkpoint"
-
 InputSize = Annotated[int | None, Option("height and width of the net's input (the variant's)", metavar="PIXELS")]
 CrossColumns = Annotated[
     tuple[int, ...] | None, Option("convolutions that read the maps of both columns (3)", metavar="3,...")
@@ -45,7 +43,6 @@ class Train(Command):
     """
 
     example = "train --data cifar10:cifar-10-batches-py --variant mini --out runs/cifar"
-    when_stopped = GOES_ON
     data: Annotated[
         str | None, Option("training and validation images (shapes); DIR: a folder of class folders", metavar=DATA)
     ] = None
@@ -87,7 +84,7 @@ class Train(Command):
     limit: Annotated[int | None, Option("train on N images only, as many of each class")] = None
     seed: Annotated[int | None, Option("seed of all random numbers (0)")] = None
     validate_every: Annotated[int | None, Option("epochs between validations (1)")] = None
-    save_every: Annotated[int | None, Option("steps between checkpoints within an epoch (1000)")] = None
+    save_every: Annotated[int | None, Option("also save after every N steps")] = None
     save_minutes: Annotated[float | None, Option("longest time between checkpoints, in minutes (10)")] = None
     check: Annotated[
         Literal["decode", "header"] | None,
@@ -105,8 +102,15 @@ class Train(Command):
         train(self.settings, self.out, self.resume, name)
 
     def settings(self, saved: Settings | None = None) -> Settings:
-        """The settings of the run: the options that were given, the others from `saved`, or else from the recipe."""
+        """The settings of the run: the options that were given, the others from `saved`, or else from the recipe.
+
+        Raises UsageError for an option that has no effect with the schedule.
+        """
         base = settings_for(chosen(self.variant, "mini")) if saved is None else saved
+        schedule = chosen(self.schedule, base.schedule)
+        for option, value, needed in (("drops", self.drops, "steps"), ("patience", self.patience, "plateau")):
+            if value is not None and schedule != needed:
+                raise UsageError(f"got --{option}, which has no effect with --schedule {schedule}: expected {needed}")
         variant, epochs = chosen(self.variant, base.variant), chosen(self.epochs, base.epochs)
         drops = base.drops if epochs == base.epochs else settings_for(variant, epochs=epochs).drops
         return replace(
@@ -120,7 +124,7 @@ class Train(Command):
             weight_decay=chosen(self.weight_decay, base.weight_decay),
             drops=chosen(self.drops, drops),
             input_size=chosen(self.input_size, base.input_size),
-            schedule=chosen(self.schedule, base.schedule),
+            schedule=schedule,
             patience=chosen(self.patience, base.patience),
             dropout=chosen(self.dropout, base.dropout),
             cross_columns=chosen(self.cross_columns, base.cross_columns),

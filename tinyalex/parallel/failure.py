@@ -7,10 +7,10 @@
 - A rank is killed, by the system or by hand. None of our code runs. mpiexec notices, ends the other ranks, and says so
   (with MPICH: "BAD TERMINATION").
 - A rank hangs, or its machine is cut off. The others wait in their next sum, without a time limit; end mpiexec.
-- Ctrl-C goes to mpiexec, which ends all ranks.
+- A signal, such as Ctrl-C, may reach one rank or all. They finish the step, save, and stop together.
 
 The checkpoint on disk is complete in each case, if the run came as far as its first: it is written to a temporary file
-that then takes its place. It is at most `save_every` steps old. A temporary file (.*.tmp) may lie beside it, and
+that then takes its place. It is at most `save_minutes` old. A temporary file (.*.tmp) may lie beside it, and
 history.jsonl may lack an epoch; `tinyalex train --resume` mends both and goes on, with any number of ranks.
 """
 
@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tinyalex.backend import use_threads
-from tinyalex.errors import TinyAlexError
+from tinyalex.errors import Stopped, TinyAlexError
 from tinyalex.parallel.ranks import Ranks, all_ranks
 
 OTHERS_WAIT = 2.0  # seconds
@@ -38,17 +38,17 @@ def ranks_at_work() -> Iterator[Ranks]:
     try:
         with use_threads(ranks.threads):
             yield ranks
-    except Exception as error:
-        if ranks.size > 1:
+    except (Exception, KeyboardInterrupt) as error:
+        if ranks.size > 1 and not (isinstance(error, Stopped) and error.together):
             _end_all(ranks, error)
         raise
 
 
-def _end_all(ranks: Ranks, error: Exception) -> None:
+def _end_all(ranks: Ranks, error: BaseException) -> None:
     """Print the error, once for all ranks, and end all ranks."""
     if ranks.rank > 0:
         time.sleep(OTHERS_WAIT)
-    if not isinstance(error, TinyAlexError | OSError | MemoryError):
+    if not isinstance(error, TinyAlexError | OSError | MemoryError | KeyboardInterrupt):
         traceback.print_exception(error)
     message = " ".join(str(error).split()) or f"{type(error).__name__}: use fewer images a step (--batch)"
     print(f"tinyalex: rank {ranks.rank} of {ranks.size}: {message}", file=sys.stderr, flush=True)

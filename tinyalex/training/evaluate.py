@@ -49,12 +49,13 @@ def probabilities(
     batch: int = 128,
     workers: int | None = None,
     progress: Callable[[int], object] | None = None,
+    seen: Callable[[str, Any], None] | None = None,
 ) -> Probabilities:
     """The net's class probabilities for every image, averaged over its views -> (N, K), in the net's dtype.
 
     views: "centre", the central crop, or "ten", the ten crops of section 4.1.   batch: images of a forward pass.
     workers: the number of threads that prepare them, as for `tinyalex.data.batches`.
-    progress: called after each batch, with its number of images.
+    progress: called after each batch, with its number of images.   seen: as for `AlexNet.forward`.
     Raises UsageError for other views.
     """
     rows = []
@@ -64,7 +65,7 @@ def probabilities(
             N, V = images.shape[:2]
             p = np.zeros((N, net.num_classes), images.dtype)
             for view in range(V):
-                p += to_numpy(net.predict(images[:, view])) / V
+                p += to_numpy(net.predict(images[:, view], seen=seen)) / V
             rows.append(p)
             if progress:
                 progress(len(labels))

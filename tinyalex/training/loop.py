@@ -7,130 +7,38 @@ from a generator whose state the checkpoint keeps (the dropout masks).
 
 import math
 import time
-from collections.abc import Callable
 from contextlib import closing
-from dataclasses import asdict
-from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
 from tinyalex.backend import beside, device_of, to_device
-from tinyalex.data import Dataset, PixelStatistics, batch_count, batches, pixel_statistics, subset
-from tinyalex.errors import CheckpointError, DivergenceError, UsageError
-from tinyalex.files import remove_leftovers
-from tinyalex.net import AlexNet
-from tinyalex.optim import SGD
-from tinyalex.parallel.masks import split_masks
-from tinyalex.parallel.ranks import Ranks
-from tinyalex.training.evaluate import augmenter_for
-from tinyalex.training.finite import not_finite
+from tinyalex.data import batch_count, batches
 from tinyalex.training.history import Record, epoch_record, validation_errors, write_history
-from tinyalex.training.losses import UnreadLosses
 from tinyalex.training.position import Position
+from tinyalex.training.run import Run
+from tinyalex.training.saves import clean
 from tinyalex.training.schedule import learning_rate
-from tinyalex.training.settings import Settings, check_unchanged, saved_settings
-from tinyalex.training.validation import Validation
-from tinyalex.weights.checkpoint import Checkpoint, write
-
-CHECKPOINT = "checkpoint.npz"  # its name in the folder of a run
+from tinyalex.training.watch import LONG_STUCK, dying, stuck, stuck_within
 
 
-class Training:
-    """One training run: a net, its optimiser, the data, and how far it has come.
-
-    `start` begins a run, `resume` continues one from its checkpoint, `run` trains to the last epoch.
-    batch: the images of a step, over all ranks.
-    history: a record for each finished epoch, as in the folder's `history.jsonl`.
-    """
-
-    def __init__(
-        self,
-        settings: Settings,
-        train: Dataset,
-        val: Dataset,
-        folder: Path,
-        checkpoint: Checkpoint,
-        ranks: Ranks | None = None,
-    ) -> None:
-        self.settings, self.train, self.val, self.folder = settings, train, val, folder
-        self.batch = min(settings.batch, len(train))
-        self.ranks = Ranks() if ranks is None else ranks
-        self._validation = Validation(val, self.ranks, settings.workers)
-        self.net, self.statistics = checkpoint.net, checkpoint.statistics
-        self.net.place(self.ranks.devices(settings.devices))
-        if self.ranks.size > 1:
-            split_masks(self.net, self.ranks.share(self.batch), self.batch)
-        self.optimizer = SGD(self.net, lr=settings.lr, momentum=settings.momentum, weight_decay=settings.weight_decay)
-        for name, velocity in checkpoint.velocity.items():
-            self.optimizer.velocity[name] = to_device(velocity, self.net.device or "cpu")
-        self.position = Position(**checkpoint.training.get("position", {}))
-        self._losses = UnreadLosses(self.ranks)
-        self.history: list[Record] = checkpoint.training.get("history", [])
-        self.augmenter = augmenter_for(
-            checkpoint, crops=settings.crops, reflections=settings.reflections, colour=settings.colour
-        )
-
-    @classmethod
-    def start(
-        cls,
-        settings: Settings,
-        train: Dataset,
-        val: Dataset,
-        folder: Path,
-        progress: Callable[[int], object] | None = None,
-        ranks: Ranks | None = None,
-        *,
-        statistics: PixelStatistics | None = None,
-    ) -> "Training":
-        """A new run in `folder`; its first checkpoint is written at once.
-
-        progress: as for `pixel_statistics`.   ranks: the processes that train together.
-        statistics: of the training images; None: they are measured.
-        Raises UsageError if the folder already holds a run.
-        """
-        ranks = Ranks() if ranks is None else ranks
-        check_new(folder, ranks)
-        train = _limited(train, settings)
-        net = _new_net(settings, len(train.classes))
-        statistics = statistics or pixel_statistics(train, progress)
-        training = cls(settings, train, val, folder, Checkpoint(net, tuple(train.classes), statistics), ranks)
-        training.save()
-        return training
-
-    @classmethod
-    def resume(
-        cls,
-        checkpoint: Checkpoint,
-        settings: Settings,
-        train: Dataset,
-        val: Dataset,
-        folder: Path,
-        ranks: Ranks | None = None,
-    ) -> "Training":
-        """Continue the run whose `checkpoint` was read from `folder`.
-
-        settings: as in the checkpoint, except for those named in CHANGEABLE; epochs may only grow.
-        Raises CheckpointError for other settings, or if the training images are not those of the run.
-        """
-        train = _limited(train, settings)
-        check_unchanged(saved_settings(checkpoint), settings, folder)
-        if checkpoint.classes != tuple(train.classes) or checkpoint.training["images"] != len(train):
-            raise CheckpointError(f"got other images from {settings.data}: expected those that {folder} began with")
-        return cls(settings, train, val, folder, checkpoint, ranks)
-
-    # ------------------------------------------------------------ the loop
+class Training(Run):
+    """A run that trains: `Training.start` or `Training.resume`, then `run`."""
 
     def run(self, progress: "Progress | None" = None) -> None:
-        """Train to the last epoch. Raises DivergenceError if the loss becomes NaN or infinite."""
-        if self.ranks.writes:
-            remove_leftovers(self.folder)
-            write_history(self.history, self.folder)  # a kill may have come between the checkpoint and this file
-        with np.errstate(over="ignore", invalid="ignore"):  # the DivergenceError reports them, in one line
-            while self.position.epoch < self.settings.epochs:
-                self._epoch(progress)
+        """Train to the last epoch.
 
-    def _epoch(self, progress: "Progress | None") -> None:
+        After SIGINT, SIGTERM or SIGHUP it finishes the step, saves, and raises Stopped, a KeyboardInterrupt.
+        Raises DivergenceError if the numbers grow beyond all bounds; the last good state stays in the folder.
+        """
+        if self.ranks.writes:
+            clean(self.folder)
+            write_history(self.history, self.folder)  # a kill may have come between the checkpoint and this file
+        with np.errstate(all="ignore"), self._stop:  # a DivergenceError tells of overflow, in one line
+            while self.position.epoch < self.settings.epochs:
+                self._epoch(progress or Progress())
+
+    def _epoch(self, progress: "Progress") -> None:
         """Train from the current position to the end of the epoch."""
         settings, position = self.settings, self.position
         self.optimizer.lr = learning_rate(settings, position.epoch, validation_errors(self.history))
@@ -150,15 +58,13 @@ class Training:
         with closing(made):
             for x, labels in made:
                 self._step(x, labels)
-                position.step += 1
+                position.step, position.lr = position.step + 1, self.optimizer.lr
                 now = time.perf_counter()
                 position.seconds += now - began
                 position.waited = waited_before + made.waited
                 began = now
-                if progress:
-                    progress.step(self, self.batch)
-                if position.step % settings.save_every == 0:
-                    self.save()
+                progress.step(self, self.batch)
+                self._after_step(progress)
         self._read_losses()
         position.seconds += time.perf_counter() - began
         self._end_epoch(progress)
@@ -168,6 +74,7 @@ class Training:
 
         x, labels: this rank's share of the batch.
         """
+        self._goodness.note(x, labels)
         logits = self.net.forward(x, train=True)
         part = len(labels) / self.batch  # the loss, a mean over this share, counts this much in the batch's mean
         loss = self.net.criterion.forward(logits, labels)
@@ -184,83 +91,65 @@ class Training:
         self.ranks.end_sums()
         self.optimizer.step()
 
-    def _read_losses(self) -> None:
-        """Add the losses of the last steps to the position. Waits for a GPU. Raises DivergenceError."""
-        for step, loss, wrong in self._losses.read():
-            if not math.isfinite(loss):
-                self._diverged(f"a loss of {loss}", step)
-            self.position.add(self.batch, loss, wrong)
+    def _after_step(self, progress: "Progress") -> None:
+        """Save and stop if it is time to, on all ranks together; warn of a long epoch that learns nothing."""
+        every, step = self.settings.save_every, self.position.step
+        stop, save = self._losses.wishes()
+        if stop or save or (every and step % every == 0):
+            self.save()
+        if stop:
+            self._stop_together()
+        if step == LONG_STUCK:
+            self._read_losses()
+            self._warn(stuck_within(self.position, self._guess), progress)
 
-    def _end_epoch(self, progress: "Progress | None") -> None:
+    def _end_epoch(self, progress: "Progress") -> None:
         """Validate if it is due, add the epoch's record to the history, move to the next epoch, save."""
-        record = epoch_record(self.position, self.optimizer.lr, self.ranks)
-        if record["epoch"] % self.settings.validate_every == 0 or record["epoch"] == self.settings.epochs:
-            record |= self._validation.record(self.net, self.augmenter)
-        self.history.append(record)
+        settings, position = self.settings, self.position
+        record = epoch_record(position, self.ranks)
+        losses = [one["train_loss"] for one in (*self.history, record)]
+        self._warn(stuck(losses, self._guess, position.step), progress)
+        best, last = False, record["epoch"] == settings.epochs
+        if last or record["epoch"] % settings.validate_every == 0:
+            record |= self._validated()
+            best = record["val_top1_error"] < min(validation_errors(self.history), default=math.inf)
+            self._warn(dying(record["dead_units"]), progress)
+        self.history.append(record | ({"warnings": position.warnings} if position.warnings else {}))
         self.position = Position(epoch=record["epoch"])
-        self.save()
+        if best or last or self.ranks.agree(self._saves.cheap()):
+            self.save(best=best)
         if self.ranks.writes:
             write_history(self.history, self.folder)
-        if progress:
-            progress.epoch(self)
+        progress.epoch(self)
 
-    # ------------------------------------------------------------ checkpoints
+    def _validated(self) -> Record:
+        """The scores on the validation images. Nothing of the epoch is lost if they cannot be measured."""
+        if self.ranks.size > 1 or self._saves.cheap():
+            self._save_if_moved()
+        try:
+            record = self._validation.record(self.net, self.augmenter, lambda: self._stop.came)
+        except Exception:
+            self._save_if_moved()
+            raise
+        if record is None:
+            self._save_if_moved()
+            self._stop_together()
+        if not math.isfinite(record["val_loss"]):
+            self._diverged(f"a validation loss of {record['val_loss']}", "finite numbers", self.position.step)
+        return record
 
-    @property
-    def checkpoint(self) -> Checkpoint:
-        """Everything that is needed to continue from here."""
-        training = {
-            "settings": asdict(self.settings),
-            "position": asdict(self.position),
-            "history": self.history,
-            "images": len(self.train),
-        }
-        return Checkpoint(self.net, tuple(self.train.classes), self.statistics, self.optimizer.velocity, training)
-
-    def save(self) -> None:
-        """Write the checkpoint, in one piece, on rank 0. Raises DivergenceError if a parameter is not finite."""
-        self._read_losses()
-        for name in not_finite(self.net):
-            self._diverged(f"NaN or infinity in {name}", self.position.step + 1)
-        if self.ranks.writes:
-            write(self.checkpoint, self.folder / CHECKPOINT)
-        # Wait for rank 0: a rank that fails in the next step ends all of them, and the file would be lost.
-        self.ranks.agree(None)
-
-    def _diverged(self, what: str, step: int) -> NoReturn:
-        file = self.folder / CHECKPOINT
-        saved = f"{file} holds the last good state" if file.exists() else "nothing was saved yet"
-        where = f"in epoch {self.position.epoch + 1}, step {step}"
-        raise DivergenceError(f"got {what} {where}: expected finite numbers; use a lower learning rate (--lr); {saved}")
+    def _warn(self, found: dict[str, str], progress: "Progress") -> None:
+        """Tell each of these warnings, by where, unless the run has told it before; the history keeps them."""
+        told = [self.position.warnings, *(record.get("warnings", {}) for record in self.history)]
+        for where, text in found.items():
+            if not any(where in warnings for warnings in told):
+                self.position.warnings[where] = text
+                progress.warning(text)
 
     def steps_left(self) -> int:
         """The number of steps from here to the end of the run."""
         steps_per_epoch = batch_count(len(self.train), self.settings.batch)
         return (self.settings.epochs - self.position.epoch) * steps_per_epoch - self.position.step
-
-
-def check_new(folder: Path, ranks: Ranks) -> None:
-    """Raise UsageError, on all ranks, if the folder holds a run."""
-    if ranks.agree((folder / CHECKPOINT).exists()):
-        raise UsageError(f"got {folder}, which holds a run: expected a new folder; use --resume, or another --out")
-
-
-def _limited(train: Dataset, settings: Settings) -> Dataset:
-    """The images that settings.limit allows; all where fewer are left, as bad ones have been left out."""
-    if settings.limit is None or (settings.skip_bad and len(train) < settings.limit):
-        return train
-    return subset(train, settings.limit)
-
-
-def _new_net(settings: Settings, classes: int) -> AlexNet:
-    return AlexNet(
-        settings.variant,
-        num_classes=classes,
-        input_size=settings.input_size,
-        seed=settings.seed,
-        dropout=settings.dropout,
-        cross_columns=settings.cross_columns,
-    )
 
 
 class Progress:
@@ -271,3 +160,6 @@ class Progress:
 
     def epoch(self, training: Training) -> None:
         """An epoch is done; its record is the last of training.history."""
+
+    def warning(self, text: str) -> None:
+        """Something goes wrong, and the text says what usually helps; it is told once in a run."""

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from tinyalex import spec as nets
-from tinyalex.errors import CheckpointError, UsageError
+from tinyalex.errors import CheckpointError, TinyAlexError, UsageError
 from tinyalex.optim import drop_epochs
+from tinyalex.typed import brief, typed
 from tinyalex.weights.checkpoint import Checkpoint
 
 # What may change when a run is resumed: its length, when it validates and saves, where it computes, and the learning
@@ -25,6 +26,9 @@ CHANGEABLE = (
     "devices",
 )
 
+COUNTS = ("epochs", "batch", "patience", "validate_every", "save_every", "input_size", "limit", "workers")
+MOST = 10**9  # of anything that is counted: enough for any run, and small enough for any arithmetic
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -39,8 +43,8 @@ class Settings:
         whenever the validation error has not improved for `patience` epochs, three times at most; "constant".
     crops, reflections, colour: the augmentation, see `tinyalex.data.Augmenter`.
     validate_every: epochs between validations; the last epoch is always validated.
-    save_every: steps between checkpoints; there is always one at the end of an epoch.
-    save_minutes: the longest time between checkpoints, in minutes.
+    save_minutes: the longest time between checkpoints, in minutes; `tinyalex.training.saves` says when there are more.
+    save_every: also the most steps between them, if it is given.
     check: how images in files are checked before the first step: "decode" reads them whole, "header" their beginning.
     skip_bad: whether images that cannot be read are left out; otherwise they are an error before the first step.
     workers: the number of threads that prepare batches; None for one, or for a GPU one for each core.
@@ -67,7 +71,7 @@ class Settings:
     seed: int = 0
     limit: int | None = None
     validate_every: int = 1
-    save_every: int = 1000
+    save_every: int | None = None
     save_minutes: float = 10.0
     check: str = "decode"
     skip_bad: bool = False
@@ -75,10 +79,12 @@ class Settings:
     devices: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
-        for key in ("epochs", "batch", "patience", "validate_every", "save_every", "input_size", "limit", "workers"):
+        for key in COUNTS:
             value = getattr(self, key)
             if value is not None and value < 1:
                 raise UsageError(f"got {key}={value}: expected 1 or more")
+            if value is not None and value > MOST:
+                raise UsageError(f"got {key}={brief(value)}: expected {MOST:,} or less")
         if min(self.drops, default=1) < 1:
             raise UsageError(
                 f"got drops={self.drops}: expected epochs, 1 or more, after which the rate is divided by 10"
@@ -119,12 +125,12 @@ def saved_settings(checkpoint: Checkpoint) -> Settings:
             "got a checkpoint of a net alone: expected one of a training run; use a run's checkpoint.npz"
         )
     try:
-        values: dict[str, Any] = {key: tuple(one) if isinstance(one, list) else one for key, one in saved.items()}
-        return Settings(**values)
-    except (AttributeError, TypeError) as error:
+        settings: Settings = typed(Settings, saved, "settings")
+    except TinyAlexError as error:
         raise CheckpointError(
-            f"got settings of another version of tinyalex ({error}): expected those of this one; use that version"
+            f"got settings of another version of tinyalex ({error}); use that version"
         ) from error
+    return settings
 
 
 def check_unchanged(saved: Settings, settings: Settings, folder: Path) -> None:
