@@ -122,10 +122,11 @@ def test_no_file_stays_open(tmp_path, form):
     np.testing.assert_array_equal(train.read(np.array([5])), images[[5]])
 
 
-def test_the_size_must_be_the_net_s(tmp_path, form):
-    write_set(tmp_path, form)
-    with pytest.raises(DataError, match=r"8 x 8: expected 32 x 32 .* tinyalex prepare SRC DST --size 32"):
-        open_data(str(tmp_path), size=32)
+@pytest.mark.parametrize("size", [4, 32])
+def test_the_size_must_be_the_net_s(tmp_path, size):
+    write_set(tmp_path)
+    with pytest.raises(DataError, match=rf"8 x 8: expected {size} x {size} .* prepare SRC DST --size {size}$"):
+        open_data(str(tmp_path), size=size)
 
 
 def test_fingerprints(tmp_path, form):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from prepared_set import CLASSES, write_set
+from tinyalex.data import open_data
 from tinyalex.data.shards.index import INDEX, LARGEST_INDEX, Index, index_bytes, is_prepared, read_index, write_index
 from tinyalex.data.shards.shard import ROW, new_shard
 from tinyalex.errors import DataError, DTypeError, LabelError, ShapeError, UsageError
@@ -50,12 +51,13 @@ def test_reading_gives_what_was_written(tmp_path, folder):
     assert (other / INDEX).read_bytes() == (folder / INDEX).read_bytes()
 
 
-def test_only_a_folder_with_an_index_is_prepared(folder):
+def test_a_folder_is_prepared_or_will_be(folder):
     assert is_prepared(folder)
     (folder / INDEX).unlink()
     assert not is_prepared(folder)
-    with pytest.raises(DataError, match=r"without index.json: expected a prepared set; finish it"):
-        read_index(folder)
+    (folder / "unfinished.npz").touch()
+    with pytest.raises(DataError, match=r"without index.json: expected a complete set; finish it"):
+        open_data(str(folder), size=4)
 
 
 def test_settings_that_json_cannot_hold_are_not_written(tmp_path, folder):
@@ -143,6 +145,8 @@ EDITS = [
     edited("splits.train.0.sha256", "00"),
     edited("splits.train.0.sha256", None),
     edited("splits.train.0.more", 1),
+    edited("splits.train.0", {"file": "train/00000.raw", "images": -1, "bytes": -64, "sha256": "0" * 64}),
+    edited("splits.test", [{"file": "test/00000.raw", "images": 1, "bytes": 64, "sha256": "0" * 64}]),
     edited("more", 1),
     edited("val", []),
 ]

@@ -3,6 +3,7 @@
     index.json      written last: a folder that has one is complete
     statistics.npz  the statistics of the training images' pixels
     rejected.csv    the images that were left out, and why
+    unfinished.npz  how far the set is, while it is being prepared
     train/00000.raw, train/00001.raw, ...   val/00000.raw, ...      (.jpegs for the form "jpeg")
 
 Whoever passes on a prepared set wrote its index: nothing in it is believed before it is checked.
@@ -20,7 +21,7 @@ from tinyalex.files import write_text
 from tinyalex.typed import brief, typed
 
 FORMAT = 1  # of the whole folder; a change that older versions cannot read counts it up
-INDEX = "index.json"
+INDEX, UNFINISHED = "index.json", "unfinished.npz"
 SPLITS = ("train", "val")
 AGAIN = "copy or prepare the set again"  # ends the message about a file that is damaged
 LARGEST_INDEX = 2**24  # bytes; ILSVRC-2012 has 1,300 shards, and their index 0.3 MB
@@ -87,8 +88,8 @@ class Index:
 
 
 def is_prepared(folder: Path) -> bool:
-    """Whether `folder` is a prepared set."""
-    return (folder / INDEX).exists()
+    """Whether `folder` is a prepared set, complete or not."""
+    return (folder / INDEX).exists() or (folder / UNFINISHED).exists()
 
 
 def write_index(folder: Path, index: Index) -> None:
@@ -107,7 +108,7 @@ def index_bytes(folder: Path) -> bytes:
     """The content of folder/index.json. Raises DataError if it cannot be read, or is too large to be an index."""
     path = folder / INDEX
     if not path.is_file():
-        raise DataError(f"got {folder} without {INDEX}: expected a prepared set; finish it with tinyalex prepare")
+        raise DataError(f"got {folder} without {INDEX}: expected a complete set; finish it with tinyalex prepare")
     try:
         with path.open("rb") as file:
             content = file.read(LARGEST_INDEX + 1)

@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tinyalex.data.shards.index import UNFINISHED
 from tinyalex.data.shards.shard import ShardEntry
 from tinyalex.data.statistics import PixelSums
 from tinyalex.errors import DataError, UsageError
 from tinyalex.files import replacing
 from tinyalex.typed import typed
 
-STATE, DIGESTS = "unfinished.npz", "unfinished.digests"
+DIGESTS = "unfinished.digests"
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class Unfinished:
         """Write the state into `folder`."""
         shards = [asdict(self.shards[name]) for name in sorted(self.shards)]
         state = json.dumps({"settings": self.settings, "shards": shards}).encode()
-        with replacing(folder / STATE) as file:
+        with replacing(folder / UNFINISHED) as file:
             np.savez(file, allow_pickle=False, state=np.frombuffer(state, np.uint8), **self.sums.arrays())
 
 
@@ -80,7 +81,7 @@ def state_in(folder: Path, settings: dict[str, Any], size: int) -> Unfinished:
     Raises UsageError if it is prepared with other settings or from other images, or if the folder holds something else;
     DataError if its state is damaged.
     """
-    path = folder / STATE
+    path = folder / UNFINISHED
     if not path.exists():
         if any(not name.endswith(".tmp") for name in os.listdir(folder)):  # noqa: PTH208 (names are enough)
             raise UsageError(f"got {folder}, which holds something else: expected a new or an empty folder")
@@ -112,7 +113,7 @@ def other_settings(folder: Path, found: dict[str, Any], wanted: dict[str, Any]) 
 
 def finished(folder: Path) -> None:
     """Remove the state: the set is complete."""
-    for name in (STATE, DIGESTS):
+    for name in (UNFINISHED, DIGESTS):
         (folder / name).unlink(missing_ok=True)
 
 
