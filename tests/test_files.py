@@ -65,6 +65,8 @@ def test_what_is_in_the_way(tmp_path):
             write_text(path, "new")
     with pytest.raises(UsageError, match="a folder: expected a file to write"):
         write_text(tmp_path, "new")
+    with pytest.raises(UsageError, match="expected fewer folders within each other"):
+        write_text(tmp_path.joinpath(*["a"] * 1900), "new")
     assert names(tmp_path) == ["file"]
 
 

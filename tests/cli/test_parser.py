@@ -16,9 +16,9 @@ from tinyalex import __main__, cli, spec
 from tinyalex.cli import measure
 from tinyalex.cli.measure import Info
 from tinyalex.cli.parser import GROUPS, parse
-from tinyalex.cli.train import Train
+from tinyalex.cli.use import Features
 from tinyalex.count import count
-from tinyalex.errors import ShapeError
+from tinyalex.errors import ShapeError, Stopped
 
 COMMANDS = [command.__name__.lower() for group in GROUPS.values() for command in group]
 
@@ -94,6 +94,7 @@ def test_version(capsys):
         (ShapeError("\x1b[31mred\x07"), 2, "tinyalex: ?[31mred?\n"),
         (ShapeError("x" * 5566), 2, f"tinyalex: {'x' * 250} ... {'x' * 250}\n"),
         (KeyboardInterrupt(), 130, "\ntinyalex: stopped\n"),
+        (Stopped("stopped; to go on: walk", signal.SIGTERM), 143, "\ntinyalex: stopped; to go on: walk\n"),
         (MemoryError(), 2, "tinyalex: there is not enough memory: ask for less, such as a smaller --batch\n"),
         (
             MemoryError("9 TiB"),
@@ -110,14 +111,12 @@ def test_what_ends_a_command(capsys, monkeypatch, raised, code, line):
     assert carried_out(capsys, "info") == (code, "", line)
 
 
-@pytest.mark.parametrize("command", ["train", "demo"])
-def test_a_run_that_is_stopped_can_go_on(capsys, monkeypatch, command):
-    def stopped(*_, **__):
+def test_a_command_that_can_go_on_says_so(capsys, monkeypatch):
+    def stopped(_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Train, "train", stopped)
-    told = "\ntinyalex: stopped; tinyalex train --resume RUN goes on from the last checkpoint\n"
-    assert carried_out(capsys, command) == (130, "", told)
+    monkeypatch.setattr(Features, "run", stopped)
+    assert carried_out(capsys, "features x") == (130, "", "\ntinyalex: stopped; the same command goes on\n")
 
 
 def test_stopped_while_modules_are_loaded(monkeypatch):
