@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tinyalex.errors import UsageError
-from tinyalex.files import alone_in, remove_leftovers, replacing, write_text
+from tinyalex.files import alone_in, one_line, remove_leftovers, replacing, write_text
 
 
 def names(folder):
@@ -170,3 +170,10 @@ def test_a_killed_process_leaves_the_old_file_and_what_can_be_cleared_away(tmp_p
     assert len(names(tmp_path)) == 3
     remove_leftovers(tmp_path)
     assert names(tmp_path) == [".hidden", "file"]
+
+
+def test_an_error_in_one_line():
+    assert one_line(ValueError("two\n  lines")) == "two lines"
+    assert one_line(ValueError("a\x1b[31mb\udcff")) == "a?[31mb?"
+    assert one_line(ValueError("x" * 1000)) == "x" * 200
+    assert one_line(MemoryError()) == "MemoryError"

@@ -96,6 +96,11 @@ def _lock(opened: int, folder: Path) -> None:
         return  # this disk has no locks
 
 
+def one_line(error: Exception) -> str:
+    """What an error says, in one line of at most 200 letters that can be printed: it may quote a file."""
+    return legible(" ".join(str(error).split())[:200]) or type(error).__name__
+
+
 def legible(name: str) -> str:
     """A file's name as text that can be printed: control characters, and bytes that are not UTF-8, become "?"."""
     return CONTROL.sub("?", name.encode(errors="replace").decode())

@@ -7,7 +7,8 @@ import pickle
 import tarfile
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,11 @@ from tinyalex.data.shards.labels import read_labels
 from tinyalex.data.shards.shard import ShardEntry, shard_name
 from tinyalex.data.shards.sources import open_source
 from tinyalex.data.shards.unfinished import Rejected, Unfinished, Written, state_in
+from tinyalex.parallel.ranks import Ranks
+from tinyalex.training.history import epoch_record
+from tinyalex.training.position import Position
+from tinyalex.training.settings import settings_for
+from tinyalex.training.state import RunState, run_state
 from tinyalex.weights import checkpoint
 from tinyalex.weights.archive import CHECKSUM, _checksum
 
@@ -178,6 +184,7 @@ SMALL = spec.Spec(
 )
 
 
+@cache
 def a_checkpoint():
     net = tinyalex.AlexNet(SMALL, num_classes=3, cross_columns=(), seed=1)
     velocity = {name: np.zeros_like(array) for name, array in net.params.items()}
@@ -226,6 +233,33 @@ def read_parts(path):
         checkpoint.read(folder / "packed")
     finally:
         (folder / "packed").unlink()
+
+
+def write_states(folder):
+    """The state of a run in the second of three epochs: a file for each value that its checkpoint has."""
+    settings = settings_for(input_size=SMALL.input_size, epochs=3)
+    position = Position(epoch=1, step=2, images=2 * settings.batch, loss=9.0, wrong=3.0, lr=0.05, seconds=0.5)
+    record = epoch_record(replace(position, epoch=0), Ranks())
+    state = RunState(settings, position, [record], 10 * settings.batch, "0" * 64)
+    for part, values in asdict(state).items():
+        (folder / part).mkdir()
+        for name, value in values.items() if isinstance(values, dict) else [("whole", values)]:
+            (folder / part / name).write_text(json.dumps(value))
+
+
+def read_state(path):
+    training = {}
+    for part in path.parents[1].iterdir():
+        values = {file.name: json_or_text(file.read_text("latin-1")) for file in part.iterdir()}
+        training[part.name] = values.get("whole", values)
+    run_state(replace(a_checkpoint(), training=training))
+
+
+def json_or_text(text):
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):  # told by the reader of checkpoints
+        return text
 
 
 # ---------------------------------------------------------------- what preparing reads, and what it leaves
@@ -312,6 +346,7 @@ TARGETS = {
     "forged prepared sets": Target(write_sets, read_set_with_right_sums),
     "checkpoints": Target(write_checkpoints, checkpoint.read),
     "forged checkpoints": Target(write_parts, read_parts),
+    "states of runs": Target(write_states, read_state),
     "tar files": Target(write_tars, read_tar),
     "tables of labels": Target(write_tables, read_labels),
     "development kits": Target(write_devkits, read_devkit),

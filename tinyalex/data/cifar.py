@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from tinyalex.data.dataset import ArrayDataset, check_labels
 from tinyalex.data.pickles import PickledArray, read_pickle
 from tinyalex.errors import DataError, LabelError, UsageError
-from tinyalex.files import legible
+from tinyalex.files import one_line
 
 SIDE = 32
 LARGEST = 2**30  # bytes of a file that is read; the largest official one has 155 million
@@ -209,8 +209,9 @@ def _read_dict(kind: Cifar, path: Path) -> dict[str, object]:
     except DataError:
         raise
     except (OSError, ValueError, TypeError, IndexError, OverflowError) as error:
-        reason = legible(" ".join(str(error).split()))[:200]  # it may quote the file
-        raise DataError(f"cannot read {path} ({reason}): expected a batch of {kind.title}; replace the file") from error
+        raise DataError(
+            f"cannot read {path} ({one_line(error)}): expected a batch of {kind.title}; replace the file"
+        ) from error
     if not isinstance(content, dict):
         raise DataError(f"got {path} with a {type(content).__name__}: expected a dict, as in {kind.title}'s files")
     return {_text(key): value for key, value in content.items()}

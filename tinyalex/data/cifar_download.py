@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tinyalex.data.cifar import CIFAR10, CIFAR100, Cifar
 from tinyalex.errors import DataError
-from tinyalex.files import make_folder, replacing
+from tinyalex.files import make_folder, one_line, replacing
 
 SITE = "https://www.cs.toronto.edu/~kriz"
 
@@ -44,9 +44,8 @@ def download_cifar(kind: Cifar, folder: str | Path | None = None) -> Path:
     try:
         pooch.retrieve(url, f"md5:{kind.md5}", fname=archive.name, path=folder, progressbar=True)
     except (OSError, ValueError) as error:  # no network; another checksum
-        reason = " ".join(str(error).split())
         raise DataError(
-            f"cannot download {url} ({reason}): expected a connection to it; try again, or download it in a browser"
+            f"cannot download {url} ({one_line(error)}): expected a connection; try again, or download it in a browser"
         ) from error
     _extract(kind, archive, folder)
     archive.unlink()

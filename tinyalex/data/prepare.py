@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from tinyalex.errors import ImageError
-from tinyalex.files import legible
+from tinyalex.files import legible, one_line
 
 BACKGROUND = (255, 255, 255, 255)  # white, as transparent pictures are usually shown on a white page
 
@@ -103,8 +103,7 @@ def _opened(
     except UnidentifiedImageError as error:
         raise ImageError(name, f"none of {', '.join(FORMATS)}") from error
     except Exception as error:  # on a damaged file Pillow's decoders can raise almost any exception
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise ImageError(name, " ".join(reason.split())[:200]) from error
+        raise ImageError(name, getattr(error, "strerror", None) or one_line(error)) from error
 
 
 @contextmanager

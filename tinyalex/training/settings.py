@@ -6,6 +6,7 @@ from typing import Any
 
 from tinyalex import spec as nets
 from tinyalex.errors import CheckpointError, TinyAlexError, UsageError
+from tinyalex.files import one_line
 from tinyalex.optim import drop_epochs
 from tinyalex.typed import brief, typed
 from tinyalex.weights.checkpoint import Checkpoint
@@ -128,7 +129,7 @@ def saved_settings(checkpoint: Checkpoint) -> Settings:
         settings: Settings = typed(Settings, saved, "settings")
     except TinyAlexError as error:
         raise CheckpointError(
-            f"got settings of another version of tinyalex ({error}); use that version"
+            f"got settings of another version of tinyalex ({one_line(error)}); use that version"
         ) from error
     return settings
 

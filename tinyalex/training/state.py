@@ -1,13 +1,13 @@
 """What a checkpoint says about its run, besides the arrays: JSON values, checked when they are read."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from tinyalex.data import Dataset, batch_count
 from tinyalex.errors import CheckpointError, TinyAlexError, UsageError
+from tinyalex.files import one_line
 from tinyalex.training.history import Record, check_history
 from tinyalex.training.position import Position
-from tinyalex.training.settings import Settings, check_unchanged, saved_settings
+from tinyalex.training.settings import Settings, saved_settings
 from tinyalex.typed import typed
 from tinyalex.weights.checkpoint import Checkpoint
 
@@ -40,14 +40,9 @@ class RunState:
                 f"got {self.position.step} steps, {self.position.images} images: expected up to {steps}, of {batch}"
             )
 
-    def check_goes_on(self, settings: Settings, train: Dataset, folder: Path) -> None:
-        """Check that the run may go on with `settings` and the images `train`; `folder` is the run's.
-
-        Raises CheckpointError for settings that must not change, and for other images.
-        """
-        check_unchanged(self.settings, settings, folder)
-        if self.images != len(train) or self.fingerprint not in (None, train.fingerprint()):
-            raise CheckpointError(f"got other images from {settings.data}: expected those that {folder} began with")
+    def knows(self, train: Dataset) -> bool:
+        """Whether these are the training images that the run began with."""
+        return self.images == len(train) and self.fingerprint in (None, train.fingerprint())
 
 
 def run_state(checkpoint: Checkpoint) -> RunState:
@@ -59,7 +54,7 @@ def run_state(checkpoint: Checkpoint) -> RunState:
     try:
         state: RunState = typed(RunState, {**checkpoint.training, "settings": settings}, "training")
     except TinyAlexError as error:
-        raise CheckpointError(f"got a checkpoint that no run wrote ({error}); use another one") from error
+        raise CheckpointError(f"got a checkpoint that no run wrote ({one_line(error)}); use another one") from error
     if checkpoint.velocity.keys() != checkpoint.net.params.keys():
         raise CheckpointError(
             "got a checkpoint without SGD's velocity: expected that of each parameter; use another one"

@@ -24,7 +24,7 @@ from tinyalex.backend import to_numpy
 from tinyalex.count import Row, count, parameter_shapes
 from tinyalex.data.statistics import PixelStatistics
 from tinyalex.errors import CheckpointError, TinyAlexError
-from tinyalex.files import legible, replacing
+from tinyalex.files import one_line, replacing
 from tinyalex.net import AlexNet
 from tinyalex.typed import brief, typed
 from tinyalex.weights.archive import Archive, write_arrays
@@ -140,8 +140,7 @@ def read(path: str | Path) -> Checkpoint:
             return _restored(Archive(file))
     except Exception as error:  # a damaged zip file can raise almost any exception
         found = "cannot be used" if isinstance(error, TinyAlexError) else "is damaged or not a checkpoint of tinyalex"
-        reason = legible(" ".join(str(error).split()))[:300]  # names in a crafted file may be long
-        raise CheckpointError(f"got {path}, which {found} ({reason}); use another file") from error
+        raise CheckpointError(f"got {path}, which {found} ({one_line(error)}); use another file") from error
 
 
 def _restored(archive: Archive) -> Checkpoint:

@@ -17,7 +17,7 @@ from typing import Any
 
 from tinyalex.data.shards.shard import ROW, Form, ShardEntry, longest_image, shard_name
 from tinyalex.errors import DataError, UsageError
-from tinyalex.files import write_text
+from tinyalex.files import one_line, write_text
 from tinyalex.typed import brief, typed
 
 FORMAT = 1  # of the whole folder; a change that older versions cannot read counts it up
@@ -128,8 +128,7 @@ def parse_index(content: bytes, path: Path) -> Index:
             index: Index = typed(Index, document, "index")
             return index
     except (ValueError, RecursionError) as error:  # UsageError is a ValueError too
-        reason = " ".join(str(error).split())
-        raise DataError(f"cannot read {path} ({reason[:200]}); {AGAIN}") from error
+        raise DataError(f"cannot read {path} ({one_line(error)}); {AGAIN}") from error
     what_to_do = "update tinyalex, as a newer one made it" if number > FORMAT else AGAIN
     raise DataError(f"got {path} of format {brief(number)}: expected {FORMAT}; {what_to_do}")
 

@@ -11,7 +11,7 @@ import numpy as np
 from tinyalex.data.shards.index import AGAIN
 from tinyalex.data.statistics import PixelStatistics
 from tinyalex.errors import DataError
-from tinyalex.files import replacing
+from tinyalex.files import one_line, replacing
 
 STATISTICS = "statistics.npz"
 
@@ -43,8 +43,7 @@ def read_statistics(folder: Path, sha256: str, size: int) -> PixelStatistics:
     try:
         return _unpacked(content, size)
     except Exception as error:  # a zip file made to do harm can raise almost any exception
-        reason = " ".join(str(error).split())[:200]
-        raise DataError(f"cannot read {path} ({reason}): expected pixel statistics; {AGAIN}") from error
+        raise DataError(f"cannot read {path} ({one_line(error)}): expected pixel statistics; {AGAIN}") from error
 
 
 def _unpacked(content: bytes, size: int) -> PixelStatistics:

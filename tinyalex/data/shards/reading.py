@@ -19,6 +19,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from tinyalex.data.shards.index import AGAIN
 from tinyalex.data.shards.shard import ROW, Form, ShardEntry, image_check, longest_image
 from tinyalex.errors import DataError
+from tinyalex.files import one_line
 
 CHECK = "list all damaged shards with tinyalex prepare --check"
 
@@ -64,8 +65,7 @@ class Shard:
                     raise ValueError(f"{image.mode} of {image.width} x {image.height}, not RGB of the set's size")
                 out[:] = np.asarray(image)
         except Exception as error:  # on a damaged file Pillow's decoders can raise almost any exception
-            reason = " ".join(str(error).split())[:200]
-            raise DataError(f"cannot decode image {number} of {self.path} ({reason}); {AGAIN}") from error
+            raise DataError(f"cannot decode image {number} of {self.path} ({one_line(error)}); {AGAIN}") from error
 
 
 def open_shard(folder: Path, entry: ShardEntry, form: Form, size: int, classes: int) -> Shard:

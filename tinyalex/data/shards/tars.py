@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from tinyalex.errors import DataError
+from tinyalex.files import one_line
 
 LONGEST_HEADER = 2**20  # bytes; a header holds little more than a name
 BLOCK = 512  # bytes: every header begins at a multiple of it, and zeros follow the last member
@@ -68,9 +69,9 @@ def members(path: Path, part: Member | None = None) -> Iterator[Member]:
                 if headers.read(BLOCK).strip(b"\0"):
                     raise tarfile.ReadError(f"no header at byte {tar.offset:,}")
         except (tarfile.TarError, ValueError, OverflowError, EOFError, RecursionError) as error:
-            reason = " ".join(str(error).split())
             raise DataError(
-                f"got {shown} ({reason}): expected a whole tar file that is not compressed; unpack or replace it"
+                f"got {shown} ({one_line(error)}): expected a whole tar file that is not compressed; "
+                "unpack or replace it"
             ) from error
 
 

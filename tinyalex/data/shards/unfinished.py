@@ -17,7 +17,7 @@ from tinyalex.data.shards.index import UNFINISHED
 from tinyalex.data.shards.shard import ShardEntry
 from tinyalex.data.statistics import PixelSums
 from tinyalex.errors import DataError, UsageError
-from tinyalex.files import replacing
+from tinyalex.files import one_line, replacing
 from tinyalex.typed import typed
 
 DIGESTS = "unfinished.digests"
@@ -96,8 +96,9 @@ def state_in(folder: Path, settings: dict[str, Any], size: int) -> Unfinished:
             sums = PixelSums.from_arrays(arrays, size)
             return Unfinished(settings, sums, {shard.entry.file: shard for shard in written})
     except Exception as error:  # NumPy and zipfile raise almost anything for a damaged file
-        reason = " ".join(str(error).split())[:200]
-        raise DataError(f"got {path} ({reason}): expected how far it was; remove {folder} to begin anew") from error
+        raise DataError(
+            f"got {path} ({one_line(error)}): expected how far it was; remove {folder} to begin anew"
+        ) from error
     raise other_settings(folder, found, settings)
 
 
