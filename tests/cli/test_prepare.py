@@ -128,6 +128,7 @@ def command(here, *words):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,
     )
 
 
@@ -137,7 +138,7 @@ def test_after_a_stop_the_same_command_goes_on(capsys, here, sign):
     process = command(here, *words)
     while not (here / "made/train/00002.raw").exists() and process.poll() is None:
         time.sleep(0.002)
-    process.send_signal(sign)
+    os.killpg(process.pid, sign)  # as a terminal does, to all its processes
     _, err = process.communicate(timeout=60)
     if sign == signal.SIGINT:
         assert process.returncode == 130

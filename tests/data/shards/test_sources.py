@@ -22,7 +22,7 @@ def write(root, *names):
     for name in names:
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(name.encode())
+        path.write_bytes(os.fsencode(name))
     return root
 
 
@@ -91,6 +91,13 @@ def test_a_name_that_is_not_utf8_is_found(tmp_path):
     root = write(tmp_path, *TWO)
     (root / os.fsdecode(b"train/n01/\xff.jpg")).write_bytes(b"train/n01/\xff.jpg")
     assert found(open_source(root).splits["train"])["n01"] == ["c.jpg", os.fsdecode(b"\xff.jpg")]
+
+
+def test_class_folders_that_cannot_be_told_apart_in_print(tmp_path):
+    for name in (b"\xff", b"\xfe"):
+        write(tmp_path, *(f"{os.fsdecode(name)}/{i}.jpg" for i in range(2)))
+    with pytest.raises(DataError, match=r"got two classes called '\? \(\?\)' in .*: expected names that"):
+        open_source(tmp_path)
 
 
 def test_links_are_followed_within_the_folder_only(tmp_path):

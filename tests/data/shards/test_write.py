@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tarfile
+import threading
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -355,6 +356,13 @@ def test_a_folder_within_the_source(source_folder):
         prepared(source_folder, source_folder / "prepared")
 
 
+def test_more_shards_than_an_index_holds(tmp_path, source_folder, monkeypatch):
+    monkeypatch.setattr(write, "MOST_SHARDS", 8)
+    with pytest.raises(UsageError, match=r"got shard=4 for 36 images: expected at least 5, as a set has"):
+        prepared(source_folder, tmp_path / "set")
+    assert not (tmp_path / "set").exists()
+
+
 def test_a_disk_that_is_too_small(tmp_path, source_folder, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=10**9))  # noqa: ARG005
     with pytest.raises(UsageError, match=r"got a disk with 1 GB free .*: expected 2\.11 GB"):
@@ -531,6 +539,25 @@ def end(job):
 def test_a_process_that_is_killed_is_told():
     with pytest.raises(UsageError, match="a process that worked was killed"):
         list(processes.in_processes(end, range(9), 2))
+
+
+def end_while_sending(signal_to_begin):
+    """Work whose process is killed while it sends a result that is larger than any pipe holds."""
+    if signal_to_begin is None:
+        return b""
+    while not signal_to_begin.exists():
+        time.sleep(0.01)
+    threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGKILL)).start()
+    return bytes(2**24)
+
+
+def test_a_process_that_is_killed_in_the_middle_of_a_result_is_told(tmp_path):
+    results = processes.in_processes(end_while_sending, [None, tmp_path / "begin"], 2)
+    assert next(results) == b""
+    (tmp_path / "begin").touch()
+    time.sleep(1)  # nobody reads what the other process sends
+    with pytest.raises(UsageError, match="a process that worked was killed"):
+        next(results)
 
 
 def double(job):

@@ -90,6 +90,9 @@ def open_source(
         names = readable_names(root, folders)
     else:
         names = distinct([table.names.get(folder, folder) for folder in folders], folders)
+    if len(set(names)) < len(names):
+        name = next(name for name in names if names.count(name) > 1)
+        raise DataError(f"got two classes called {name!r} in {root}: expected names that differ as text")
     wnids = tuple(folders) if all(re.fullmatch(r"n\d{8}", folder) for folder in folders) else None
     name = legible(re.sub(r"\.tar$", "", root.resolve().name)) or "images"
     return Source(root, name, names, wnids, {"train": train, "val": others}, finder.refused)

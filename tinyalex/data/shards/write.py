@@ -33,6 +33,7 @@ from tinyalex.files import alone_in, remove_leftovers, write_table
 REJECTED, TWICE = "rejected.csv", "twice.csv"
 SAMPLE = 64  # images from which the size of all JPEG files is estimated
 SPARE = 2**26  # bytes that must stay free on the disk, beside a fiftieth of the set's size
+MOST_SHARDS = 2**14  # the index names each
 Counting = Callable[[int], AbstractContextManager[Callable[[int], object]]]
 
 
@@ -117,9 +118,8 @@ def prepare(
     Raises UsageError if the disk is too small, if another process prepares the folder, or if it holds something else;
     DataError for too many bad images.
     """
+    _check_request(source, folder, settings)
     wanted = settings_of(source, settings)
-    if folder.resolve().is_relative_to(source.root.resolve()):
-        raise UsageError(f"got {folder} within {source.root}: expected another folder, as its images are read")
     with alone_in(folder):
         if (folder / INDEX).exists():
             if (found := read_index(folder).settings) != wanted:
@@ -133,6 +133,18 @@ def prepare(
         preparation = _Preparation(Order(source, settings.seed), folder, settings, state, max_rejected)
         preparation.write_shards(workers, counting)
         return preparation.finish()
+
+
+def _check_request(source: Source, folder: Path, settings: ShardSettings) -> None:
+    """Raise UsageError for a folder within the source, or for more shards than an index holds."""
+    if folder.resolve().is_relative_to(source.root.resolve()):
+        raise UsageError(f"got {folder} within {source.root}: expected another folder, as its images are read")
+    least = -(-len(source) // MOST_SHARDS)
+    if settings.shard < least:
+        raise UsageError(
+            f"got shard={settings.shard} for {len(source):,} images: expected at least {least}, as a set has at most "
+            f"{MOST_SHARDS:,} shards"
+        )
 
 
 def _clean(folder: Path) -> None:
