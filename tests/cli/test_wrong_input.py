@@ -115,10 +115,7 @@ def prepared(here):
         ("train --resume empty", ["got empty: expected the folder of a run; it holds no checkpoint.npz"]),
         ("train --resume run --epochs 2 --momentum 0.5", ["got momentum=0.5: expected 0.9, as run began with"]),
         ("train --resume run --epochs 2 --variant mini", ["got variant=mini: expected tiny, as run began with"]),
-        (
-            "train --resume run --epochs 2 --data other",
-            ["got other images from other: expected those that run began with"],
-        ),
+        ("train --resume run --epochs 2 --data other", ["got data=other: expected images, as run began with"]),
         ("train --out run --resume --epochs 2 --seed 3", ["got seed=3: expected 0, as run began with"]),
         ("eval empty", ["got empty/checkpoint.npz: expected a .npz file"]),
         ("eval cut.npz", ["got cut.npz, which is cut short"]),

@@ -24,7 +24,7 @@ from tinyalex.training.images import images_to_train_on
 from tinyalex.training.losses import UnreadLosses
 from tinyalex.training.position import Position
 from tinyalex.training.saves import Saves, check_new
-from tinyalex.training.settings import Settings
+from tinyalex.training.settings import Settings, check_unchanged
 from tinyalex.training.state import RunState, run_state
 from tinyalex.training.stop import StopSignals, stopped
 from tinyalex.training.validation import Validation
@@ -118,10 +118,11 @@ class Run:
         Raises CheckpointError for other settings, or if the training images are not those of the run.
         """
         state = run_state(checkpoint)
-        if checkpoint.classes != tuple(train.classes):
+        check_unchanged(state.settings, settings, folder)
+        if checkpoint.classes == tuple(train.classes):
+            train = images_to_train_on(train, val, settings)
+        if checkpoint.classes != tuple(train.classes) or not state.knows(train):
             raise CheckpointError(f"got other images from {settings.data}: expected those that {folder} began with")
-        train = images_to_train_on(train, val, settings)
-        state.check_goes_on(settings, train, folder)
         if settings.lr < state.settings.lr:
             for velocity in checkpoint.velocity.values():
                 velocity *= settings.lr / state.settings.lr
