@@ -186,6 +186,8 @@ def _read_batch(kind: Cifar, path: Path, classes: int) -> tuple[NDArray[np.uint8
     if not isinstance(data, PickledArray) or not isinstance(labels, list):
         raise DataError(f"got {path} without data and {kind.labels}: expected a batch of {kind.title}")
     rows = data.values
+    if rows.dtype != np.uint8:
+        raise DataError(f"got {path} with data of {rows.dtype}: expected uint8")
     if rows.ndim != 2 or rows.shape[1] != 3 * SIDE * SIDE:
         raise DataError(f"got {path} with data of shape {rows.shape}: expected (rows, {3 * SIDE * SIDE})")
     if not all(isinstance(label, int) for label in labels):
