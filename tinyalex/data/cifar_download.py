@@ -1,13 +1,13 @@
 """CIFAR-10 and CIFAR-100 from their author's site."""
 
-import os
 import shutil
 import tarfile
 from pathlib import Path
 
 from tinyalex.data.cifar import CIFAR10, CIFAR100, Cifar
+from tinyalex.data.download import fetch, in_cache
 from tinyalex.errors import DataError
-from tinyalex.files import make_folder, one_line, replacing
+from tinyalex.files import replacing
 
 SITE = "https://www.cs.toronto.edu/~kriz"
 
@@ -28,7 +28,7 @@ def download_cifar100(folder: str | Path | None = None) -> Path:
 
 def cache_folder(kind: Cifar) -> Path:
     """The folder for a download, such as $TINYALEX_CACHE/cifar-10-batches-py; or in ~/.cache/tinyalex."""
-    return Path(os.environ.get("TINYALEX_CACHE", "~/.cache/tinyalex")).expanduser() / kind.folder
+    return in_cache(kind.folder)
 
 
 def download_cifar(kind: Cifar, folder: str | Path | None = None) -> Path:
@@ -36,17 +36,7 @@ def download_cifar(kind: Cifar, folder: str | Path | None = None) -> Path:
     folder = cache_folder(kind) if folder is None else Path(folder).expanduser()
     if all((folder / name).is_file() for name in kind.files):
         return folder
-    try:
-        import pooch
-    except ImportError as error:
-        raise DataError("got no pooch: expected it for a download; run pip install 'tinyalex[download]'") from error
-    url, archive = f"{SITE}/{kind.archive}", make_folder(folder) / kind.archive
-    try:
-        pooch.retrieve(url, f"md5:{kind.md5}", fname=archive.name, path=folder, progressbar=True)
-    except (OSError, ValueError) as error:  # no network; another checksum
-        raise DataError(
-            f"cannot download {url} ({one_line(error)}): expected a connection; try again, or download it in a browser"
-        ) from error
+    archive = fetch(f"{SITE}/{kind.archive}", f"md5:{kind.md5}", folder / kind.archive)
     _extract(kind, archive, folder)
     archive.unlink()
     return folder
