@@ -58,9 +58,8 @@ def here(tmp_path, monkeypatch):
     """The folder that the pages' commands are carried out in."""
     for name in ("photos", "imagenette-224", "DIR"):
         write_pictures(tmp_path / name)
-    for name in ("imagenet", "imagenet-256"):
-        for split in ("train", "val"):
-            write_pictures(tmp_path / name / split, "JPEG", count=8)
+    for split in ("train", "val"):
+        write_pictures(tmp_path / "imagenet" / split, "JPEG", count=8)
     write_cifar(tmp_path / "cache" / "cifar-10-batches-py")
     write_cifar(tmp_path / "cifar-10-batches-py")
     for name in SLIM:
