@@ -28,7 +28,15 @@ class Sliding:
     def __init__(self, H, W, kernel, stride, pad, ceil_mode):
         self.tops = window_starts(H, kernel[0], stride[0], pad[0], ceil_mode)
         self.lefts = window_starts(W, kernel[1], stride[1], pad[1], ceil_mode)
-        self.H, self.W, self.kernel = H, W, kernel
+        self.H, self.W, self.kernel, self.pad = H, W, kernel, pad
+
+    def cells(self, oh, ow):
+        """How many cells of the window at (oh, ow) lie in the image or in its padding."""
+        return sum(
+            self.tops[oh] + i < self.H + self.pad[0] and self.lefts[ow] + j < self.W + self.pad[1]
+            for i in range(self.kernel[0])
+            for j in range(self.kernel[1])
+        )
 
     def pixels(self, oh, ow):
         """(i, j, h, w) of every cell (i, j) that lies inside the image, row by row, for the window at (oh, ow)."""
@@ -119,6 +127,25 @@ def max_pool_backward(dy, x_shape, winners):
     dx = np.zeros(x_shape)
     for place, pixel in winners.items():
         dx[pixel] += dy[place]
+    return dx
+
+
+def average_pool(x, sliding):
+    """y: the sum of the pixels in each window, by the number of its cells in the image and its padding."""
+    y = np.zeros((*x.shape[:2], len(sliding.tops), len(sliding.lefts)))
+    for n, c, oh, ow in np.ndindex(y.shape):
+        for _, _, h, w in sliding.pixels(oh, ow):
+            y[n, c, oh, ow] += x[n, c, h, w]
+        y[n, c, oh, ow] /= sliding.cells(oh, ow)
+    return y
+
+
+def average_pool_backward(dy, x_shape, sliding):
+    """Every pixel of a window gets dy by the number of the window's cells."""
+    dx = np.zeros(x_shape)
+    for n, c, oh, ow in np.ndindex(dy.shape):
+        for _, _, h, w in sliding.pixels(oh, ow):
+            dx[n, c, h, w] += float(dy[n, c, oh, ow]) / sliding.cells(oh, ow)
     return dx
 
 

@@ -8,7 +8,7 @@ import pytest
 from tinyalex import AlexNet
 from tinyalex.count import count, parameter_shapes, summary, total_parameters
 from tinyalex.errors import ShapeError, UsageError
-from tinyalex.spec import Activation, Conv, Flat, Full, Norm, Pool, SpatialNorm, Spec, variant
+from tinyalex.spec import Activation, AveragePool, Conv, Flat, Full, Norm, Pool, SpatialNorm, Spec, variant
 
 ALL = (2, 3, 4, 5)  # every convolution reads both columns: one wide column
 
@@ -54,10 +54,14 @@ def test_the_papers_net_layer_by_layer():
         ("paper", {"num_classes": 10}, 60_965_224 - 990 * 4097, 724_406_816 - 990 * 4096),
         ("cuda-convnet", {}, 60_965_224, 724_406_816),
         ("caffe", {}, 60_965_224, 724_406_816),
+        ("caffenet", {}, 60_965_224, 724_406_816),
         ("no-lrn", {}, 60_965_224, 724_406_816),
         ("non-overlapping", {}, 60_965_224, 686_891_552),
         ("torchvision", {}, 61_100_840, 714_188_480),
         ("six-conv", {}, 60_965_224 + 590_080, 724_406_816 + 21_233_664),  # 256 x (256 x 3 x 3 + 1), at 6 x 6 places
+        # 75 inputs and a bias for each of 32 kernels, 801 for 32 and for 64; then 1025 for 10 units, or 1025 for 64
+        ("cifar10-full", {"num_classes": 10}, 89_578, 12_298_240),
+        ("cifar10-quick", {"num_classes": 10}, 145_578, 12_354_176),
     ],
     ids=str,
 )
@@ -74,13 +78,17 @@ def test_one_column():
 @pytest.mark.parametrize(
     ("name", "settings", "sizes"),
     [
-        *[(name, {}, "55 27 27 13 13 13 13 6") for name in ("paper", "cuda-convnet", "caffe", "torchvision")],
+        *[
+            (name, {}, "55 27 27 13 13 13 13 6")
+            for name in ("paper", "cuda-convnet", "caffe", "caffenet", "torchvision")
+        ],
         *[(name, {}, "55 27 27 13 13 13 13 6") for name in ("one-column", "no-lrn")],
         ("paper", {"input_size": 227}, "55 27 27 13 13 13 13 6"),
         ("cuda-convnet", {"input_size": 227}, "55 27 27 13 13 13 13 6"),
         ("caffe", {"input_size": 224}, "54 27 27 13 13 13 13 6"),
         ("non-overlapping", {}, "55 28 26 13 13 13 11 6"),
         ("six-conv", {}, "55 27 27 13 13 13 13 6 6"),
+        *[(name, {}, "32 16 16 8 8 4") for name in ("cifar10-full", "cifar10-quick")],
         ("mini", {}, "32 16 16 8 8 8 8 4"),
         ("mini", {"input_size": 64}, "64 32 32 16 16 16 16 8"),
         ("torchvision", {"input_size": 63}, "15 7 7 3 3 3 3 1"),  # the least that torchvision takes
@@ -88,7 +96,7 @@ def test_one_column():
     ids=str,
 )
 def test_heights_after_each_convolution_and_pooling(name, settings, sizes):
-    rows = [row for row in of(name, **settings).values() if isinstance(row.layer, Conv | Pool)]
+    rows = [row for row in of(name, **settings).values() if isinstance(row.layer, Conv | Pool | AveragePool)]
     assert [row.out_shape[1] for row in rows] == [row.out_shape[2] for row in rows]
     assert " ".join(str(row.out_shape[1]) for row in rows) == sizes
 
@@ -105,7 +113,7 @@ def test_normalisation_across_columns_in_caffe_only():
     assert [row.groups for name, row in of("caffe").items() if "norm" in name] == [1, 1]
 
 
-@pytest.mark.parametrize("name", ["mini", "torchvision"])
+@pytest.mark.parametrize("name", ["mini", "torchvision", "cifar10-full"])
 def test_shapes_follow_each_other_and_what_is_counted_is_built(name):
     spec = variant(name)
     small = {key: Full(16) if isinstance(layer, Full) and layer.units else layer for key, layer in spec.layers.items()}
@@ -183,7 +191,7 @@ def test_a_net_of_ones_own():
     assert (fc.out_shape, fc.kernel, fc.parameters, fc.multiply_adds) == ((4,), (4, 72), 292, 288)
 
 
-@pytest.mark.parametrize("layer", [Conv(8, 2), Pool(), Norm(), SpatialNorm()])
+@pytest.mark.parametrize("layer", [Conv(8, 2), Pool(), AveragePool(), Norm(), SpatialNorm()])
 def test_maps_that_are_already_features(layer):
     layers = {"conv1": Conv(8, 2), "flatten": Flat(), "conv2" if isinstance(layer, Conv) else "second": layer}
     with pytest.raises(ShapeError, match=r"own, (conv2|second): got 128 features: expected maps"):

@@ -24,7 +24,7 @@ def narrow(name):
         elif isinstance(layer, Full) and layer.units:
             layer = dataclasses.replace(layer, units=32)
         layers[key] = layer
-    return dataclasses.replace(spec, layers=layers, input_size=32 if name == "mini" else 99)
+    return dataclasses.replace(spec, layers=layers, input_size=99 if spec.input_size > 99 else spec.input_size)
 
 
 # ---------------------------------------------------------------- building
@@ -49,7 +49,7 @@ def test_every_variant_learns_a_batch(name):
     assert losses[0] > losses[1] > losses[2]
 
 
-@pytest.mark.parametrize("name", ["paper", "cuda-convnet", "caffe", "torchvision", "mini"])
+@pytest.mark.parametrize("name", ["paper", "cuda-convnet", "caffe", "torchvision", "cifar10-quick", "mini"])
 def test_initial_parameters_are_those_of_the_spec(name):
     """The weights of each layer have the std of the spec, its biases are all the bias."""
     spec = variant(name)
@@ -168,7 +168,16 @@ def test_upto_and_last_hidden():
     assert net.last_hidden == "relu7"
     expected = 0.5 * hidden @ net.params["fc8.w"].T + net.params["fc8.b"]
     np.testing.assert_allclose(net.forward(x), expected, rtol=1e-4, atol=1e-5)
-    assert AlexNet(narrow("six-conv")).last_hidden == "relu8"
+    for name, last in (
+        ("six-conv", "relu8"),
+        ("torchvision", "relu7"),
+        ("cifar10-full", "flatten"),
+        ("cifar10-quick", "fc4"),
+    ):
+        assert AlexNet(narrow(name)).last_hidden == last
+    open_ended = dataclasses.replace(MINI, layers={"conv1": Conv(4, 3)}, columns=1)
+    with pytest.raises(UsageError, match="got mini, which ends in conv1: expected a fully connected layer there"):
+        _ = AlexNet(open_ended, cross_columns=()).last_hidden
     with pytest.raises(UsageError, match="got the layer name 'conv9': expected one of conv1, relu1"):
         net.forward(x, upto="conv9")
 

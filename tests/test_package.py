@@ -12,7 +12,7 @@ import tinyalex
 from site_tools import rooms
 
 PROMISED = """
-    AlexNet Conv2D ReLU Tanh LocalResponseNorm MaxPool2D Linear Dropout Flatten SoftmaxCrossEntropy SGD
+    AlexNet Conv2D ReLU Tanh LocalResponseNorm MaxPool2D AveragePool2D Linear Dropout Flatten SoftmaxCrossEntropy SGD
     check_layer check_net load save record
 """
 PACKAGE = Path(tinyalex.__file__).parent

@@ -10,6 +10,7 @@ from tinyalex.optim import drop_epochs
 from tinyalex.spec import (
     MINI,
     VARIANTS,
+    AveragePool,
     Conv,
     Drop,
     Flat,
@@ -27,11 +28,14 @@ NAMES = [
     "paper",
     "cuda-convnet",
     "caffe",
+    "caffenet",
     "torchvision",
     "one-column",
     "non-overlapping",
     "no-lrn",
     "six-conv",
+    "cifar10-full",
+    "cifar10-quick",
     "mini",
 ]
 
@@ -66,6 +70,16 @@ def test_variants_by_name():
             "conv1 relu1 pool1 conv2 relu2 pool2 conv3 relu3 conv4 relu4 conv5 relu5 pool5 "
             "flatten dropout6 fc6 relu6 dropout7 fc7 relu7 fc8",
         ),
+        (  # Caffe's train_val.prototxt: pooling before normalisation
+            "caffenet",
+            "conv1 relu1 pool1 norm1 conv2 relu2 pool2 norm2 conv3 relu3 conv4 relu4 conv5 relu5 pool5 "
+            "flatten fc6 relu6 dropout6 fc7 relu7 dropout7 fc8",
+        ),
+        (  # Caffe's cifar10_full.prototxt: ReLU after pooling in layer 1, before it in the others
+            "cifar10-full",
+            "conv1 pool1 relu1 norm1 conv2 relu2 pool2 norm2 conv3 relu3 pool3 flatten fc4",
+        ),
+        ("cifar10-quick", "conv1 pool1 relu1 conv2 relu2 pool2 conv3 relu3 pool3 flatten fc4 fc5"),
         (
             "no-lrn",
             "conv1 relu1 pool1 conv2 relu2 pool2 conv3 relu3 conv4 relu4 conv5 relu5 pool5 "
@@ -93,7 +107,7 @@ CONVOLUTIONS = {  # kernels, size, stride, pad
     "one-column": [(48, 11, 4, 0), (128, 5, 1, 2), (192, 3, 1, 1), (192, 3, 1, 1), (256, 3, 1, 1)],
     "non-overlapping": [(96, 11, 4, 0), (256, 5, 1, 1), (384, 3, 1, 1), (384, 3, 1, 1), (256, 3, 1, 0)],
 }
-CONVOLUTIONS |= dict.fromkeys(["cuda-convnet", "caffe", "no-lrn"], CONVOLUTIONS["paper"])
+CONVOLUTIONS |= dict.fromkeys(["cuda-convnet", "caffe", "caffenet", "no-lrn"], CONVOLUTIONS["paper"])
 CONVOLUTIONS["six-conv"] = [*CONVOLUTIONS["paper"], (256, 3, 1, 1)]
 
 
@@ -109,6 +123,12 @@ STARTS = {  # std and bias of conv1 ... conv5, fc6, fc7, fc8
     "cuda-convnet": [(0.01, 0), (0.01, 1), (0.03, 0), (0.03, 1), (0.03, 1), (0.01, 1), (0.01, 1), (0.01, 0)],
     "caffe": [(0.01, 0), (0.01, 0.1), (0.01, 0), (0.01, 0.1), (0.01, 0.1), (0.005, 0.1), (0.005, 0.1), (0.01, 0)],
 }
+STARTS["caffenet"] = [
+    *[(0.01, 0), (0.01, 1), (0.01, 0), (0.01, 1), (0.01, 1)],
+    *[(0.005, 1), (0.005, 1), (0.01, 0)],
+]
+STARTS["cifar10-full"] = [(0.0001, 0), (0.01, 0), (0.01, 0), (0.01, 0)]
+STARTS["cifar10-quick"] = [(0.0001, 0), (0.01, 0), (0.01, 0), (0.1, 0), (0.1, 0)]
 STARTS |= dict.fromkeys(["one-column", "non-overlapping", "no-lrn"], STARTS["paper"])
 STARTS["six-conv"] = [*STARTS["paper"][:5], (0.01, 1), *STARTS["paper"][5:]]
 
@@ -134,6 +154,7 @@ def test_initial_weights_by_fan_in():
         ("paper", Norm(alpha=1e-4, k=2, size=5, beta=0.75, alpha_over_size=False, within_columns=True)),
         ("cuda-convnet", Norm(alpha=1e-4, k=2, size=5, beta=0.75, alpha_over_size=True, within_columns=True)),
         ("caffe", Norm(alpha=1e-4, k=1, size=5, beta=0.75, alpha_over_size=True, within_columns=False)),
+        ("caffenet", Norm(alpha=1e-4, k=1, size=5, beta=0.75, alpha_over_size=True, within_columns=False)),
     ],
 )
 def test_normalisation(name, norm):
@@ -147,11 +168,39 @@ def test_what_the_released_code_has_besides():
     assert (spec.bias_lr, spec.bias_decay, spec.input_size, spec.columns) == (2, False, 224, 2)
 
 
-def test_what_caffe_does_differently():
-    spec = variant("caffe")
+@pytest.mark.parametrize("name", ["caffe", "caffenet"])
+def test_what_caffe_does_differently(name):
+    spec = variant(name)
     assert (spec.bias_lr, spec.bias_decay, spec.input_size, spec.columns) == (2, False, 227, 2)
-    assert {drop.scale_at for drop in layers("caffe", Drop).values()} == {"train"}
+    assert {drop.scale_at for drop in layers(name, Drop).values()} == {"train"}
     assert not spec.layers["conv1"].ceil_mode
+
+
+@pytest.mark.parametrize(
+    ("name", "units", "norms"), [("cifar10-full", [None], ["norm1", "norm2"]), ("cifar10-quick", [64, None], [])]
+)
+def test_the_nets_for_cifar10(name, units, norms):
+    """Caffe's prototxts: three convolutions of 5 x 5 in one column; pooling by the maximum, then twice by the mean."""
+    spec = variant(name)
+    assert [(conv.kernels, conv.size, conv.stride, conv.pad) for conv in layers(name, Conv).values()] == [
+        (32, 5, 1, 2),
+        (32, 5, 1, 2),
+        (64, 5, 1, 2),
+    ]
+    assert layers(name, Pool) == {"pool1": Pool(3, 2, ceil_mode=True)}
+    assert layers(name, AveragePool) == dict.fromkeys(["pool2", "pool3"], AveragePool(3, 2, ceil_mode=True))
+    assert layers(name, SpatialNorm) == dict.fromkeys(norms, SpatialNorm(alpha=5e-5, size=3, beta=0.75))
+    assert [full.units for full in layers(name, Full).values()] == units
+    assert (spec.input_size, spec.columns, spec.pixel_scale, spec.bias_lr) == (32, 1, 1, 2)
+
+
+def test_the_recipes_for_cifar10():
+    """Caffe's solvers, batches of 100 of 50,000 images: 60,000 steps and twice 5,000; 4,000 steps and 1,000."""
+    full, quick = variant("cifar10-full").recipe, variant("cifar10-quick").recipe
+    for recipe in (full, quick):
+        assert (recipe.batch, recipe.lr, recipe.momentum, recipe.weight_decay) == (100, 0.001, 0.9, 0.004)
+    assert (full.epochs, drop_epochs(140, full.drops)) == (140, [120, 130])
+    assert (quick.epochs, drop_epochs(10, quick.drops)) == (10, [8])
 
 
 @pytest.mark.parametrize("name", ["paper", "one-column", "non-overlapping", "no-lrn", "six-conv", "mini"])
@@ -209,6 +258,8 @@ def test_stored_size():
         (lambda: Conv(8, 3, pad=-1), "got pad=-1: expected 0 or more"),
         (lambda: Pool(0), "got size=0: expected 1 or more"),
         (lambda: Pool(2, 0), "got stride=0: expected 1 or more"),
+        (lambda: AveragePool(0), "got size=0: expected 1 or more"),
+        (lambda: AveragePool(2, 0), "got stride=0: expected 1 or more"),
         (lambda: Norm(size=0), "got size=0: expected 1 or more"),
         (lambda: Norm(alpha=-1e-4), "got alpha=-0.0001: expected 0 or more"),
         (lambda: Norm(k=math.nan), "got k=nan: expected 0 or more"),

@@ -51,6 +51,13 @@ def test_number_of_positions_is_counted(case):
 
 
 @given(geometries())
+def test_cells_in_the_padded_image_are_counted(case):
+    sliding, window = case.sliding(), window_of(case)
+    expected = [[sliding.cells(oh, ow) for ow in range(len(sliding.lefts))] for oh in range(len(sliding.tops))]
+    assert window.cells_inside(case.H, case.W) == expected
+
+
+@given(geometries())
 def test_view_on_the_canvas_is_what_each_cell_sees(case):
     """The pixel that cell (i, j) of the window at (oh, ow) sees, and the fill where there is none."""
     sliding, window = case.sliding(), window_of(case)

@@ -48,6 +48,8 @@ def calls(dtype, N, window, H, W, groups=1, channels=3, size=5, beta=0.75):
     yield "linear_backward", (dunits, features, units)
     yield "max_pool_forward", (x, unpadded)
     yield "max_pool_backward", (draw(*pooled.shape), argmax, x.shape, unpadded)
+    yield "average_pool_forward", (x, unpadded)
+    yield "average_pool_backward", (draw(*pooled.shape), x.shape, unpadded)
     yield "lrn_forward", (x, size, 0.5, beta, 2.0, groups)
     yield "lrn_backward", (draw(*x.shape), x, size, 0.5, beta, 2.0, groups)
     yield "relu_forward", (x,)

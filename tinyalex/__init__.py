@@ -2,6 +2,7 @@
 
 from tinyalex.gradcheck import check_function, check_layer, check_net
 from tinyalex.layers import (
+    AveragePool2D,
     Conv2D,
     Dropout,
     Flatten,
@@ -21,6 +22,7 @@ from tinyalex.weights.example import load_example
 __all__ = [
     "SGD",
     "AlexNet",
+    "AveragePool2D",
     "Conv2D",
     "Dropout",
     "Flatten",

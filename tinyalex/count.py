@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from tinyalex.errors import ShapeError, UsageError
-from tinyalex.spec import Activation, Conv, Drop, Flat, Full, LayerSpec, Norm, Pool, SpatialNorm, Spec
+from tinyalex.spec import Activation, AveragePool, Conv, Drop, Flat, Full, LayerSpec, Norm, Pool, SpatialNorm, Spec
 from tinyalex.window import Window, pair
 
 
@@ -88,7 +88,7 @@ def _row(
     num_classes: int,
     cross_columns: tuple[int, ...],
 ) -> Row:
-    if isinstance(layer, Conv | Pool | Norm | SpatialNorm) and len(shape) != 3:
+    if isinstance(layer, Conv | Pool | AveragePool | Norm | SpatialNorm) and len(shape) != 3:
         raise ShapeError(f"got {shape[0]} features: expected maps; put it before the layer that flattens them")
     match layer:
         case Conv():
@@ -98,7 +98,7 @@ def _row(
             out = (layer.kernels, *window.output_size(*shape[1:]))
             kernel = (layer.kernels, shape[0] // groups, layer.size, layer.size)
             return Row(name, layer, shape, out, kernel, groups, groups == 1 and number > 1, window)
-        case Pool():
+        case Pool() | AveragePool():
             window = Window(pair(layer.size), pair(layer.stride), pair(0), layer.ceil_mode)
             return Row(name, layer, shape, (shape[0], *window.output_size(*shape[1:])), window=window)
         case SpatialNorm():

@@ -219,8 +219,14 @@ class AlexNet(Trainable):
 
     @property
     def last_hidden(self) -> str:
-        """The name of the layer whose output, 4,096 numbers in the paper, feeds the logits (figure 4, right)."""
-        return [row.name for row in self.rows if isinstance(row.layer, nets.Activation)][-1]
+        """The name of the layer whose output feeds the logits, dropout aside: 4,096 numbers in the paper (figure 4).
+
+        Raises UsageError for a net that does not end in a fully connected layer.
+        """
+        *before, last = (row for row in self.rows if not isinstance(row.layer, nets.Drop))
+        if not isinstance(last.layer, nets.Full):
+            raise UsageError(f"got {self.spec.name}, which ends in {last.name}: expected a fully connected layer there")
+        return before[-1].name
 
     def summary(self) -> str:
         """A table of the layers: kernel, output shape, parameters, multiply-adds, and their sums."""

@@ -64,6 +64,18 @@ class Pool:
 
 
 @dataclass(frozen=True)
+class AveragePool:
+    """Average pooling, which Krizhevsky's nets for CIFAR-10 have; the paper does not."""
+
+    size: int = 3
+    stride: int = 2
+    ceil_mode: bool = True
+
+    def __post_init__(self) -> None:
+        at_least(1, size=self.size, stride=self.stride)
+
+
+@dataclass(frozen=True)
 class Norm:
     """Local response normalisation across maps; within the maps of one column, if the net has columns."""
 
@@ -122,7 +134,7 @@ class Drop:
     scale_at: Literal["test", "train"] = "test"
 
 
-LayerSpec = Conv | Pool | Norm | SpatialNorm | Activation | Flat | Full | Drop
+LayerSpec = Conv | Pool | AveragePool | Norm | SpatialNorm | Activation | Flat | Full | Drop
 
 
 @dataclass(frozen=True)
@@ -270,6 +282,21 @@ CAFFE = _changed(
     bias_decay=False,
 )
 
+# BVLC's bvlc_reference_caffenet: it pools before it normalises, and biases start at 1 as in the paper.
+CAFFENET = _changed(
+    CAFFE,
+    "caffenet",
+    {
+        "conv2": Conv(256, 5, pad=2, initial=ONE),
+        "conv4": Conv(384, 3, pad=1, initial=ONE),
+        "conv5": Conv(256, 3, pad=1, initial=ONE),
+        "fc6": Full(4096, Initial(0.005, 1.0)),
+        "fc7": Full(4096, Initial(0.005, 1.0)),
+    },
+    order="conv1 relu1 pool1 norm1 conv2 relu2 pool2 norm2 conv3 relu3 conv4 relu4 conv5 relu5 pool5 "
+    "flatten fc6 relu6 dropout6 fc7 relu7 dropout7 fc8",
+)
+
 # torchvision.models.alexnet: one column, no normalisation, dropout before fc6 and fc7; the variance of its uniform
 # initial weights is 1 / (3 fan-in).
 _FAN_IN = Initial(None, gain=1 / 3)
@@ -344,6 +371,42 @@ SIX_CONV = _changed(
     "flatten fc7 relu7 dropout7 fc8 relu8 dropout8 fc9",
 )
 
+# Krizhevsky's nets for CIFAR-10, as Caffe has them: cifar10_full is cuda-convnet's layers-18pct.cfg. Section 3.3 tries
+# normalisation on a net of this family. These here normalise within maps; they pool before ReLU in layer 1, and by the
+# mean after it. Caffe's solver also decays the weights of fc4 in cifar10_full 250 times as fast as the others, and its
+# bias not at all; a recipe has one decay for all.
+_TINY = Initial(0.0001)
+_WITHIN_MAP = SpatialNorm(alpha=5e-5, size=3)
+CIFAR10_FULL = Spec(
+    "cifar10-full",
+    {
+        "conv1": Conv(32, 5, pad=2, initial=_TINY, reads_all=True),
+        "pool1": Pool(),
+        "relu1": RELU,
+        "norm1": _WITHIN_MAP,
+        "conv2": Conv(32, 5, pad=2),
+        "relu2": RELU,
+        "pool2": AveragePool(),
+        "norm2": _WITHIN_MAP,
+        "conv3": Conv(64, 5, pad=2),
+        "relu3": RELU,
+        "pool3": AveragePool(),
+        "flatten": Flat(),
+        "fc4": Full(None),
+    },
+    input_size=32,
+    columns=1,
+    bias_lr=2.0,
+    recipe=Recipe(epochs=140, lr=0.001, weight_decay=0.004, batch=100, drops=(120 / 140, 130 / 140)),
+)
+CIFAR10_QUICK = _changed(
+    CIFAR10_FULL,
+    "cifar10-quick",
+    {"fc4": Full(64, Initial(0.1)), "fc5": Full(None, Initial(0.1))},
+    order="conv1 pool1 relu1 conv2 relu2 pool2 conv3 relu3 pool3 flatten fc4 fc5",
+    recipe=Recipe(epochs=10, lr=0.001, weight_decay=0.004, batch=100, drops=(0.8,)),
+)
+
 # The same ingredients for small images, two columns included. N(0, 0.01**2) stalls at this size. So from conv2 on the
 # weights have the variance 2 / fan-in, which keeps the variance of activations from layer to layer (He et al. 2015).
 # conv1 starts smaller, so that after a few minutes its kernels show what they learned and not their initial noise
@@ -373,7 +436,8 @@ MINI = _changed(
 VARIANTS = {
     spec.name: spec
     for spec in (
-        PAPER, CUDA_CONVNET, CAFFE, TORCHVISION, ONE_COLUMN, NON_OVERLAPPING, NO_LRN, SIX_CONV, MINI
+        PAPER, CUDA_CONVNET, CAFFE, CAFFENET, TORCHVISION, ONE_COLUMN, NON_OVERLAPPING, NO_LRN, SIX_CONV,
+        CIFAR10_FULL, CIFAR10_QUICK, MINI
     )
 }  # fmt: skip
 

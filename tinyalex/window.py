@@ -63,6 +63,15 @@ class Window(NamedTuple):
         lefts = [max(0, self.pad[1] - col * self.stride[1]) for col in range(cols)]
         return [[i * self.kernel[1] + j for j in lefts] for i in tops]
 
+    def cells_inside(self, height: int, width: int) -> list[list[int]]:
+        """How many cells each window has in the padded image, OH rows of OW numbers: fewer where it reaches past it."""
+        sides = zip(self.output_size(height, width), (height, width), self.kernel, self.stride, self.pad, strict=True)
+        rows, cols = (
+            [min(kernel, size + 2 * pad - number * stride) for number in range(count)]
+            for count, size, kernel, stride, pad in sides
+        )
+        return [[row * col for col in cols] for row in rows]
+
     @property
     def number_dtype(self) -> str:
         """The dtype that holds a cell's number i*KW + j: one byte is enough up to 16 x 16 cells."""

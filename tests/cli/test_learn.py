@@ -44,7 +44,17 @@ def test_summary(capsys):
 def test_check_goes_through_every_layer(capsys):
     code, out, _ = carried_out(capsys, "check")
     assert code == 0
-    for name in ("Conv2D", "MaxPool2D", "LocalResponseNorm", "ReLU", "Tanh", "Linear", "Dropout", "mini, 16 x 16"):
+    for name in (
+        "Conv2D",
+        "MaxPool2D",
+        "AveragePool2D",
+        "LocalResponseNorm",
+        "ReLU",
+        "Tanh",
+        "Linear",
+        "Dropout",
+        "mini, 16 x 16",
+    ):
         assert f"\n{name}" in f"\n{out}"
     assert "conv5.w" in out
     assert out.endswith("all gradients are right\n")

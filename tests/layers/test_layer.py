@@ -9,7 +9,7 @@ import pytest
 
 import tinyalex.layers
 from cases import laid_out
-from tinyalex import Conv2D, Dropout, Flatten, Linear, LocalResponseNorm, MaxPool2D, ReLU, Tanh
+from tinyalex import AveragePool2D, Conv2D, Dropout, Flatten, Linear, LocalResponseNorm, MaxPool2D, ReLU, Tanh
 from tinyalex.errors import DTypeError, ShapeError, UsageError
 from tinyalex.layers import Layer, SpatialResponseNorm
 
@@ -19,6 +19,7 @@ MAKERS = {
     "Conv2D": (lambda **given: Conv2D(4, 6, (3, 2), stride=2, pad=1, groups=2, init_std=1.0, **given), IMAGES),
     "Linear": (lambda **given: Linear(7, 5, init_std=1.0, **given), FEATURES),
     "MaxPool2D": (lambda **_: MaxPool2D(ceil_mode=True), IMAGES),
+    "AveragePool2D": (lambda **_: AveragePool2D(ceil_mode=True), IMAGES),
     "LocalResponseNorm": (lambda **_: LocalResponseNorm(3, alpha=1.0, groups=2), IMAGES),
     "SpatialResponseNorm": (lambda **_: SpatialResponseNorm(3, alpha=1.0), IMAGES),
     "ReLU": (lambda **_: ReLU(), IMAGES),

@@ -132,6 +132,7 @@ def _check_all(seed: int, rng: np.random.Generator) -> None:
     cases: list[tuple[str, layers.Layer, tuple[int, ...]]] = [
         ("Conv2D", conv, (2, 4, 8, 7)),
         ("MaxPool2D", layers.MaxPool2D(3, 2, ceil_mode=True), (2, 4, 8, 7)),
+        ("AveragePool2D", layers.AveragePool2D(3, 2, ceil_mode=True), (2, 4, 8, 7)),
         ("LocalResponseNorm", layers.LocalResponseNorm(alpha=0.5, groups=2), (2, 12, 3, 4)),
         ("SpatialResponseNorm", layers.SpatialResponseNorm(alpha=5.0), (2, 3, 7, 8)),
         ("ReLU", layers.ReLU(), (2, 3, 4, 5)),

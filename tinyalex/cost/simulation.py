@@ -14,7 +14,7 @@ from tinyalex.backend import SMALLEST_KEPT, cpu_kernels, gpu_kernels, is_cpu
 from tinyalex.columns import halved
 from tinyalex.count import Row, conv_window
 from tinyalex.plan import Call
-from tinyalex.spec import Activation, Conv, Drop, Flat, Full, Norm, Pool, SpatialNorm
+from tinyalex.spec import Activation, AveragePool, Conv, Drop, Flat, Full, Norm, Pool, SpatialNorm
 
 
 class DeviceMemory:
@@ -241,6 +241,14 @@ class SimulatedPool(SimulatedLayer):
         return y
 
 
+class SimulatedAveragePool(SimulatedLayer):
+    """Average pooling."""
+
+    def forward(self, x: Allocation) -> Allocation:  # noqa: ARG002
+        """y; nothing is kept, as the backward pass asks for the shape of x only."""
+        return self.memory.allocate(self.part.outputs)
+
+
 class SimulatedDropout(SimulatedLayer):
     """Dropout."""
 
@@ -282,6 +290,8 @@ def simulated_layer(call: Call, part: Part, memory: DeviceMemory) -> SimulatedLa
             return SimulatedReLU(part, memory, call.taken)
         case Pool():
             return SimulatedPool(part, memory)
+        case AveragePool():
+            return SimulatedAveragePool(part, memory)
         case Drop():
             return SimulatedDropout(part, memory)
         case Flat():

@@ -240,6 +240,8 @@ def layer_work(row: Row, batch: int, input_gradient: bool = True) -> tuple[Work,
             forward, backward = ((4 * size + 6) * x, x + y), (2 * (4 * size + 6) * x, y + 2 * x)
         case nets.Pool(size=size):
             forward = backward = (size**2 * y, x + y + y / 4)  # y/4: a byte each, the cell that was the largest
+        case nets.AveragePool(size=size):
+            forward = backward = (size**2 * y, x + y)
         case nets.Drop():
             forward = backward = (y, x + y + y / 4)  # y/4: a byte each, the mask
         case nets.Activation():

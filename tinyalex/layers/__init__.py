@@ -7,9 +7,10 @@ from tinyalex.layers.layer import Layer
 from tinyalex.layers.linear import Linear
 from tinyalex.layers.loss import SoftmaxCrossEntropy
 from tinyalex.layers.lrn import LocalResponseNorm, SpatialResponseNorm
-from tinyalex.layers.pool import MaxPool2D
+from tinyalex.layers.pool import AveragePool2D, MaxPool2D
 
 __all__ = [
+    "AveragePool2D",
     "Conv2D",
     "Dropout",
     "Flatten",

@@ -12,7 +12,7 @@ from tinyalex.layers.dropout import Dropout
 from tinyalex.layers.layer import Layer
 from tinyalex.layers.linear import Linear
 from tinyalex.layers.lrn import LocalResponseNorm, SpatialResponseNorm
-from tinyalex.layers.pool import MaxPool2D
+from tinyalex.layers.pool import AveragePool2D, MaxPool2D
 
 
 def build_layer(row: Row, *, dropout: float, dtype: str, weight_rng: Generator | None, mask_rng: Generator) -> Layer:
@@ -30,6 +30,8 @@ def build_layer(row: Row, *, dropout: float, dtype: str, weight_rng: Generator |
             return Linear(row.in_shape[0], units, init_std=std, init_bias=bias, rng=weight_rng, dtype=dtype)
         case nets.Pool() as pool:
             return MaxPool2D(pool.size, pool.stride, ceil_mode=pool.ceil_mode)
+        case nets.AveragePool() as pool:
+            return AveragePool2D(pool.size, pool.stride, ceil_mode=pool.ceil_mode)
         case nets.Norm() as norm:
             settings = (norm.size, norm.alpha, norm.beta, norm.k)
             return LocalResponseNorm(*settings, groups=row.groups, alpha_over_size=norm.alpha_over_size)

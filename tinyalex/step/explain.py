@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from tinyalex.layers import (
+    AveragePool2D,
     Conv2D,
     Dropout,
     Flatten,
@@ -140,6 +141,22 @@ _EXPLAINED: dict[type, Explanation] = {
             "Only the largest cell of a window gets its gradient. The largest cell of several windows gets their sum.",
         ),
         ("argmax",),
+    ),
+    AveragePool2D: Explanation(
+        "average-pool",
+        "Average pooling",
+        "3.4",
+        Formula(
+            "y[c, u, v] = sum over i, j of x[c, u*S + i, v*S + j] / n[u, v], the number of cells in the window",
+            r"y_{c,u,v} = \frac{1}{n_{u,v}} \sum_{i,j} x_{c,\,uS+i,\,vS+j}",
+            "Each window passes on the mean of its cells. The paper takes the maximum.",
+        ),
+        Formula(
+            "dx[c, p, q] = sum of dy[c, u, v] / n[u, v] over the windows (u, v) that contain x[c, p, q]",
+            r"dx_{c,p,q} = \sum_{u,v} \frac{dy_{c,u,v}}{n_{u,v}}",
+            "Every cell of a window gets the same share of its gradient.",
+        ),
+        (),
     ),
     Flatten: Explanation(
         "flatten",

@@ -174,6 +174,25 @@ def _pool(figure: SubFigure, at: Look) -> None:
     _write(text, f"{sent.size} windows contain the cell\ndx = {number(at.dx[(at.left, *at.cell)])}")
 
 
+def _average_pool(figure: SubFigure, at: Look) -> None:
+    """Forward: the window and its mean. Backward: the share from each window that contains the cell."""
+    grid, text = figure.subplots(1, 2)
+    cells = at.window.cells_inside(*at.x.shape[1:])
+    if not at.back:
+        seen, n = window_contents(at.window, at.x[at.left], at.cell), cells[at.cell[0]][at.cell[1]]
+        draw_grid(grid, seen, "x in the window")
+        total, y = number(float(np.nansum(seen, dtype="float64"))), number(at.y[(at.right, *at.cell)])
+        _write(text, f"sum {total}\n÷ {n} cells\ny = {y}")
+        return
+    rows, columns = windows_containing(at.window, at.cell, at.dy.shape[1:])
+    shares = np.array([[at.dy[at.right, u, v] / cells[u][v] for v, _ in columns] for u, _ in rows])
+    if shares.size:
+        draw_grid(grid, shares, "dy ÷ cells of the windows that contain it")
+    else:
+        grid.set_axis_off()
+    _write(text, f"{shares.size} windows contain the cell\ndx = their sum = {number(at.dx[(at.left, *at.cell)])}")
+
+
 def _linear(figure: SubFigure, at: Look) -> None:
     """The largest products in the sum of a unit, or in a backward step of a feature."""
     axes, text = figure.subplots(1, 2, width_ratios=(1.4, 1))
@@ -225,6 +244,7 @@ WHY: dict[str, Callable[[Any, Look], None]] = {
     "lrn": _lrn,
     "spatial-norm": _spatial_norm,
     "pool": _pool,
+    "average-pool": _average_pool,
     "linear": _linear,
     "dropout": _dropout,
     "flatten": _flatten,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, assert_never
 
 from tinyalex.count import Row
 from tinyalex.errors import UsageError
-from tinyalex.spec import Activation, Conv, Drop, Flat, Full, LayerSpec, Norm, Pool, SpatialNorm
+from tinyalex.spec import Activation, AveragePool, Conv, Drop, Flat, Full, LayerSpec, Norm, Pool, SpatialNorm
 from tinyalex.viz.canvas import BLUE, GREY, INK, ORANGE, PALE, new_figure
 
 if TYPE_CHECKING:
@@ -122,6 +122,8 @@ def _label(layer: LayerSpec) -> str:
             return "norm"
         case Pool():
             return "pool"
+        case AveragePool():
+            return "mean"
         case SpatialNorm() | Activation() | Drop() | Flat():
             return ""
         case _:

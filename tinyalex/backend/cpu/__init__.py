@@ -15,13 +15,20 @@ from tinyalex.backend.cpu.linear import linear_backward, linear_forward
 from tinyalex.backend.cpu.loss import softmax
 from tinyalex.backend.cpu.lrn import lrn_backward, lrn_forward
 from tinyalex.backend.cpu.optim import sgd_update
-from tinyalex.backend.cpu.pool import max_pool_backward, max_pool_forward
+from tinyalex.backend.cpu.pool import (
+    average_pool_backward,
+    average_pool_forward,
+    max_pool_backward,
+    max_pool_forward,
+)
 from tinyalex.backend.cpu.warmup import code_folder, warm_up
 from tinyalex.backend.cpu.winograd import winograd_where
 from tinyalex.backend.memory import simulated_pool
 
 __all__ = [
     "augment",
+    "average_pool_backward",
+    "average_pool_forward",
     "code_folder",
     "col2im",
     "conv_backward",

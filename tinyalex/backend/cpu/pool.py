@@ -90,3 +90,65 @@ def max_pool_backward(dy: Floats, argmax: NDArray[Any], x_shape: tuple[int, ...]
     dx = empty((N, H, W, C), dy.dtype)
     in_shares(lambda first, last: _max_pool_backward_compiled(first, last, dy, argmax, dx, *geometry(window)), N)
     return dx.transpose(0, 3, 1, 2)
+
+
+def _average_pool_forward(first, last, x, y, KH, KW, SH, SW, PH, PW):
+    """Fill y (N, OH, OW, C) of the images first ... last - 1 from x (N, H, W, C), with a running sum."""
+    H, W, C = x.shape[1:]
+    OH, OW = y.shape[1:3]
+    for n in range(first, last):
+        for oh in range(OH):
+            for ow in range(OW):
+                total = y[n, oh, ow]
+                total[:] = 0
+                for i in range(max(0, PH - oh * SH), min(KH, H + PH - oh * SH)):
+                    for j in range(max(0, PW - ow * SW), min(KW, W + PW - ow * SW)):
+                        pixels = x[n, oh * SH + i - PH, ow * SW + j - PW]
+                        for c in range(C):
+                            total[c] += pixels[c]
+                cells = x.dtype.type(min(KH, H + 2 * PH - oh * SH) * min(KW, W + 2 * PW - ow * SW))
+                for c in range(C):
+                    total[c] /= cells
+
+
+_average_pool_forward_compiled = compiled(_average_pool_forward)
+
+
+def average_pool_forward(x: Floats, window: Window) -> Floats:
+    """The twin of tinyalex.layers.pool.average_pool_forward: N*OH*OW*KH*KW*C additions; y is summed in cache."""
+    N, C, H, W = x.shape
+    x = channels_last(x)
+    y = empty((N, *window.output_size(H, W), C), x.dtype)
+    in_shares(lambda first, last: _average_pool_forward_compiled(first, last, x, y, *geometry(window)), N)
+    return y.transpose(0, 3, 1, 2)
+
+
+def _average_pool_backward(first, last, dy, dx, KH, KW, SH, SW, PH, PW):
+    """Fill dx (N, H, W, C) of the images first ... last - 1 from dy (N, OH, OW, C), window by window."""
+    H, W, C = dx.shape[1:]
+    OH, OW = dy.shape[1:3]
+    share = np.empty(C, dy.dtype)
+    for n in range(first, last):
+        dx[n] = 0
+        for oh in range(OH):
+            for ow in range(OW):
+                cells = dy.dtype.type(min(KH, H + 2 * PH - oh * SH) * min(KW, W + 2 * PW - ow * SW))
+                for c in range(C):
+                    share[c] = dy[n, oh, ow, c] / cells
+                for i in range(max(0, PH - oh * SH), min(KH, H + PH - oh * SH)):
+                    for j in range(max(0, PW - ow * SW), min(KW, W + PW - ow * SW)):
+                        pixels = dx[n, oh * SH + i - PH, ow * SW + j - PW]
+                        for c in range(C):
+                            pixels[c] += share[c]
+
+
+_average_pool_backward_compiled = compiled(_average_pool_backward)
+
+
+def average_pool_backward(dy: Floats, x_shape: tuple[int, ...], window: Window) -> Floats:
+    """The twin of tinyalex.layers.pool.average_pool_backward: one pass; dx is summed in cache."""
+    N, C, H, W = x_shape
+    dy = channels_last(dy)
+    dx = empty((N, H, W, C), dy.dtype)
+    in_shares(lambda first, last: _average_pool_backward_compiled(first, last, dy, dx, *geometry(window)), N)
+    return dx.transpose(0, 3, 1, 2)

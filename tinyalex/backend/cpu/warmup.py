@@ -34,6 +34,7 @@ def _call_each(dtype: str) -> None:
     direct.col2im(direct.im2col(x, window), x.shape, window)
     y, argmax = pool.max_pool_forward(x, window)
     pool.max_pool_backward(y, argmax, x.shape, window)
+    pool.average_pool_backward(pool.average_pool_forward(x, window), x.shape, window)
     y = lrn.lrn_forward(x, 5, 1e-4, 0.75, 2.0, 2)
     lrn.lrn_backward(y, x, 5, 1e-4, 0.75, 2.0, 2)
     activations.relu_backward(activations.relu_forward(x), x)

@@ -158,6 +158,16 @@ const backward = {
     ] : [words("No window contains this cell, so its gradient is 0.")] };
   },
 
+  "average-pool"(step, layer, { dy, dx }, { cell, left: c }) {
+    const windows = windowsContaining(layer.window, cell, dy.H, dy.W);
+    const share = ({ u, v }) => at(dy, c, u, v) / cellsInside(layer.window, [u, v], dx);
+    return { windowOut: boxOf(windows), why: windows.length && windows[0].length ? [
+      words("Each window that sees this cell gives it an equal share of its gradient:"),
+      grid("dy ÷ cells of the window", windows.map((line) => line.map(share))),
+      el("p", { class: "sum" }, "their sum: dx = ", shareOf(at(dx, c, ...cell))),
+    ] : [words("No window contains this cell, so its gradient is 0.")] };
+  },
+
   flatten(step, layer, { dy, dx }, { cell, left: c }) {
     const d = (c * dx.H + cell[0]) * dx.W + cell[1];
     return { cellOut: [Math.floor(d / dy.W), d % dy.W], why: [

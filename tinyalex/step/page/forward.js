@@ -6,6 +6,12 @@ function windowBox({ kernel, stride, pad }, [row, column]) {
   return [top, left, top + kernel[0], left + kernel[1]];
 }
 
+/** How many cells the window at a cell of the output has in a padded map of H x W cells. */
+function cellsInside({ kernel, stride, pad }, place, { H, W }) {
+  const [rows, columns] = [H, W].map((size, axis) => Math.min(kernel[axis], size + 2 * pad[axis] - place[axis] * stride[axis]));
+  return rows * columns;
+}
+
 const cellBox = ([row, column]) => [row, column, row + 1, column + 1];
 
 /** values[i][j] of a KH x KW window. */
@@ -147,6 +153,18 @@ const forward = {
         el("p", { class: "sum" }, `cell (${lit.join(", ")}) wins: y = `, el("span", { class: "figure lit" }, number(at(y, c, ...cell)))),
       ],
     };
+  },
+
+  "average-pool"(step, layer, { x, y }, { cell, right: c }) {
+    const box = windowBox(layer.window, cell);
+    const seen = table(layer.window.kernel, (i, j) => at(x, c, box[0] + i, box[1] + j));
+    const total = seen.flat().reduce((one, two) => one + (two ?? 0), 0);
+    const result = el("span", { class: "figure lit" }, number(at(y, c, ...cell)));
+    return { window: box, why: [
+      words("The numbers in the window; their mean is the output."),
+      grid("x, in the window", seen),
+      el("p", { class: "sum" }, `sum ${number(total)} ÷ ${cellsInside(layer.window, cell, x)} cells: y = `, result),
+    ] };
   },
 
   flatten(step, layer, { x, y }, { cell }) {
