@@ -41,6 +41,7 @@ class Checkpoint:
     statistics: the mean and the colour covariance of the training images, which prepare an image for the net; or None.
     velocity: SGD's velocity by parameter name, with the shape and dtype of the parameter; empty outside a run.
     training: the state of a run, in JSON values (see `tinyalex.training.loop.Training.checkpoint`); empty without one.
+    missing: the names of the parameters that a file lacks, which are zero; only other programs' files may lack some.
     """
 
     net: AlexNet
@@ -48,6 +49,17 @@ class Checkpoint:
     statistics: PixelStatistics | None = None
     velocity: MutableMapping[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
+    missing: tuple[str, ...] = ()
+
+    def check_whole(self, upto: str | None = None) -> None:
+        """Raise CheckpointError if a parameter is missing, of all layers or of those up to the layer `upto`."""
+        rows = [row.name for row in self.net.rows]
+        needed = rows if upto is None else rows[: rows.index(upto) + 1]
+        if lacking := [name for name in self.missing if name.partition(".")[0] in needed]:
+            raise CheckpointError(
+                f"got a part of a net, without {', '.join(lacking)}: expected all parameters; use a file that has "
+                "them, or an earlier layer"
+            )
 
 
 @dataclass(frozen=True)
@@ -80,8 +92,10 @@ def write(checkpoint: Checkpoint, path: str | Path, *, half: bool = False) -> No
     """Write `checkpoint` to `path`. An existing file stays whole until the new one is complete, then is replaced.
 
     half: store the parameters as float16, in half the space; `read` converts them back to the net's dtype.
-    Raises OSError if the file cannot be written, CheckpointError if the state of the run holds NaN or infinity.
+    Raises OSError if the file cannot be written, CheckpointError if the state of the run holds NaN or infinity, or if a
+    parameter is missing.
     """
+    checkpoint.check_whole()
     about = _about(checkpoint)
     with replacing(Path(path)) as file:
         write_arrays(file, _arrays(checkpoint, about, half))

@@ -51,9 +51,9 @@ def devkit_order(meta: str | Path) -> NDArray[np.int64]:
     Raises DataError if it is not readable, or does not number the same 1,000 classes from 1 to 1000.
     """
     path = Path(meta)
-    ids = dict(read_structs(path, "synsets", ("ILSVRC2012_ID", "WNID")))
+    ids = {number: str(wnid) for number, wnid in read_structs(path, "synsets", ("ILSVRC2012_ID", "WNID"))}
     in_sorted_order = {one.wnid: number for number, one in enumerate(imagenet_classes())}
-    found = [in_sorted_order.get(str(ids.get(number)), -1) for number in range(1, len(in_sorted_order) + 1)]
+    found = [in_sorted_order.get(ids.get(number, ""), -1) for number in range(1, len(in_sorted_order) + 1)]
     if sorted(found) != list(range(len(in_sorted_order))):
         raise DataError(f"got {path}: expected the numbers 1 to 1000 of ILSVRC-2012's classes, as in its meta.mat")
     return np.array(found, np.int64)
