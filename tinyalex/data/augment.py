@@ -14,6 +14,7 @@ Where the released code (cuda-convnet) differs from the paper:
 Axes: n images of a batch, S stored height and width, 3 colours, V views of one image: 1 in training, 1 or 10 in a test.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -94,7 +95,8 @@ class Augmenter:
                  "cuda-convnet": 255 * sum of alpha_i sqrt(lambda_i) p_i, and y is divided by 1.1: the released code
                                  takes standard deviations, which gives a stronger noise;
                  "off":          no noise.
-    pixel_scale: a divisor. The paper's nets read 0 ... 255 units (1); small nets train better on values near 1.
+    pixel_scale: a divisor, or three for red, green and blue. The paper's nets read 0 ... 255 units (1); small nets
+                 train better on values near 1.
     Raises:      ShapeError if the crop is larger than the stored images; UsageError for an unknown `colour` or a
                  `pixel_scale` that is not above 0.
     """
@@ -107,17 +109,20 @@ class Augmenter:
         crops: bool = True,
         reflections: bool = True,
         colour: str = "paper",
-        pixel_scale: float = 1.0,
+        pixel_scale: float | Sequence[float] = 1.0,
     ) -> None:
         size = statistics.mean.shape[0]
         if not 1 <= crop <= size:
             raise ShapeError(f"got crop={crop}: expected 1 ... {size}, as the stored images are {size} x {size}")
         if colour not in COLOURS:
             raise UsageError(f"got colour noise {colour!r}: expected one of {', '.join(COLOURS)}")
-        if not pixel_scale > 0:
+        scales = np.broadcast_to(np.asarray(pixel_scale, float), 3)  # for red, green and blue
+        if not (scales > 0).all():
             raise UsageError(f"got pixel_scale={pixel_scale}: expected a number above 0")
         self.crop, self.margin = crop, size - crop  # margin: the largest offset of a crop
-        self.crops, self.reflections, self.colour, self.pixel_scale = crops, reflections, colour, pixel_scale
+        self.crops, self.reflections, self.colour = crops, reflections, colour
+        self.pixel_scale = float(scales[0])
+        self._ratios = (scales / scales[0]).tolist()  # what is left to divide the colours by
         self.mean = np.asarray(statistics.mean, np.float32)
         lengths = statistics.eigenvalues if colour == "paper" else np.sqrt(statistics.eigenvalues)
         self.noise_axes = 255 * statistics.eigenvectors * lengths  # (3 colours, 3 components): column i = l_i p_i
@@ -151,7 +156,13 @@ class Augmenter:
         Raises ShapeError if the images do not have the size of the mean image.
         """
         self.check(images)
-        y: NDArray[np.float32] = augment(self.mean, images, *views.arrays, self.crop, views.scale)
+        return self.even_out(augment(self.mean, images, *views.arrays, self.crop, views.scale))
+
+    def even_out(self, y: Array) -> Array:
+        """y (n, 3, crop, crop), divided by `pixel_scale` of red, its green and blue divided by their own, in place."""
+        for colour, ratio in enumerate(self._ratios):
+            if ratio != 1:
+                y[:, colour] /= ratio
         return y
 
     def check(self, images: NDArray[np.uint8]) -> None:

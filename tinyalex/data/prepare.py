@@ -1,6 +1,7 @@
 """Section 2: every image becomes a square of S x S pixels.
 
-The paper scales each image so that its shorter side is 256, and cuts out the central 256 x 256 pixels.
+The paper scales each image so that its shorter side is 256, and cuts out the central 256 x 256 pixels. Other people's
+nets expect squares that were made in other ways: see `Preparation`.
 
 Axes: S height and width, 3 colours (red, green, blue).
 """
@@ -8,15 +9,16 @@ Axes: S height and width, 3 colours (red, green, blue).
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import IO
+from typing import IO, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from tinyalex.errors import ImageError
+from tinyalex.errors import ImageError, UsageError
 from tinyalex.files import legible, one_line
 
 BACKGROUND = (255, 255, 255, 255)  # white, as transparent pictures are usually shown on a white page
@@ -27,6 +29,7 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 # A file of a few bytes may claim any size, and its pixels are decoded as a whole: 4 bytes each, 16 if transparent.
 LARGEST = 100_000_000  # pixels, as 10,000 x 10,000
 LARGEST_FILE = 2**29  # bytes; some decoders read the whole file first
+LARGEST_SIDE = 10_000  # pixels of a prepared image
 NARROWEST = 100  # the longer side in shorter sides; of a line of pixels the central square shows nothing
 
 
@@ -47,19 +50,56 @@ def to_rgb(image: Image.Image) -> Image.Image:
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def prepare_image(image: Image.Image, size: int) -> NDArray[np.uint8]:
-    """An image of any size and mode -> (size, size, 3) uint8: its central square, scaled to size x size.
+@dataclass(frozen=True)
+class Preparation:
+    """How a picture of any size becomes the square that crops are taken from, and its pixels what a net reads.
 
-    The paper scales first and cuts afterwards; the other order gives the same and scales fewer pixels. If the sides
-    differ by an odd number of pixels, the square lies half a pixel left of the centre, or above it.
+    size:   S, of the square.
+    rule:   "square": the central square of the picture, scaled to S x S; the paper's.
+            "scale":  the shorter side scaled to S, then the central S x S pixels; torchvision's, to the last bit: the
+                      longer side is rounded down to a whole number of pixels, so the picture is a little distorted.
+            "warp":   all of the picture squeezed into S x S; Caffe's.
+    filter: what scaling computes a pixel from; torchvision and Caffe take "bilinear".
+    scale:  what red, green and blue, in 0 ... 255 less their mean, are divided by.
+    Raises UsageError for numbers that are not above 0.
     """
-    image = to_rgb(image)
-    side = min(image.size)
-    left, top = (image.width - side) // 2, (image.height - side) // 2
-    square = (left, top, left + side, top + side)
-    # reducing_gap: average a large image down cheaply to three times the size, then filter it well
-    scaled = image.resize((size, size), Image.Resampling.BICUBIC, box=square, reducing_gap=3.0)
-    return np.array(scaled)
+
+    size: int
+    rule: Literal["square", "scale", "warp"] = "square"
+    filter: Literal["bicubic", "bilinear"] = "bicubic"
+    scale: tuple[float, ...] = (1.0, 1.0, 1.0)
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.size <= LARGEST_SIDE or len(self.scale) != 3 or not all(one > 0 for one in self.scale):
+            raise UsageError(
+                f"got the size {self.size} and the scale {self.scale} of prepared images: expected a size of 1 ... "
+                f"{LARGEST_SIDE} and three numbers above 0"
+            )
+
+
+def prepare_image(image: Image.Image, preparation: Preparation | int) -> NDArray[np.uint8]:
+    """A picture of any size and mode -> (S, S, 3) uint8, as `preparation` says; a number S stands for Preparation(S).
+
+    The paper scales first and cuts the square out afterwards; the other order gives the same and scales fewer pixels.
+    If what is left over is an odd number of pixels, the square lies half a pixel left of the centre, or above it; with
+    the rule "scale" there are as many pixels left of it as half of what is left over, rounded to an even number.
+    """
+    how = Preparation(preparation) if isinstance(preparation, int) else preparation
+    image, S = to_rgb(image), how.size
+    resampling = Image.Resampling[how.filter.upper()]
+    match how.rule:
+        case "square":
+            side = min(image.size)
+            left, top = (image.width - side) // 2, (image.height - side) // 2
+            square = (left, top, left + side, top + side)
+            # reducing_gap: average a large image down cheaply to three times the size, then filter it well
+            return np.array(image.resize((S, S), resampling, box=square, reducing_gap=3.0))
+        case "scale":
+            width, height = (S * side // min(image.size) for side in image.size)
+            left, top = round((width - S) / 2), round((height - S) / 2)
+            return np.array(image.resize((width, height), resampling).crop((left, top, left + S, top + S)))
+        case "warp":
+            return np.array(image.resize((S, S), resampling))
 
 
 def read_image(source: str | Path | IO[bytes], *, smallest: int = 1, name: str | None = None) -> Image.Image:

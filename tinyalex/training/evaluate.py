@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tinyalex.backend import to_numpy
+from tinyalex.backend import Array, to_numpy
 from tinyalex.data import Augmenter, Dataset, evaluation_batches
+from tinyalex.data.prepare import Preparation
 from tinyalex.errors import CheckpointError, UsageError
 from tinyalex.net import AlexNet
 from tinyalex.weights.checkpoint import Checkpoint
@@ -34,10 +35,16 @@ def augmenter_for(checkpoint: Checkpoint, **settings: Any) -> Augmenter:
 
     Raises CheckpointError if the net was saved without the statistics of its training images.
     """
+    net, scale = checkpoint.net, preparation_for(checkpoint).scale
+    return Augmenter(checkpoint.statistics, net.input_size, pixel_scale=scale, **settings)
+
+
+def preparation_for(checkpoint: Checkpoint) -> Preparation:
+    """How images are prepared for the net of `checkpoint`; `augmenter_for` does the rest. Raises the same error."""
     if checkpoint.statistics is None:
         raise CheckpointError("got a checkpoint without a mean image: expected one that a training run wrote")
-    net = checkpoint.net
-    return Augmenter(checkpoint.statistics, net.input_size, pixel_scale=net.spec.pixel_scale, **settings)
+    ours = Preparation(len(checkpoint.statistics.mean), scale=(checkpoint.net.spec.pixel_scale,) * 3)
+    return checkpoint.preparation or ours
 
 
 def probabilities(
@@ -62,14 +69,27 @@ def probabilities(
     made = evaluation_batches(dataset, augmenter, batch, views, device=net.device, workers=workers)
     with closing(made):
         for images, labels in made:
-            N, V = images.shape[:2]
-            p = np.zeros((N, net.num_classes), images.dtype)
-            for view in range(V):
-                p += to_numpy(net.predict(images[:, view], seen=seen)) / V
-            rows.append(p)
+            rows.append(_over_views(net, images, seen))
             if progress:
                 progress(len(labels))
     return np.concatenate(rows)
+
+
+def _over_views(net: AlexNet, images: Array, seen: Callable[[str, Any], None] | None = None) -> Probabilities:
+    """The net's class probabilities for the views of images (n, V, 3, H, W), averaged over these -> (n, K)."""
+    n, V = images.shape[:2]
+    p = np.zeros((n, net.num_classes), images.dtype)
+    for view in range(V):
+        p += to_numpy(net.predict(images[:, view], seen=seen)) / V
+    return p
+
+
+@np.errstate(over="ignore", invalid="ignore")  # `check_finite` tells it
+def probabilities_of(
+    net: AlexNet, augmenter: Augmenter, images: NDArray[np.uint8], views: str = "centre"
+) -> Probabilities:
+    """As `probabilities`, for stored images (n, S, S, 3) -> (n, K)."""
+    return _over_views(net, augmenter.ten_crops(images) if views == "ten" else augmenter.centre(images)[:, None])
 
 
 @np.errstate(over="ignore", invalid="ignore")  # `check_finite` tells it

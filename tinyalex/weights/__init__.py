@@ -1,8 +1,9 @@
-"""Nets in files: our own checkpoints, and the small trained net that comes with the package.
+"""Nets in files: our own checkpoints, other people's nets, and the small trained net that comes with the package.
 
-To read another file format, write a reader in a module of its own in this folder and enter it in `READERS`. A reader
-takes a path and returns a Checkpoint; it raises CheckpointError for a file that it cannot read, and for parameters that
-are not finite, with which a net would answer nonsense.
+To read another file format, write a reader in a module of its own and enter it in `READERS`. A reader takes a path. It
+returns a Checkpoint, or, from a file of another program, a `Foreign`: the arrays by the file's own names, of which
+`tinyalex.weights.foreign` makes a Checkpoint. A reader raises CheckpointError for a file that it cannot read, and for
+parameters that are not finite, with which a net would answer nonsense.
 """
 
 import zipfile
@@ -10,21 +11,27 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tinyalex.errors import CheckpointError
+from tinyalex.files import legible
 from tinyalex.net import AlexNet
 from tinyalex.weights import checkpoint
 from tinyalex.weights.checkpoint import Checkpoint
+from tinyalex.weights.foreign import Given, checkpoint_of
+from tinyalex.weights.formats import Foreign, torch
 
 # The reader of a format, by the suffix of its files, in lower case.
-READERS: dict[str, Callable[[Path], Checkpoint]] = {
+READERS: dict[str, Callable[[Path], Checkpoint | Foreign]] = {
     ".npz": checkpoint.read,
+    ".pth": torch.read_arrays,
+    ".pt": torch.read_arrays,
 }
 
 
-def read(path: str | Path) -> Checkpoint:
+def read(path: str | Path, given: Given | None = None) -> Checkpoint:
     """The contents of the file at `path`, its net on the CPU; the file's suffix names its format.
 
+    given: what the file does not say, see `Given`.
     A suffix outside `READERS` does not matter to a checkpoint, which is recognised as a zip archive.
-    Raises CheckpointError for a file that is missing, damaged, or of no known format.
+    Raises CheckpointError for a file that is missing, damaged, of no known format, or that does not say enough.
     """
     path = Path(path)
     reader = READERS.get(path.suffix.lower())
@@ -34,7 +41,13 @@ def read(path: str | Path) -> Checkpoint:
                 f"got {path}: expected a file with the suffix {' or '.join(READERS)}; use such a file"
             )
         reader = checkpoint.read
-    return reader(path)
+    contents = reader(path)
+    if isinstance(contents, Checkpoint):
+        return contents
+    try:
+        return checkpoint_of(contents, given or Given())
+    except CheckpointError as error:
+        raise CheckpointError(f"{legible(str(path))}: {error}") from error
 
 
 def load(path: str | Path) -> AlexNet:

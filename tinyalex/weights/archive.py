@@ -6,7 +6,7 @@ list of all others: the name, size and CRC-32 of each. The bytes of an array are
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from hashlib import sha256
 from typing import IO, Any, NamedTuple
 from zipfile import ZIP_STORED, ZipFile, ZipInfo
@@ -28,14 +28,14 @@ def write_arrays(file: IO[bytes], arrays: Iterable[tuple[str, NDArray[Any]]]) ->
 
 
 def _write_entry(archive: ZipFile, name: str, array: NDArray[Any]) -> None:
-    content = _bytes_of(array)
+    content = bytes_of(array)
     with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
         npy.write_array_header_1_0(entry, npy.header_data_from_array_1_0(array))
         for first in range(0, len(content), PIECE):
             entry.write(content[first : first + PIECE])
 
 
-def _bytes_of(array: NDArray[Any]) -> memoryview:
+def bytes_of(array: NDArray[Any]) -> memoryview:
     """The bytes of an array in the order in which they lie in memory; of an array with gaps, those of a copy."""
     return array.ravel(order="A").view("uint8").data
 
@@ -44,6 +44,27 @@ def _checksum(entries: Iterable[ZipInfo]) -> str:
     """64 hexadecimal digits that change with any name, dtype, shape or number in these entries."""
     lines = [f"{entry.filename} {entry.file_size} {entry.CRC:08x}\n" for entry in entries]
     return sha256("".join(lines).encode()).hexdigest()
+
+
+def stored_entries(archive: ZipFile, file: IO[bytes], growth: int = 1) -> dict[str, ZipInfo]:
+    """The entries of a zip archive by name, which take no more memory than `growth` times the file.
+
+    Raises ValueError for overlapping entries and for two of one name; for compressed ones too if they may not grow.
+    """
+    entries = archive.infolist()
+    by_name = {entry.filename: entry for entry in entries}
+    if len(by_name) != len(entries) or (growth == 1 and any(one.compress_type != ZIP_STORED for one in entries)):
+        raise ValueError("some entries have the same name or are compressed")
+    if sum(entry.file_size for entry in entries) > growth * file.seek(0, 2):
+        raise ValueError("the entries are larger than the file")
+    return by_name
+
+
+def fill(content: memoryview, entry: IO[bytes]) -> None:
+    """Fill the memory `content` with the next bytes of an entry. At its end the CRC-32 is compared."""
+    for first in range(0, len(content), PIECE):
+        piece = content[first : first + PIECE]
+        piece[:] = entry.read(len(piece))
 
 
 class Header(NamedTuple):
@@ -59,18 +80,17 @@ class Archive:
     """The arrays of an .npz file. At first only their headers are read, to be checked before an array takes memory.
 
     headers: shape and dtype of each array, by its name.   has_checksum: whether the file has one, which is then right.
+    growth: how many times the size of the file its arrays may take; with 1 none may be compressed.
     Raises ValueError for a file with compressed or overlapping entries, or with another checksum than that of its
     contents; a damaged file may raise almost any other exception, here and in `read`.
     """
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: IO[bytes], growth: int = 1) -> None:
         self._zip = ZipFile(file)
-        entries = self._zip.infolist()
-        self._entries = {entry.filename.removesuffix(".npy"): entry for entry in entries}
-        if len(self._entries) != len(entries) or any(entry.compress_type != ZIP_STORED for entry in entries):
-            raise ValueError("some entries have the same name or are compressed")
-        if sum(entry.file_size for entry in entries) > file.seek(0, 2):
-            raise ValueError("the entries are larger than the file")
+        entries = stored_entries(self._zip, file, growth)
+        self._entries = {name.removesuffix(".npy"): entry for name, entry in entries.items()}
+        if len(self._entries) != len(entries):
+            raise ValueError("some entries have the same name")
         self.headers = {name: self._header(name) for name in self._entries}
         self.has_checksum = CHECKSUM in self.headers
         if self.has_checksum:
@@ -105,11 +125,24 @@ class Archive:
         into[...] = array
         return into
 
+    def parts(self, name: str, rows: int) -> Iterator[NDArray[Any]]:
+        """The array of that name in parts of up to `rows` rows, for one that memory need not hold; read like `read`.
+
+        Raises ValueError for an array in Fortran's order, or without rows.
+        """
+        header = self.headers[name]
+        if header.fortran_order or not header.shape:
+            raise ValueError(f"{name} does not lie in rows")
+        with self._zip.open(self._entries[name]) as entry:
+            entry.read(header.length)
+            for first in range(0, header.shape[0], rows):
+                part = np.empty((min(rows, header.shape[0] - first), *header.shape[1:]), header.dtype)
+                fill(bytes_of(part), entry)
+                yield part
+
     def _fill(self, array: NDArray[Any], name: str) -> NDArray[Any]:
         """The array, filled with the bytes of the entry."""
-        content = _bytes_of(array)
         with self._zip.open(self._entries[name]) as entry:
             entry.read(self.headers[name].length)
-            for first in range(0, len(content), PIECE):
-                content[first : first + PIECE] = entry.read(PIECE)
+            fill(bytes_of(array), entry)
         return array

@@ -2,7 +2,8 @@
 
 The arrays "params/NAME" and "velocity/NAME" are the parameters and SGD's velocity, "mean", "eigenvalues" and
 "eigenvectors" the statistics of the training images. "about" is a JSON text with the rest: the spec and settings of the
-net, the state of its dropout generator ("masks"), the names of the classes, and the state of the run ("training").
+net, the state of its dropout generator ("masks"), the names of the classes, the state of the run ("training"), and for
+a net that others trained the preparation of its images ("preparation").
 "checksum" covers all of them, see `tinyalex.weights.archive`. Files of format 1 have none, and are still read.
 """
 
@@ -22,6 +23,7 @@ from numpy.typing import NDArray
 from tinyalex import spec as nets
 from tinyalex.backend import to_numpy
 from tinyalex.count import Row, count, parameter_shapes
+from tinyalex.data.prepare import Preparation
 from tinyalex.data.statistics import PixelStatistics
 from tinyalex.errors import CheckpointError, TinyAlexError
 from tinyalex.files import one_line, replacing
@@ -41,6 +43,7 @@ class Checkpoint:
     statistics: the mean and the colour covariance of the training images, which prepare an image for the net; or None.
     velocity: SGD's velocity by parameter name, with the shape and dtype of the parameter; empty outside a run.
     training: the state of a run, in JSON values (see `tinyalex.training.loop.Training.checkpoint`); empty without one.
+    preparation: how images are prepared for a net that others trained; None: as for those that are trained here.
     missing: the names of the parameters that a file lacks, which are zero; only other programs' files may lack some.
     """
 
@@ -49,6 +52,7 @@ class Checkpoint:
     statistics: PixelStatistics | None = None
     velocity: MutableMapping[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
+    preparation: Preparation | None = None
     missing: tuple[str, ...] = ()
 
     def check_whole(self, upto: str | None = None) -> None:
@@ -83,6 +87,7 @@ class About:
     masks: dict[str, Any]
     classes: tuple[str, ...]
     training: dict[str, Any]
+    preparation: Preparation | None = None
 
 
 # ---------------------------------------------------------------- writing
@@ -112,6 +117,8 @@ def _about(checkpoint: Checkpoint) -> str:
         "classes": checkpoint.classes,
         "training": checkpoint.training,
     }
+    if checkpoint.preparation is not None:
+        about["preparation"] = dataclasses.asdict(checkpoint.preparation)
     try:
         return json.dumps(about, allow_nan=False)
     except ValueError as error:
@@ -174,7 +181,7 @@ def _restored(archive: Archive) -> Checkpoint:
     statistics = None
     if "mean" in archive.headers:
         statistics = PixelStatistics(*(_finite(archive, name) for name in ("mean", "eigenvalues", "eigenvectors")))
-    return Checkpoint(net, about.classes, statistics, velocity, about.training)
+    return Checkpoint(net, about.classes, statistics, velocity, about.training, about.preparation)
 
 
 def _about_from(archive: Archive) -> About:
