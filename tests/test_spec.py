@@ -21,6 +21,7 @@ from tinyalex.spec import (
     Recipe,
     SpatialNorm,
     stored_size,
+    usual_classes,
     variant,
 )
 
@@ -245,6 +246,13 @@ def test_the_papers_recipe():
 def test_stored_size():
     """Section 4.1: crops of 224 from images of 256; CIFAR's 32 from 36."""
     assert [stored_size(size) for size in (224, 227, 32, 64, 16)] == [256, 256, 36, 72, 16]
+
+
+def test_usual_classes():
+    """10 for the nets of CIFAR-10's images, 1000 for ImageNet's."""
+    of_cifar10 = {name for name in NAMES if usual_classes(variant(name)) == 10}
+    assert of_cifar10 == {"cifar10-full", "cifar10-quick", "mini"}
+    assert {usual_classes(variant(name)) for name in set(NAMES) - of_cifar10} == {1000}
 
 
 @pytest.mark.parametrize(

@@ -195,6 +195,11 @@ def stored_size(input_size: int) -> int:
     return max(input_size, input_size * 8 // 7 // 4 * 4)
 
 
+def usual_classes(spec: Spec) -> int:
+    """The classes of the images that a net is made for: 10 as in CIFAR-10, of 32 x 32 images; else ImageNet's 1000."""
+    return 10 if spec.input_size == 32 else 1000
+
+
 # ---------------------------------------------------------------- the nets
 
 
@@ -371,10 +376,10 @@ SIX_CONV = _changed(
     "flatten fc7 relu7 dropout7 fc8 relu8 dropout8 fc9",
 )
 
-# Krizhevsky's nets for CIFAR-10, as Caffe has them: cifar10_full is cuda-convnet's layers-18pct.cfg. Section 3.3 tries
-# normalisation on a net of this family. These here normalise within maps; they pool before ReLU in layer 1, and by the
-# mean after it. Caffe's solver also decays the weights of fc4 in cifar10_full 250 times as fast as the others, and its
-# bias not at all; a recipe has one decay for all.
+# Krizhevsky's nets for CIFAR-10, as Caffe has them; section 3.3 tries normalisation on a net of this family.
+# cifar10_full is his layers-18pct.cfg: it normalises within maps, and pools by the mean from layer 2 on. Caffe trains
+# its fc4 with 250 times the weight decay of the others, and its conv3 with one rate for weights and biases; a spec has
+# one decay and one bias_lr for all.
 _TINY = Initial(0.0001)
 _WITHIN_MAP = SpatialNorm(alpha=5e-5, size=3)
 CIFAR10_FULL = Spec(

@@ -46,6 +46,12 @@ def test_the_net_in_pytorch(monkeypatch):
     assert (norm.alpha, norm.groups) == (5e-4, 2)
 
 
+def test_average_pooling_in_pytorch(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(nn=Called()))
+    layers = {row.name: against_torch.torch_layers(row) for row in count(variant("cifar10-quick"), 10)}
+    assert layers["pool3"] == [("AvgPool2d", (3, 2), {"ceil_mode": True})]
+
+
 def test_a_layer_that_pytorch_does_not_have(monkeypatch):
     monkeypatch.setitem(
         sys.modules, "torch", SimpleNamespace(nn=Called(functional=SimpleNamespace(local_response_norm=None)))

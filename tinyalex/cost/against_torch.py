@@ -55,6 +55,7 @@ def torch_layers(row: Row) -> list[Callable[[Any], Any]]:
         nets.Conv: lambda: _torch_conv(row, layer),
         nets.Full: lambda: [nn.Linear(row.in_shape[0], row.out_shape[0])],
         nets.Pool: lambda: [nn.MaxPool2d(layer.size, layer.stride, ceil_mode=layer.ceil_mode)],
+        nets.AveragePool: lambda: [nn.AvgPool2d(layer.size, layer.stride, ceil_mode=layer.ceil_mode)],
         nets.Norm: lambda: [TorchNorm(layer, row.groups)],
         nets.Flat: lambda: [nn.Flatten()],
         nets.Drop: lambda: [nn.Dropout(0.5)],

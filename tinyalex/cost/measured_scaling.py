@@ -24,7 +24,7 @@ from tinyalex.cost.scaling import Machine, steps
 from tinyalex.cost.speed import Bench
 from tinyalex.count import count
 from tinyalex.errors import TinyAlexError, UsageError
-from tinyalex.spec import variant
+from tinyalex.spec import usual_classes, variant
 
 MPIEXEC = Path(sys.executable).with_name("mpiexec")
 NUMBERS = 10_000_000  # of the long all-reduce
@@ -118,7 +118,7 @@ def compare(name: str, batch: int, rounds: int) -> None:
     for setup_name, speed in pace.items():
         print(f"{setup_name:<24}{speed:>9.1f} images/s{speed / pace[ONE_DEVICE.name]:>8.2f} of one device")
     print(f"two ranks wait {statistics.median(run['waiting_share'] for run in found[RANKS.name]):.1%} of the time\n")
-    rows = count(variant(name), 10 if name == "mini" else 1000)
+    rows = count(variant(name), usual_classes(variant(name)))
     for overlap in (True, False):
         machine = Machine(rate, update, bandwidth, latency, overlap=overlap)
         predicted = {step.scheme: step.images_per_s for step in steps(rows, machine, batch, 2)}

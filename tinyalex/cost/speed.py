@@ -87,7 +87,7 @@ class Bench:
             raise UsageError(f"got mode={mode!r}: expected 'train' or 'infer'")
         if batch < 1:
             raise UsageError(f"got batch={batch}: expected 1 image or more")
-        classes = 10 if variant == "mini" else 1000
+        classes = nets.usual_classes(nets.variant(variant))
         self.net = AlexNet(variant, num_classes=classes, threads=threads, devices=devices)
         self.mode, self.batch = mode, batch
         self._ranks = Ranks() if ranks is None else ranks

@@ -37,7 +37,7 @@ def test_the_kernels_compile_for_a_gpu(tmp_path, dtype, cell):
     assert done.returncode == 0, done.stderr
     source = launch.SOURCE.read_text()
     kernels = re.findall(r"__global__ void (\w+)", source)
-    assert len(kernels) == 15
+    assert len(kernels) == 17
     assert set(re.findall(r"\.entry (\w+)", ptx.read_text())) == set(kernels)
 
 

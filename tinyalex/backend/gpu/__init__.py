@@ -6,6 +6,8 @@ from tinyalex.backend.gpu.memory import SimulatedPool as simulated_pool
 from tinyalex.backend.gpu.patches import col2im, forget, im2col
 from tinyalex.backend.gpu.twins import (
     augment,
+    average_pool_backward,
+    average_pool_forward,
     linear_backward,
     linear_forward,
     lrn_backward,
@@ -22,6 +24,8 @@ from tinyalex.backend.gpu.twins import (
 
 __all__ = [
     "augment",
+    "average_pool_backward",
+    "average_pool_forward",
     "col2im",
     "conv_backward",
     "conv_forward",

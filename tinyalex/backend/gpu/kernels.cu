@@ -213,6 +213,75 @@ extern "C" __global__ void max_pool_backward(const T* dy, const CELL* argmax, T*
         spread_line((const Lanes<4>*)dy, (const Cells<4>*)argmax, (Lanes<4>*)dx, WINDOW_OF(4));
 }
 
+// ------------------------------------------------------------ average pooling
+
+// How many cells a window that begins at pixel `first` has in the padded line of `size` pixels.
+static __device__ int cells_inside(int first, int kernel, int size, int pad) { return min(kernel, size + pad - first); }
+
+// y = the sum of the pixels of each window, divided by the number of its cells. A block for each line (n, oh) of outputs.
+template <int L> static __device__ void average_line(const Lanes<L>* x, Lanes<L>* y, WINDOW)
+{
+    const int line = blockIdx.x, top = line % OH * SH - PH, rows = cells_inside(top, KH, H, PH);
+    const Lanes<L>* image = x + (long long)(line / OH) * H * W * C;
+    const int first_i = max(0, -top), end_i = min(KH, H - top);  // of the cells that lie in the image
+    FOR_EACH_PIXEL(ow, OW) {
+        const int left = ow * SW - PW, first_j = max(0, -left), end_j = min(KW, W - left);
+        const T cells = rows * cells_inside(left, KW, W, PW);
+        FOR_EACH_CHANNEL(c, C) {
+            Lanes<L> sum = {};
+            for (int i = first_i; i < end_i; ++i) {
+                const Lanes<L>* from = image + ((top + i) * W + left + first_j) * C + c;
+                for (int j = first_j; j < end_j; ++j, from += C) {
+                    const Lanes<L> seen = *from;
+                    FOR_EACH_LANE(l) sum.at[l] += seen.at[l];
+                }
+            }
+            FOR_EACH_LANE(l) sum.at[l] /= cells;
+            y[((long long)line * OW + ow) * C + c] = sum;
+        }
+    }
+}
+
+extern "C" __global__ void average_pool_forward(const T* x, T* y, WINDOW)
+{
+    if (C % 4)
+        average_line((const Lanes<1>*)x, (Lanes<1>*)y, WINDOW_OF(1));
+    else
+        average_line((const Lanes<4>*)x, (Lanes<4>*)y, WINDOW_OF(4));
+}
+
+// dx[n, h, w, c] = the sum of dy / cells of those windows that see this pixel, gathered as in col2im.
+// A block for each line (n, h) of the image.
+template <int L> static __device__ void share_out_line(const Lanes<L>* dy, Lanes<L>* dx, WINDOW)
+{
+    const int line = blockIdx.x, h = line % H;
+    const Lanes<L>* image = dy + (long long)(line / H) * OH * OW * C;
+    const int first_oh = first_window(h + PH, KH, SH), last_oh = last_window(h + PH, SH, OH);
+    FOR_EACH_PIXEL(w, W) {
+        const int first_ow = first_window(w + PW, KW, SW), last_ow = last_window(w + PW, SW, OW);
+        FOR_EACH_CHANNEL(c, C) {
+            Lanes<L> sum = {};
+            for (int oh = first_oh; oh <= last_oh; ++oh) {
+                const int rows = cells_inside(oh * SH - PH, KH, H, PH);
+                for (int ow = first_ow; ow <= last_ow; ++ow) {
+                    const T cells = rows * cells_inside(ow * SW - PW, KW, W, PW);
+                    const Lanes<L> slope = image[(oh * OW + ow) * C + c];
+                    FOR_EACH_LANE(l) sum.at[l] += slope.at[l] / cells;
+                }
+            }
+            dx[((long long)line * W + w) * C + c] = sum;
+        }
+    }
+}
+
+extern "C" __global__ void average_pool_backward(const T* dy, T* dx, WINDOW)
+{
+    if (C % 4)
+        share_out_line((const Lanes<1>*)dy, (Lanes<1>*)dx, WINDOW_OF(1));
+    else
+        share_out_line((const Lanes<4>*)dy, (Lanes<4>*)dx, WINDOW_OF(4));
+}
+
 // ------------------------------------------------------------ local response normalisation
 
 // The maps of one group at one pixel lie side by side: a run of CG numbers. x and y are runs and nothing else.

@@ -77,6 +77,23 @@ def max_pool_backward(dy: Array, argmax: Array, x_shape: tuple[int, ...], window
     return dx.transpose(0, 3, 1, 2)
 
 
+def average_pool_forward(x: Array, window: Window) -> Array:
+    """The twin of tinyalex.layers.pool.average_pool_forward: x is read once, but for the cache; y is written."""
+    x = channels_last(x)
+    N, H, W, C = x.shape
+    y = cupy().empty((N, *window.output_size(H, W), C), x.dtype)
+    per_line("average_pool_forward", N * y.shape[1], C, x, y, *geometry(H, W, C, window))
+    return y.transpose(0, 3, 1, 2)
+
+
+def average_pool_backward(dy: Array, x_shape: tuple[int, ...], window: Window) -> Array:
+    """The twin of tinyalex.layers.pool.average_pool_backward: each pixel gathers from the few windows that see it."""
+    N, C, H, W = x_shape
+    dy, dx = channels_last(dy), cupy().empty((N, H, W, C), dy.dtype)
+    per_line("average_pool_backward", N * H, C, dy, dx, *geometry(H, W, C, window))
+    return dx.transpose(0, 3, 1, 2)
+
+
 def lrn_forward(x: Array, size: int, alpha: float, beta: float, k: float, groups: int) -> Array:
     """The twin of tinyalex.layers.lrn.lrn_forward: x is read once, y written once, 8 bytes a number.
 

@@ -68,6 +68,8 @@ def calls(side: int) -> Iterator[Call]:
     yield conv.conv_backward, (dy, x, w, window, groups)
     yield pool.max_pool_forward, (x, cells)
     yield pool.max_pool_backward, (draw(*y.shape), argmax, x.shape, cells)
+    yield pool.average_pool_forward, (x, cells)
+    yield pool.average_pool_backward, (draw(*y.shape), x.shape, cells)
     yield lrn.lrn_forward, (x, 5, 1e-2, 0.75, 2.0, groups)
     yield lrn.lrn_backward, (images(C, side), x, 5, 1e-2, 0.75, 2.0, groups)
     yield activations.relu_forward, (x,)
