@@ -52,7 +52,7 @@ def test_costs_of_inference():
 
 
 def test_what_a_layer_has_to_do():
-    """By hand, from the shapes of `mini` (spec.py) for 5 images; 4 bytes a number."""
+    """By hand, from the shapes of `mini` for 5 images; 4 bytes a number."""
     rows = {row.name: row for row in count(variant("mini"), 10)}
     image, map1, map2 = 3 * 32 * 32, 32 * 32 * 32, 64 * 16 * 16
     pooled = 32 * 16 * 16

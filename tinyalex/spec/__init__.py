@@ -1,0 +1,75 @@
+"""The nets as data (Krizhevsky, Sutskever & Hinton 2012, section 3.5 and figure 2).
+
+A `Spec` lists the layers of a net by name, in order. `tinyalex.count` works out all other numbers from it: the input
+channels of conv4, the 9,216 features of fc6, the 60,965,224 parameters.
+"""
+
+from tinyalex.spec.kinds import (
+    Activation,
+    AveragePool,
+    Conv,
+    Drop,
+    Flat,
+    Full,
+    Initial,
+    LayerSpec,
+    Norm,
+    Pool,
+    Recipe,
+    SpatialNorm,
+    Spec,
+    at_least,
+    stored_size,
+    usual_classes,
+)
+from tinyalex.spec.paper import ONE, PAPER, RELU
+from tinyalex.spec.variants import (
+    CAFFE,
+    CAFFENET,
+    CIFAR10_FULL,
+    CIFAR10_QUICK,
+    CUDA_CONVNET,
+    MINI,
+    NO_LRN,
+    NON_OVERLAPPING,
+    ONE_COLUMN,
+    SIX_CONV,
+    TORCHVISION,
+    VARIANTS,
+    variant,
+)
+
+__all__ = [
+    "CAFFE",
+    "CAFFENET",
+    "CIFAR10_FULL",
+    "CIFAR10_QUICK",
+    "CUDA_CONVNET",
+    "MINI",
+    "NON_OVERLAPPING",
+    "NO_LRN",
+    "ONE",
+    "ONE_COLUMN",
+    "PAPER",
+    "RELU",
+    "SIX_CONV",
+    "TORCHVISION",
+    "VARIANTS",
+    "Activation",
+    "AveragePool",
+    "Conv",
+    "Drop",
+    "Flat",
+    "Full",
+    "Initial",
+    "LayerSpec",
+    "Norm",
+    "Pool",
+    "Recipe",
+    "SpatialNorm",
+    "Spec",
+    "at_least",
+    "stored_size",
+    "usual_classes",
+    "variant",
+]
