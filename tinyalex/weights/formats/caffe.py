@@ -191,6 +191,7 @@ def _net(net: Message) -> Foreign:
     return Foreign(
         arrays,
         tuple(layers),
+        "Caffe",
         net.text(1),
         input_size=_input_size(net) or transform.integer(3, data.integer(5, 0)) or None,
         mean=tuple(transform.numbers(5).tolist()),
