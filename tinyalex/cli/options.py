@@ -67,6 +67,7 @@ Devices = Annotated[
         metavar="A[,B]",
     ),
 ]
+Views = Annotated[Literal["centre", "ten"], Option("centre crop, or ten crops averaged")]
 DATA = "shapes|cifar10[:DIR]|cifar100[:DIR]|DIR"  # the metavar of --data
 
 
@@ -81,6 +82,12 @@ class Reader(NamedTuple):
 def _integers(text: str) -> tuple[int, ...]:
     """The text "3,5" as (3, 5), "" as ()."""
     return tuple(int(part) for part in text.split(",") if part)
+
+
+def _three_numbers(text: str) -> tuple[float, ...]:
+    """The text "104,117,123" as (104.0, 117.0, 123.0)."""
+    red, green, blue = map(float, text.split(","))
+    return red, green, blue
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -101,6 +108,7 @@ READERS: dict[object, Reader] = {
     str: Reader(str, "text"),
     Path: Reader(_path, "a path"),
     tuple[int, ...]: Reader(_integers, "whole numbers with commas between them, such as 3,5", "N,N,..."),
+    tuple[float, float, float]: Reader(_three_numbers, "three numbers with commas between them", "R,G,B"),
     tuple[str, ...]: Reader(_names, "names with commas between them"),
 }
 

@@ -160,16 +160,16 @@ def known_as(name: str) -> Known | None:
 
 
 def locate(path_or_name: str | Path) -> Path:
-    """The file that is meant: one at that path, or else the known file of that name.
+    """The file that is meant: a path is returned as it is, and a name becomes the path of the known file.
 
-    Raises CheckpointError if there is none. If it is a known one, the message says how to get it.
+    Raises CheckpointError for a name that nobody knows, and for a known file that is not here; it says how to get it.
     """
     path = Path(path_or_name)
-    if path.exists():
-        return path
-    known = known_as(str(path_or_name))
+    known = None if path.exists() else known_as(str(path_or_name))
     if known is None:
-        raise CheckpointError(f"got {path}, which does not exist: expected a file, or one of {', '.join(KNOWN)}")
+        if not (path.exists() or path.suffix or len(path.parts) > 1):
+            raise CheckpointError(f"got {path}, which does not exist: expected a file, or one of {', '.join(KNOWN)}")
+        return path
     found = known.find()
     if found is None:
         raise CheckpointError(

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from tinyalex.data.shards.matlab import read_structs
 from tinyalex.errors import DataError
+from tinyalex.files import legible, one_line
 
 TABLE = Path(__file__).with_name("imagenet.tsv")  # a class a line: number, WordNet id, name
 
@@ -57,3 +58,20 @@ def devkit_order(meta: str | Path) -> NDArray[np.int64]:
     if sorted(found) != list(range(len(in_sorted_order))):
         raise DataError(f"got {path}: expected the numbers 1 to 1000 of ILSVRC-2012's classes, as in its meta.mat")
     return np.array(found, np.int64)
+
+
+def names_in(path: str | Path) -> tuple[str, ...]:
+    """The names of the classes in a text file with a line for each, or in the kit's meta.mat, in the file's order.
+
+    Of a line with tabs, as in `imagenet.tsv`, the last field is the name.
+    Raises DataError for a file that cannot be read or is no text.
+    """
+    path = Path(path)
+    if path.suffix == ".mat":
+        names = imagenet_names()
+        return tuple(names[number] for number in devkit_order(path))
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"cannot read {path} ({one_line(error)}): expected a text with a class a line") from error
+    return tuple(legible(line.split("\t")[-1].strip()) for line in lines if line.strip())
