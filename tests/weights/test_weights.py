@@ -36,10 +36,10 @@ def test_a_new_format_is_an_entry_in_the_table(tmp_path, net, monkeypatch):
 
 def test_an_unknown_format_names_the_known_ones(tmp_path, monkeypatch):
     monkeypatch.setitem(weights.READERS, ".other", weights.READERS[".npz"])
-    (tmp_path / "net.caffemodel").write_bytes(b"something else")
+    (tmp_path / "net.weights").write_bytes(b"something else")
     known = " or ".join(weights.READERS).replace(".", r"\.")
-    with pytest.raises(CheckpointError, match=rf"net\.caffemodel: expected a file with the suffix {known}; use"):
-        tinyalex.load(tmp_path / "net.caffemodel")
+    with pytest.raises(CheckpointError, match=rf"net\.weights: expected a file with the suffix {known}; use"):
+        tinyalex.load(tmp_path / "net.weights")
 
 
 def test_no_checkpoint_under_the_suffix_of_another_format(tmp_path, net, monkeypatch):
@@ -51,5 +51,7 @@ def test_no_checkpoint_under_the_suffix_of_another_format(tmp_path, net, monkeyp
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(CheckpointError, match=r"got .*none\.pt: expected a \.npz file"):
+    with pytest.raises(CheckpointError, match=r"got .*none\.npz: expected a \.npz file"):
+        tinyalex.load(tmp_path / "none.npz")
+    with pytest.raises(CheckpointError, match=r"got .*none\.pt, which does not exist or is no file: expected a state"):
         tinyalex.load(tmp_path / "none.pt")

@@ -156,14 +156,15 @@ class Augmenter:
         Raises ShapeError if the images do not have the size of the mean image.
         """
         self.check(images)
-        return self.even_out(augment(self.mean, images, *views.arrays, self.crop, views.scale))
+        y: NDArray[np.float32] = augment(self.mean, images, *views.arrays, self.crop, views.scale)
+        self.even_out(y)
+        return y
 
-    def even_out(self, y: Array) -> Array:
-        """y (n, 3, crop, crop), divided by `pixel_scale` of red, its green and blue divided by their own, in place."""
+    def even_out(self, y: Array) -> None:
+        """Where the colours have divisors of their own: from that of red to theirs, in y (n, 3, crop, crop)."""
         for colour, ratio in enumerate(self._ratios):
             if ratio != 1:
                 y[:, colour] /= ratio
-        return y
 
     def check(self, images: NDArray[np.uint8]) -> None:
         """Raise ShapeError unless images are (n, S, S, 3) with the S of the mean."""

@@ -81,7 +81,7 @@ class Upload:
             wait_for_events([copied], device)
             tops, lefts, mirrored, noise = (to_device(array, device) for array in views.arrays)
             y = augment(self._mean, images, tops, lefts, mirrored, noise, self._augmenter.crop, views.scale)
-            y = self._augmenter.even_out(y)
+            self._augmenter.even_out(y)
             self._augmented = record_event(device)
         self._used.append(Used(staged, copied))
         return y

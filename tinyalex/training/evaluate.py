@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from tinyalex.backend import Array, to_numpy
 from tinyalex.data import Augmenter, Dataset, evaluation_batches
 from tinyalex.data.prepare import Preparation
+from tinyalex.data.statistics import PixelStatistics
 from tinyalex.errors import CheckpointError, UsageError
 from tinyalex.net import AlexNet
 from tinyalex.weights.checkpoint import Checkpoint
@@ -35,16 +36,20 @@ def augmenter_for(checkpoint: Checkpoint, **settings: Any) -> Augmenter:
 
     Raises CheckpointError if the net was saved without the statistics of its training images.
     """
-    net, scale = checkpoint.net, preparation_for(checkpoint).scale
-    return Augmenter(checkpoint.statistics, net.input_size, pixel_scale=scale, **settings)
+    scale = preparation_for(checkpoint).scale
+    return Augmenter(_statistics(checkpoint), checkpoint.net.input_size, pixel_scale=scale, **settings)
 
 
 def preparation_for(checkpoint: Checkpoint) -> Preparation:
     """How images are prepared for the net of `checkpoint`; `augmenter_for` does the rest. Raises the same error."""
+    ours = Preparation(len(_statistics(checkpoint).mean), scale=(checkpoint.net.spec.pixel_scale,) * 3)
+    return checkpoint.preparation or ours
+
+
+def _statistics(checkpoint: Checkpoint) -> PixelStatistics:
     if checkpoint.statistics is None:
         raise CheckpointError("got a checkpoint without a mean image: expected one that a training run wrote")
-    ours = Preparation(len(checkpoint.statistics.mean), scale=(checkpoint.net.spec.pixel_scale,) * 3)
-    return checkpoint.preparation or ours
+    return checkpoint.statistics
 
 
 def probabilities(

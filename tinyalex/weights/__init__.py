@@ -8,6 +8,7 @@ parameters that are not finite, with which a net would answer nonsense.
 
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from tinyalex.errors import CheckpointError
@@ -15,32 +16,49 @@ from tinyalex.files import legible
 from tinyalex.net import AlexNet
 from tinyalex.weights import checkpoint
 from tinyalex.weights.checkpoint import Checkpoint
-from tinyalex.weights.foreign import Given, checkpoint_of
-from tinyalex.weights.formats import Foreign, torch
+from tinyalex.weights.foreign import checkpoint_of
+from tinyalex.weights.formats import Foreign, caffe, npy, npz, onnx, safetensors, torch
+from tinyalex.weights.known import locate
+from tinyalex.weights.pixels import Given
+
+
+def _read_npz(path: Path) -> Checkpoint | Foreign:
+    """A checkpoint, or arrays that somebody has collected."""
+    collected = False
+    with suppress(Exception), zipfile.ZipFile(path) as archive:  # the readers tell what is wrong with a file
+        collected = "conv1_w.npy" in archive.namelist()
+    return npz.read_arrays(path) if collected else checkpoint.read(path)
+
 
 # The reader of a format, by the suffix of its files, in lower case.
 READERS: dict[str, Callable[[Path], Checkpoint | Foreign]] = {
-    ".npz": checkpoint.read,
+    ".npz": _read_npz,
     ".pth": torch.read_arrays,
     ".pt": torch.read_arrays,
+    ".safetensors": safetensors.read_arrays,
+    ".npy": npy.read_arrays,
+    ".caffemodel": caffe.read_arrays,
+    ".h5": caffe.read_arrays,
+    ".onnx": onnx.read_arrays,
 }
 
 
-def read(path: str | Path, given: Given | None = None) -> Checkpoint:
-    """The contents of the file at `path`, its net on the CPU; the file's suffix names its format.
+def read(path_or_name: str | Path, given: Given | None = None) -> Checkpoint:
+    """The contents of a file, its net on the CPU; the file's suffix names its format.
 
+    path_or_name: the file, or the name of one that many people have, see `tinyalex.weights.known`.
     given: what the file does not say, see `Given`.
     A suffix outside `READERS` does not matter to a checkpoint, which is recognised as a zip archive.
     Raises CheckpointError for a file that is missing, damaged, of no known format, or that does not say enough.
     """
-    path = Path(path)
+    path = locate(path_or_name)
     reader = READERS.get(path.suffix.lower())
     if reader is None:
         if path.is_file() and not zipfile.is_zipfile(path):
             raise CheckpointError(
                 f"got {path}: expected a file with the suffix {' or '.join(READERS)}; use such a file"
             )
-        reader = checkpoint.read
+        reader = _read_npz
     contents = reader(path)
     if isinstance(contents, Checkpoint):
         return contents
@@ -50,9 +68,11 @@ def read(path: str | Path, given: Given | None = None) -> Checkpoint:
         raise CheckpointError(f"{legible(str(path))}: {error}") from error
 
 
-def load(path: str | Path) -> AlexNet:
-    """The net in the file at `path`, on the CPU. Reads what `read` reads, and raises the same errors."""
-    return read(path).net
+def load(path_or_name: str | Path, given: Given | None = None) -> AlexNet:
+    """The net in a file, on the CPU. Reads what `read` reads; a file with a part of a net is an error too."""
+    contents = read(path_or_name, given)
+    contents.check_whole()
+    return contents.net
 
 
 def save(net: AlexNet, path: str | Path) -> None:
@@ -62,6 +82,6 @@ def save(net: AlexNet, path: str | Path) -> None:
     Raises CheckpointError for the suffix of another format, by which `load` would take the file for one of that format.
     """
     path = Path(path)
-    if READERS.get(path.suffix.lower(), checkpoint.read) is not checkpoint.read:
+    if READERS.get(path.suffix.lower(), _read_npz) is not _read_npz:
         raise CheckpointError(f"got {path}: expected the suffix .npz, as save writes checkpoints only; use that suffix")
     checkpoint.write(Checkpoint(net), path)

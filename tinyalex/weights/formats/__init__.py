@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +42,7 @@ class Foreign:
 
     arrays: by the file's own names, with the file's own axes, read once; numbers that NumPy does not have are widened.
     layers: in order, from the image on; none from a file that holds arrays only.   name: of the net, or "".
+    format: of a file that describes its layers.
     input_size: height and width of the net's input, None where the file does not say.
     mean, scale: what the file subtracts from the pixels, a number for each colour, and then multiplies them with.
     about: the JSON text in a file of tinyalex's own making that describes the net in full, or "".
@@ -49,6 +50,7 @@ class Foreign:
 
     arrays: dict[str, NDArray[Any]]
     layers: tuple[ForeignLayer, ...] = ()
+    format: Literal["", "Caffe", "ONNX", "ONNX model zoo"] = ""
     name: str = ""
     input_size: int | None = None
     mean: tuple[float, ...] = ()

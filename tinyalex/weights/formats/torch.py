@@ -28,7 +28,7 @@ from tinyalex.weights.formats import BFLOAT16, Foreign, numbers_at, reading, wid
 MAGIC = 0x1950A86A20F9469CFC6C
 STATE_DICTS = ("state_dict", "model_state_dict", "model", "net")  # where training programs keep it, beside other things
 
-_DTYPES = {
+_DTYPES: dict[str, np.dtype[Any]] = {
     "FloatStorage": np.dtype("<f4"),
     "DoubleStorage": np.dtype("<f8"),
     "HalfStorage": np.dtype("<f2"),
@@ -81,16 +81,14 @@ def _from_zip(file: IO[bytes]) -> dict[str, NDArray[Any]]:
     archive = ZipFile(file)
     entries = stored_entries(archive, file)
     [root] = {name.removesuffix("data.pkl") for name in entries if name.count("/") == 1 and name.endswith("/data.pkl")}
-    order = "<"
-    if f"{root}byteorder" in entries:
-        order = {b"little": "<", b"big": ">"}[archive.read(f"{root}byteorder")]
+    big = f"{root}byteorder" in entries and archive.read(f"{root}byteorder") == b"big"
     tensors = _tensors_in(_TorchUnpickler(archive.read(f"{root}data.pkl")).read())
 
     def numbers_of(storage: Storage) -> NDArray[Any]:
         entry = entries[f"{root}data/{storage.key}"]
         if entry.file_size != storage.length * storage.dtype.itemsize:
             raise ValueError(f"the storage {storage.key} has another size than its tensors say")
-        numbers = np.empty(storage.length, storage.dtype.newbyteorder(order))
+        numbers = np.empty(storage.length, storage.dtype.newbyteorder(">" if big else "<"))
         with archive.open(entry) as content:
             fill(bytes_of(numbers), content)
         return numbers
@@ -106,7 +104,6 @@ def _from_pickles(file: IO[bytes]) -> dict[str, NDArray[Any]]:
         raise ValueError("it does not begin as one")
     pickles.read()  # the version, which was never changed
     machine = {_text(key): value for key, value in pickles.read().items()}
-    order = "<" if machine["little_endian"] else ">"
     tensors = _tensors_in(pickles.read())
     keys = [_text(key) for key in pickles.read()]
     places: dict[str, int] = {}
@@ -120,7 +117,8 @@ def _from_pickles(file: IO[bytes]) -> dict[str, NDArray[Any]]:
         place += 8 + length * storage.dtype.itemsize
 
     def numbers_of(storage: Storage) -> NDArray[Any]:
-        return numbers_at(file, places[storage.key], storage.dtype.newbyteorder(order), storage.length)
+        dtype = storage.dtype.newbyteorder("<" if machine["little_endian"] else ">")
+        return numbers_at(file, places[storage.key], dtype, storage.length)
 
     return _arrays(tensors, numbers_of)
 
@@ -187,9 +185,10 @@ class _TorchUnpickler(Unpickler):
         """The storage that a pickle refers to."""
         match reference:
             case ("storage" | b"storage", Name("torch" | "torch.cuda", kind), key, _, int(length), *rest):
-                if kind not in _DTYPES or length < 0 or rest not in ([], [None]):
-                    raise ValueError(f"it holds a {kind[:40]} of an unknown form")
-                storage = Storage(_text(key), _DTYPES[kind], length)
+                dtype = _DTYPES.get(str(kind))
+                if dtype is None or length < 0 or rest not in ([], [None]):
+                    raise ValueError(f"it holds a {str(kind)[:40]} of an unknown form")
+                storage = Storage(_text(key), dtype, length)
                 if self.storages.setdefault(storage.key, storage) != storage:
                     raise ValueError(f"the storage {storage.key[:40]!r} is described in two ways")
                 return storage
