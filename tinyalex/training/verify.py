@@ -26,7 +26,7 @@ from tinyalex.weights.checkpoint import Checkpoint
 
 PICTURES = 8
 LOW = 0.25  # cycles a pixel: half of the highest frequency that a kernel can have
-SMOOTH = 1.5  # a trained first layer has at least so many times the low frequencies of noise; 3 to 4 is usual
+SMOOTH = 1.3  # a trained first layer has at least so many times the low frequencies of noise; 2 to 4 is usual
 DEAD = 0.9  # of the units of a layer; on eight pictures half of fc7 may be silent
 UNIFORM = 0.95  # of the entropy of guessing
 SAME = 0.01  # how far the outputs for the pictures lie from their mean, from 0 to 1
@@ -121,7 +121,6 @@ def pictures(size: int) -> NDArray[np.uint8]:
     return np.stack([dead_leaves(np.random.default_rng([2012, number]), size, size) for number in range(PICTURES)])
 
 
-@np.errstate(over="ignore", invalid="ignore")  # `finite` tells it
 def _on_pictures(trained: Checkpoint, rows: list[Row]) -> Iterator[Check]:
     augmenter = augmenter_for(trained)
     alive: dict[str, float] = {}
@@ -137,7 +136,8 @@ def _on_pictures(trained: Checkpoint, rows: list[Row]) -> Iterator[Check]:
 
     relus = {row.name for row in rows if is_relu(row)}
     images = augmenter.centre(pictures(len(augmenter.mean)))
-    y = to_numpy(trained.net.forward(images, upto=rows[-1].name, seen=look))
+    with np.errstate(over="ignore", invalid="ignore"):  # `finite` tells it
+        y = to_numpy(trained.net.forward(images, upto=rows[-1].name, seen=look))
     yield Check(f"outputs on {PICTURES} generated pictures", "all finite" if finite else "not finite", finite)
     if not finite:
         return
@@ -161,18 +161,18 @@ def _class_probabilities(logits: NDArray[np.float64]) -> Iterator[Check]:
 # ---------------------------------------------------------------- beside stored outputs
 
 
-def compare(trained: Checkpoint, golden: Mapping[str, NDArray[Any]], *, bgr: bool = False) -> list[Stage]:
+def compare(trained: Checkpoint, golden: Mapping[str, NDArray[Any]]) -> list[Stage]:
     """The output of each layer beside the stored one.
 
     golden: "image", (3, H, W) or (N, 3, H, W), as the net reads it, its mean subtracted; and by the names of layers
         ("relu1", "pool1", ..., "prob" for the probabilities) what another program computed of it, for one image or N.
         Arrays of other names are left alone, as are those of layers that a part of a net cannot compute.
-    bgr: the image is in the order blue, green, red.
+        The image has the colours in the order of the net in its file. So read the file with Given(colours="RGB"): then
+        conv1 is not turned round, and reads the image as it is.
     Raises CheckpointError if there is no image or no stage, or if a shape is not that of the net.
     """
     net = trained.net
     x = _image(net, golden)
-    x = x[:, ::-1] if bgr else x
     computable = [row.name for row in complete_rows(trained)]
     names = [name for name in computable if name in golden]
     if len(computable) == len(net.rows) and "prob" in golden:
@@ -182,7 +182,7 @@ def compare(trained: Checkpoint, golden: Mapping[str, NDArray[Any]], *, bgr: boo
             f"got stored outputs called {', '.join(sorted(golden))[:200]}: expected names of layers that the net can "
             f"compute, such as {', '.join(computable[:4]) or 'none, as the file lacks the first'}"
         )
-    return [_stage(net, name, np.ascontiguousarray(x), golden[name]) for name in names]
+    return [_stage(net, name, x, golden[name]) for name in names]
 
 
 def _image(net: AlexNet, golden: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
