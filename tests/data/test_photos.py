@@ -11,7 +11,10 @@ from PIL import Image
 from tinyalex.data import photos as module
 from tinyalex.data import prepare_image, read_image
 from tinyalex.data.photos import image_files, in_batches, photos
+from tinyalex.data.prepare import Preparation
 from tinyalex.errors import DataError
+
+EIGHT = Preparation(8)
 
 
 def picture(path, width=20, height=16, seed=0):
@@ -60,7 +63,7 @@ def test_a_folder_that_cannot_be_read(tmp_path, monkeypatch):
 
 
 def test_a_name_that_is_too_long_for_a_file(tmp_path):
-    [photo] = photos(image_files([tmp_path / ("x" * 5000)]), 8)
+    [photo] = photos(image_files([tmp_path / ("x" * 5000)]), EIGHT)
     assert "too long" in photo.error
 
 
@@ -71,7 +74,7 @@ def test_in_order_with_the_reasons_of_the_bad_ones(tmp_path):
     paths = [picture(tmp_path / f"{i}.png", seed=i) for i in range(40)]
     paths[7].write_text("Dear all")
     paths[30] = tmp_path / "nothing.png"
-    found = list(photos(paths, 8, pictures=2))
+    found = list(photos(paths, EIGHT, pictures=2))
     assert [photo.path for photo in found] == paths
     for number, photo in enumerate(found):
         if number in (7, 30):
@@ -88,19 +91,19 @@ def test_in_order_with_the_reasons_of_the_bad_ones(tmp_path):
 
 
 def test_a_reduced_copy_keeps_the_proportions(tmp_path):
-    [photo] = photos([picture(tmp_path / "wide.png", 2048, 100)], 8, pictures=1)
+    [photo] = photos([picture(tmp_path / "wide.png", 2048, 100)], EIGHT, pictures=1)
     assert photo.picture.shape == (25, 512, 3)
 
 
 def test_a_small_image_is_refused(tmp_path):
-    [photo] = photos([picture(tmp_path / "1.png", 20, 10)], 8, smallest=11)
+    [photo] = photos([picture(tmp_path / "1.png", 20, 10)], EIGHT, smallest=11)
     assert "20 x 10 pixels" in photo.error
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names")
 def test_a_pipe_does_not_hang(tmp_path):
     os.mkfifo(tmp_path / "pipe.png")
-    [photo] = photos(image_files([tmp_path]), 8)
+    [photo] = photos(image_files([tmp_path]), EIGHT)
     assert "pipe.png" in photo.error
 
 
@@ -113,7 +116,7 @@ def test_few_are_in_memory(tmp_path, monkeypatch):
         return read_image(path, smallest=smallest)
 
     monkeypatch.setattr(module, "read_image", note)
-    stream = photos((path for _ in range(10**6)), 8)
+    stream = photos((path for _ in range(10**6)), EIGHT)
     for _ in range(3):
         next(stream)
     stream.close()

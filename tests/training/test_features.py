@@ -15,7 +15,7 @@ from tinyalex.data import PixelStatistics, prepare_image, read_image
 from tinyalex.errors import CheckpointError, UsageError
 from tinyalex.training import features as module
 from tinyalex.training.evaluate import augmenter_for
-from tinyalex.training.features import FeatureFile
+from tinyalex.training.features import Extractor, FeatureFile
 from tinyalex.weights.checkpoint import Checkpoint
 
 MEAN = np.random.default_rng(0).uniform(100, 150, (18, 18, 3)).astype("float32")
@@ -42,7 +42,7 @@ def paths(tmp_path, monkeypatch):
 def written(paths, out, *, net=None, layer=None):
     """Write the file -> its arrays, the number of photographs that it reported, and the reasons."""
     done = []
-    file = FeatureFile(net or trained(), layer, out, smallest=3, source="checkpoint run")
+    file = FeatureFile(Extractor(net or trained(), layer, smallest=3), out, source="checkpoint run")
     file.write(paths, lambda images, rejected: done.append((images, rejected)))
     arrays = dict(np.load(out)) if out.exists() else {}
     return arrays, sum(images for images, _ in done), [reason for _, rejected in done for reason in rejected]
@@ -104,7 +104,7 @@ class Killed(BaseException):
     pass
 
 
-def killed_after(images, paths, out, **given):
+def killed_after(images, paths, out):
     """Write the file, up to an end in the middle."""
     left = [images]
 
@@ -113,7 +113,7 @@ def killed_after(images, paths, out, **given):
         if left[0] <= 0:
             raise Killed
 
-    file = FeatureFile(trained(), None, out, smallest=3, source="checkpoint run", **given)
+    file = FeatureFile(Extractor(trained(), smallest=3), out, source="checkpoint run")
     with pytest.raises(Killed):
         file.write(paths, done)
 
@@ -167,7 +167,7 @@ def test_memory_does_not_grow_with_their_number(tmp_path, paths, monkeypatch):
     sizes = {}
     for count in (100, 1000):
         tracemalloc.start()
-        file = FeatureFile(trained(), "norm1", tmp_path / "f.npz", smallest=3, source="run")
+        file = FeatureFile(Extractor(trained(), "norm1", smallest=3), tmp_path / "f.npz", source="run")
         file.write(paths[:1] * count, lambda *_: None)
         sizes[count] = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
@@ -177,7 +177,7 @@ def test_memory_does_not_grow_with_their_number(tmp_path, paths, monkeypatch):
 
 def test_a_layer_that_is_not_there():
     with pytest.raises(UsageError, match="got layer=fc9: expected one of conv1, relu1, norm1"):
-        FeatureFile(trained(), "fc9", None, smallest=3, source="run")
+        Extractor(trained(), "fc9")
 
 
 def test_a_folder_in_the_way(tmp_path, paths):

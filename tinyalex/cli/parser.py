@@ -16,14 +16,17 @@ import numpy as np
 
 import tinyalex
 from tinyalex.backend import kernels_in_use, thread_count
+from tinyalex.cli.evaluation import Eval
 from tinyalex.cli.learn import Check, Demo, Step, Summary
 from tinyalex.cli.measure import Bench, Crossing, Info, Loader, Memory, Plan
+from tinyalex.cli.neighbours import Neighbours
 from tinyalex.cli.options import Command, add_options
 from tinyalex.cli.prepare import Prepare
 from tinyalex.cli.teach import Assignments, Grade
 from tinyalex.cli.terminal import complain, lost_streams, prepare_streams
 from tinyalex.cli.train import Train, Warmup
-from tinyalex.cli.use import Eval, Features, Predict
+from tinyalex.cli.use import Features, Predict
+from tinyalex.cli.weights import Verify, Weights
 from tinyalex.errors import Stopped, TinyAlexError
 
 PACKAGE = Path(tinyalex.__file__).parent
@@ -31,7 +34,7 @@ PACKAGE = Path(tinyalex.__file__).parent
 GROUPS: dict[str, tuple[type[Command], ...]] = {
     "learn": (Demo, Summary, Step, Check),
     "train": (Prepare, Warmup, Train),
-    "use": (Predict, Features, Eval),
+    "use": (Predict, Features, Neighbours, Eval, Weights, Verify),
     "measure": (Bench, Loader, Memory, Crossing, Plan, Info),
     "teach": (Assignments, Grade),
 }

@@ -8,7 +8,7 @@ from tinyalex.data.cifar_download import cache_folder, download_cifar10, downloa
 from tinyalex.data.dataset import ArrayDataset, Dataset
 from tinyalex.data.folder import FolderDataset, load_folder
 from tinyalex.data.loader import batch_count, batches, evaluation_batches
-from tinyalex.data.prepare import prepare_image, read_image
+from tinyalex.data.prepare import Preparation, prepare_image, read_image
 from tinyalex.data.shards.index import is_prepared
 from tinyalex.data.statistics import PixelStatistics, PixelSums, pixel_statistics
 from tinyalex.data.subset import Subset, subset
@@ -39,7 +39,14 @@ __all__ = [
 
 
 def open_data(
-    source: str, *, size: int, seed: int = 0, smallest: int = 1, train_count: int = 6000, val_count: int = 1000
+    source: str,
+    *,
+    size: int,
+    seed: int = 0,
+    smallest: int = 1,
+    preparation: Preparation | None = None,
+    train_count: int = 6000,
+    val_count: int = 1000,
 ) -> tuple[Dataset, Dataset]:
     """The data sets (train, validation) that `source` names, with images stored as size x size.
 
@@ -49,6 +56,8 @@ def open_data(
             a folder that `tinyalex prepare` wrote: the prepared set in it, whose images must be size x size;
             any other folder: one of class folders (see `load_folder`), whose images must have at least
             `smallest` x `smallest` pixels. A leading ~ stands for the home folder.
+    preparation: how the images of class folders become size x size, if not as `Preparation(size)`; those of other
+            sources are stored already.
     Raises: DataError if the source is unknown or cannot be read; UsageError for a size that it cannot have.
     """
     kind, colon, folder = source.partition(":")
@@ -75,4 +84,4 @@ def open_data(
         from tinyalex.data.shards.dataset import load_prepared  # as for Shapes
 
         return load_prepared(source, size=size)
-    return load_folder(source, size=size, smallest=smallest)
+    return load_folder(source, size=size, smallest=smallest, preparation=preparation)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinyalex.data.layout import HELD_OUT, check_images, check_same_classes, image_entries, readable_names, subfolders
-from tinyalex.data.prepare import prepare_image, read_image, regular_file
+from tinyalex.data.prepare import Preparation, prepare_image, read_image, regular_file
 from tinyalex.errors import DataError
 
 SAMPLES, SAMPLE = 64, 2**20  # the files, and the bytes of each, that a fingerprint reads
@@ -26,6 +26,7 @@ class FolderDataset:
     paths: N texts, as a million objects of class Path take a gigabyte. Symbolic links are followed, wherever they
            lead: folders often link to another disk. What is no image is refused, wherever it lies.
     smallest: the least width and height of an image, in pixels: the size of the net's first kernel.
+    preparation: how they become size x size; None: as `Preparation(size)`.
     `read` and `picture` raise DataError, naming the file, if an image cannot be decoded or is too small.
     """
 
@@ -38,9 +39,10 @@ class FolderDataset:
         size: int,
         *,
         smallest: int = 1,
+        preparation: Preparation | None = None,
     ) -> None:
         self.name, self.paths, self.labels, self.classes = name, paths, labels, classes
-        self.size, self.smallest = size, smallest
+        self.size, self.smallest, self.preparation = size, smallest, preparation or Preparation(size)
         shape = (len(paths), size, size, 3)
         # np.empty reserves address space; the system provides memory only where images are written
         self._kept = np.empty(shape, np.uint8) if np.prod(shape, dtype=np.int64) <= MEMORY else None
@@ -70,26 +72,34 @@ class FolderDataset:
 
     def _prepare(self, index: int) -> NDArray[np.uint8]:
         """Decode one image -> (S, S, 3) uint8."""
-        return prepare_image(read_image(self.paths[index], smallest=self.smallest), self.size)
+        return prepare_image(read_image(self.paths[index], smallest=self.smallest), self.preparation)
+
+    def class_folders(self) -> tuple[str, ...]:
+        """The name of each class's folder."""
+        _, firsts = np.unique(self.labels, return_index=True)
+        return tuple(Path(self.paths[first]).parent.name for first in firsts)
 
     def part(self, indices: NDArray[np.int64]) -> "FolderDataset":
         """The images `indices` (n,) as a data set of their own, none of them read yet."""
-        paths = [self.paths[index] for index in indices]
-        return FolderDataset(self.name, paths, self.labels[indices], self.classes, self.size, smallest=self.smallest)
+        paths, labels = [self.paths[index] for index in indices], self.labels[indices]
+        return FolderDataset(
+            self.name, paths, labels, self.classes, self.size, smallest=self.smallest, preparation=self.preparation
+        )
 
     def fingerprint(self) -> str:
-        """The SHA-256 of names, labels, sizes in bytes, the beginnings of SAMPLES files, and S.
+        """The SHA-256 of names, labels, sizes in bytes, the beginnings of SAMPLES files, and the preparation.
 
         The names are those below the folder that all files are in, so that a set may be moved. A file that is changed
         without changing its size may go unnoticed. Files are looked at once, when this is first called.
         """
         if self._fingerprint is None:
-            self._fingerprint = _fingerprint(self.paths, self.labels, self.size)
+            self._fingerprint = _fingerprint(self.paths, self.labels, self.preparation)
         return self._fingerprint
 
 
-def _fingerprint(paths: list[str], labels: NDArray[np.int64], size: int) -> str:
-    digest = sha256(f"folder {size}".encode())
+def _fingerprint(paths: list[str], labels: NDArray[np.int64], preparation: Preparation) -> str:
+    usual = preparation == Preparation(preparation.size)
+    digest = sha256(f"folder {preparation.size if usual else preparation}".encode())
     above = len(os.path.commonpath((min(paths), max(paths))))
     for path, label in zip(paths, labels.tolist(), strict=True):
         digest.update(b"%s\0%d %d\0" % (os.fsencode(path[above:]), label, _bytes_of(path)))
@@ -107,11 +117,13 @@ def _bytes_of(path: str) -> int:
         return -1
 
 
-def load_folder(root: str | Path, *, size: int, smallest: int = 1) -> tuple[FolderDataset, FolderDataset]:
+def load_folder(
+    root: str | Path, *, size: int, smallest: int = 1, preparation: Preparation | None = None
+) -> tuple[FolderDataset, FolderDataset]:
     """The data sets (train, validation) of the folder ROOT, stored as size x size; layout.py describes its layout.
 
     Hidden files and files without an image's suffix are skipped. Images are decoded when they are first read.
-    smallest: the least width and height of an image, in pixels.
+    smallest, preparation: as for `FolderDataset`.
     Raises DataError if there is no such folder, no class folder, a class without images, or if train and val have
     different classes.
     """
@@ -128,16 +140,14 @@ def load_folder(root: str | Path, *, size: int, smallest: int = 1) -> tuple[Fold
         train = {name: [p for i, p in enumerate(paths) if i % HELD_OUT] for name, paths in images.items()}
     classes = readable_names(root, list(train))
     name = root.resolve().name
-    return _dataset(name, train, classes, size, smallest), _dataset(name, val, classes, size, smallest)
 
+    def dataset(images: dict[str, list[str]]) -> FolderDataset:
+        """Of the paths of each class; class i of the dict has label i."""
+        paths = [path for of_class in images.values() for path in of_class]
+        labels = np.repeat(np.arange(len(images)), [len(of_class) for of_class in images.values()])
+        return FolderDataset(name, paths, labels, classes, size, smallest=smallest, preparation=preparation)
 
-def _dataset(
-    name: str, images: dict[str, list[str]], classes: tuple[str, ...], size: int, smallest: int
-) -> FolderDataset:
-    """The data set of `images`, the paths of each class; class i of the dict has label i."""
-    paths = [path for of_class in images.values() for path in of_class]
-    labels = np.repeat(np.arange(len(images)), [len(of_class) for of_class in images.values()])
-    return FolderDataset(name, paths, labels, classes, size, smallest=smallest)
+    return dataset(train), dataset(val)
 
 
 def _images_by_class(folder: Path, *, held_out: bool = False) -> dict[str, list[str]]:

@@ -17,7 +17,6 @@ import math
 import shutil
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -26,10 +25,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinyalex.backend import to_numpy
-from tinyalex.data.photos import in_batches, photos
+from tinyalex.data.photos import Seen, in_batches, photos, with_outputs
 from tinyalex.errors import DataError, UsageError
 from tinyalex.files import alone_in, replacing
-from tinyalex.training.evaluate import augmenter_for, check_finite, outputs
+from tinyalex.training.evaluate import augmenter_for, check_finite, outputs, preparation_for
 from tinyalex.weights.checkpoint import Checkpoint
 
 PART = 1024  # photographs of a part, at most: what a kill can cost
@@ -46,26 +45,53 @@ class Part:
     rejected: list[str]
 
 
-class FeatureFile:
-    """The file of features that a net makes of photographs: the output of one of its layers for each.
+class Extractor:
+    """What makes features of photographs: the output of a layer of a trained net for their central crops.
 
-    trained: the net.   layer: the name of the layer; None: the last hidden layer.   out: the file.
-    smallest: the least width and height of a photograph, in pixels.   source: where the net comes from, to be noted.
+    layer: its name; None: the last hidden layer.   smallest: the least width and height of a photograph, in pixels.
+    D: how many features a photograph has.
     Raises UsageError for a layer that the net does not have, and CheckpointError as `augmenter_for` does.
     """
 
-    def __init__(self, trained: Checkpoint, layer: str | None, out: Path, *, smallest: int, source: str) -> None:
+    def __init__(self, trained: Checkpoint, layer: str | None = None, *, smallest: int = 1) -> None:
         net = trained.net
         self.layer = layer or net.last_hidden
         if self.layer not in net.layers:
             raise UsageError(f"got layer={layer}: expected one of {', '.join(net.layers)}")
-        self.net, self.augmenter, self.out, self.smallest = net, augmenter_for(trained), out, smallest
-        [D] = [math.prod(row.out_shape) for row in net.rows if row.name == self.layer]
-        self.part = max(BATCH, min(PART, PART_BYTES // (4 * D)))
+        trained.check_whole(self.layer)
+        self.trained, self.net, self.augmenter, self.smallest = trained, net, augmenter_for(trained), smallest
+        [self.D] = [math.prod(row.out_shape) for row in net.rows if row.name == self.layer]
+
+    def read(self, paths: Iterable[Path], pictures: int = 0) -> Iterator[Seen]:
+        """Each photograph in the files `paths` with its features (D,).
+
+        pictures: as for `tinyalex.data.photos.photos`. Raises CheckpointError if the net's outputs are not finite.
+        """
+        preparation = preparation_for(self.trained)
+        return with_outputs(
+            photos(paths, preparation, smallest=self.smallest, pictures=pictures), self._features, BATCH
+        )
+
+    def _features(self, images: NDArray[np.uint8]) -> NDArray[Any]:
+        made = outputs(self.net, self.augmenter, images, self.layer)
+        check_finite(made)
+        return made
+
+
+class FeatureFile:
+    """The file `out` of the features that an extractor makes of photographs.
+
+    source: where the net comes from, to be noted.
+    """
+
+    def __init__(self, extractor: Extractor, out: Path, *, source: str) -> None:
+        self.extractor, self.out = extractor, out
+        self.part = max(BATCH, min(PART, PART_BYTES // (4 * extractor.D)))
         self.parts = out.with_name(f"{out.name}.parts")
+        net = extractor.net
         self.made_by = {
             "net": source,
-            "sha256": _digest(trained),
+            "sha256": fingerprint(extractor.trained),
             "variant": net.spec.name,
             "input_size": net.input_size,
         }
@@ -94,17 +120,14 @@ class FeatureFile:
             done(len(paths), kept.rejected)
             return
         rows, files, rejected = [], [], []
-        with closing(photos(paths, len(self.augmenter.mean), smallest=self.smallest)) as stream:
-            for batch in in_batches(stream, BATCH):
-                read = [(photo.path, photo.stored) for photo in batch if photo.stored is not None]
-                reasons = [photo.error for photo in batch if photo.stored is None]
-                if read:
-                    rows.append(outputs(self.net, self.augmenter, np.stack([image for _, image in read]), self.layer))
-                    check_finite(rows[-1])
-                files += [str(path) for path, _ in read]
-                rejected += reasons
-                done(len(batch), reasons)
-        made = np.concatenate(rows).astype(np.float32) if rows else np.empty((0, 0), np.float32)
+        for photo, row in self.extractor.read(paths):
+            if row is None:
+                rejected.append(photo.error)
+            else:
+                rows.append(row)
+                files.append(str(photo.path))
+            done(1, rejected[-1:] if row is None else [])
+        made = np.stack(rows).astype(np.float32) if rows else np.empty((0, 0), np.float32)
         with replacing(path) as file:
             np.savez(file, features=made, files=np.array(files, str), rejected=json.dumps(rejected), identity=identity)
 
@@ -113,7 +136,7 @@ class FeatureFile:
 
     def _identity(self, paths: list[Path]) -> str:
         """A text that is another one if the net, the layer or a file is: its name, its size, when it was written."""
-        known = [self.layer, self.made_by, [[str(path), *_stamp(path)] for path in paths]]
+        known = [self.extractor.layer, self.made_by, [[str(path), *_stamp(path)] for path in paths]]
         return hashlib.sha256(json.dumps(known).encode()).hexdigest()
 
     def _join(self, count: int) -> None:
@@ -128,7 +151,7 @@ class FeatureFile:
             _write_array(archive, "features", (N, D), "<f4", made)
             names = (part.files.astype(longest) for part in self._read_parts(count))
             _write_array(archive, "files", (N,), longest, names)
-            for name, text in (("layer", self.layer), ("made_by", json.dumps(self.made_by))):
+            for name, text in (("layer", self.extractor.layer), ("made_by", json.dumps(self.made_by))):
                 _write_array(archive, name, (), f"<U{len(text)}", [np.array(text)])
 
     def _read_parts(self, count: int) -> Iterator[Part]:
@@ -161,7 +184,7 @@ def _write_array(
 
 
 def _write_header(entry: IO[bytes], shape: tuple[int, ...], dtype: str) -> None:
-    np.lib.format.write_array_header_2_0(entry, {"descr": dtype, "fortran_order": False, "shape": shape})
+    np.lib.format.write_array_header_1_0(entry, {"descr": dtype, "fortran_order": False, "shape": shape})
 
 
 def _stamp(path: Path) -> tuple[int, int]:
@@ -173,11 +196,13 @@ def _stamp(path: Path) -> tuple[int, int]:
     return found.st_size, found.st_mtime_ns
 
 
-def _digest(trained: Checkpoint) -> str:
-    """The sha256 of all arrays that a net's outputs depend on: its parameters, and the mean of its training images."""
-    digest = hashlib.sha256()
-    mean = {} if trained.statistics is None else {"mean": trained.statistics.mean}
-    for name, array in {**trained.net.params, **mean}.items():
+def fingerprint(trained: Checkpoint) -> str:
+    """The SHA-256 of all that a net's outputs depend on: its layers and parameters, and how an image becomes input."""
+    net = trained.net
+    settings = (net.spec.layers, net.input_size, net.cross_columns, preparation_for(trained))
+    digest = hashlib.sha256(repr(settings).encode())
+    mean = augmenter_for(trained).mean
+    for name, array in {**net.params, "mean": mean}.items():
         digest.update(name.encode())
         digest.update(np.ascontiguousarray(to_numpy(array)).data)
     return digest.hexdigest()

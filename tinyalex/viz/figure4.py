@@ -5,7 +5,7 @@ Axes: Q test images, N training images, D features of the last hidden layer, h, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -109,12 +109,17 @@ def neighbours(
     found: Sequence[Sequence[Picture]],
     query_labels: Sequence[str],
     found_labels: Sequence[Sequence[str]],
+    *,
+    titles: tuple[str, str] = ("test image", "nearest training images"),
+    classes: bool = True,
 ) -> Figure:
     """Draw figure 4, right: in each row a test image, and beside it the nearest training images, the nearest first.
 
     queries: Q test images of (h, w, 3) uint8.   found: for each the training images that `nearest` finds, equally many.
     query_labels, found_labels: the names of their classes, written below. A neighbour of another class than the test
-    image has a frame and a name in orange. Raises ShapeError where these do not fit each other.
+    image has a frame and a name in orange.   classes: False if the labels are any texts; then nothing is orange.
+    titles: of the test images and of the others.
+    Raises ShapeError where these do not fit each other.
     """
     count, across = len(queries), len(found[0]) if found else 0
     rows_fit = count == len(found) == len(query_labels) == len(found_labels)
@@ -136,11 +141,10 @@ def neighbours(
         cells += [(2 + k, found[row][k], found_labels[row][k]) for k in range(across)]
         for column, picture, label in cells:
             axes = figure.add_subplot(grid[row, column])
-            _draw_labelled(axes, picture, label, same=label == query_labels[row])
+            _draw_labelled(axes, picture, label, same=not classes or label == query_labels[row])
             if row == 0 and column in (0, 2):
-                title = "test image" if column == 0 else "nearest training images"
                 left = axes.get_position(original=True).x0
-                figure.text(left, 1 - 0.5 * top / height, title, va="center", fontsize=11, color=INK)
+                figure.text(left, 1 - 0.5 * top / height, titles[column // 2], va="center", fontsize=11, color=INK)
     return figure
 
 
@@ -164,9 +168,30 @@ def nearest(queries: NDArray[np.floating], train: NDArray[np.floating], k: int =
         raise ShapeError(f"got features {queries.shape} and {train.shape}: expected (Q, D) and (N, D)")
     if not 1 <= k <= len(train):
         raise ShapeError(f"got k={k}: expected 1 to {len(train)}, the number of training images")
-    step = max(1, CHUNK // max(1, train.shape[1]))
-    found = np.empty((len(queries), k), np.intp)
-    for row, query in enumerate(queries.astype(np.float64)):
-        squares = [((train[i : i + step] - query) ** 2).sum(axis=1) for i in range(0, len(train), step)]
-        found[row] = np.argsort(np.concatenate(squares), kind="stable")[:k]
-    return found
+    step = rows_at_once(train.shape[1])
+    return nearest_among(queries, (train[i : i + step] for i in range(0, len(train), step)), k)[0]
+
+
+def rows_at_once(D: int) -> int:
+    """How many rows of D features are compared at a time."""
+    return max(1, CHUNK // max(1, D))
+
+
+def nearest_among(
+    queries: NDArray[np.floating], parts: Iterable[NDArray[np.floating]], k: int
+) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """As `nearest`, for training images that come in parts -> indices and distances (Q, k), fewer if there are fewer.
+
+    queries (Q, D), each part (n, D). Memory: that of a part in float64, and of Q (n + k) numbers.
+    """
+    wanted = queries.astype(np.float64)
+    indices, squares = np.empty((len(wanted), 0), np.intp), np.empty((len(wanted), 0))
+    first = 0
+    for part in parts:
+        of_part = np.stack([((part - query) ** 2).sum(axis=1) for query in wanted])  # (Q, n)
+        numbers = np.broadcast_to(np.arange(first, first + len(part)), of_part.shape)
+        indices, squares = np.hstack([indices, numbers]), np.hstack([squares, of_part])
+        best = np.argsort(squares, axis=1, kind="stable")[:, :k]
+        indices, squares = np.take_along_axis(indices, best, axis=1), np.take_along_axis(squares, best, axis=1)
+        first += len(part)
+    return indices, np.sqrt(squares)
