@@ -1,11 +1,14 @@
 """A run from the command line: its folder, what it leaves, and how it goes on."""
 
 import json
+import re
+import shutil
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from runs import carried_out, report_of
+from runs import carried_out, refused, report_of
 from tinyalex.weights.checkpoint import read
 
 CHECKPOINTS = ["checkpoint-best.npz", "checkpoint-previous.npz", "checkpoint.npz"]
@@ -76,6 +79,80 @@ def test_a_finished_run_is_reported_anew(capsys, here):
     assert carried_out(capsys, "train --resume a")[0] == 0
     assert (here / "a" / "checkpoint.npz").read_bytes() == before
     assert report_of(here / "a")["epochs"] == 2
+
+
+def damage(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.unlink()  # its other names keep their bytes
+    path.write_bytes(content)
+
+
+def test_a_damaged_checkpoint_is_told_and_the_one_before_it_is_used(capsys, here):
+    words = "train --variant tiny --data images --batch 12"
+    assert carried_out(capsys, f"{words} --epochs 2 --out new")[0] == 0
+    assert carried_out(capsys, f"{words} --epochs 2 --out whole")[0] == 0
+    damage(here / "new" / "checkpoint.npz")
+    told = r"tinyalex: got new/checkpoint.npz, which .*: new/checkpoint-previous.npz is used instead, which is older\n"
+    for command in ("eval new --out report", "predict images/val/class0/0.png --checkpoint new", "train --resume new"):
+        code, _, err = carried_out(capsys, command)
+        assert code == 0
+        assert re.fullmatch(told, err)
+    assert carried_out(capsys, "eval new --out report")[::2] == (0, "")  # the run has written a new one
+    params = [read(here / run / "checkpoint.npz").net.params for run in ("new", "whole")]
+    assert all(w.tobytes() == params[1][name].tobytes() for name, w in params[0].items())
+
+
+def test_a_run_goes_on_without_its_newest_checkpoint(capsys, here):
+    (here / "a" / "checkpoint.npz").unlink()
+    code, _, err = carried_out(capsys, "train --resume a")
+    assert code == 0
+    assert err.startswith("tinyalex: got a/checkpoint.npz: expected a .npz file")
+
+
+def test_replaced_images_are_refused(capsys, here):
+    for number, path in enumerate(sorted((here / "images" / "train").rglob("*.png"))):
+        Image.fromarray(np.full((20, 20, 3), number, np.uint8)).save(path)
+    assert refused(capsys, "train --resume a --epochs 3") == (
+        "tinyalex: got other images from images: expected those that a began with\n"
+    )
+
+
+def test_one_damaged_validation_image_costs_nothing(capsys, here):
+    """Told after an epoch, as only its header was checked; the epoch's steps are kept."""
+    path = here / "images" / "val" / "class1" / "5.png"
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    words = "train --variant tiny --data images --batch 12 --epochs 1 --check header --out new"
+    assert "5.png" in refused(capsys, words)
+    position = read(here / "new" / "checkpoint.npz").training["position"]
+    assert (position["epoch"], position["step"]) == (0, 3)
+    path.write_bytes(whole)
+    assert carried_out(capsys, "train --resume new")[0] == 0
+    assert report_of(here / "new")["epochs"] == 1
+
+
+@pytest.mark.usefixtures("here")
+def test_more_images_a_step_than_there_are(capsys):
+    code, _, err = carried_out(capsys, "train --variant tiny --data images --epochs 1 --batch 1000 --out new")
+    assert (code, err) == (0, "tinyalex: got a batch of 1,000 images: there are 36, all in each step\n")
+
+
+@pytest.mark.parametrize("variant", ["tiny", "paper", "mini"])
+def test_a_net_too_large_for_the_machine(capsys, here, variant):
+    """Told before any image is read, and the batch is not blamed."""
+    line = refused(capsys, f"train --variant {variant} --data images --input-size 100000 --out new")
+    assert line.startswith("tinyalex: got input_size=100000: the net takes ")
+    assert line.endswith(" GiB; use a smaller --input-size\n")
+    assert not (here / "new").exists()
+
+
+def test_images_of_one_class(capsys, here):
+    for split in ("train", "val"):
+        for number in (1, 2, 3):
+            shutil.rmtree(here / "images" / split / f"class{number}")
+    assert "got training images of one class" in refused(capsys, "train --variant tiny --data images --out new")
+    assert not list((here / "new").iterdir())
 
 
 def test_a_run_on_two_devices(capsys, here):

@@ -7,6 +7,7 @@ import pytest
 
 from tinyalex.cli.parser import parse
 from tinyalex.cli.train import Train
+from tinyalex.errors import UsageError
 from tinyalex.training.settings import Settings, settings_for
 
 EVERY_OPTION = """train --data d --variant paper --out o --resume r --input-size 64 --cross-columns 3,5 --epochs 7
@@ -26,6 +27,26 @@ def test_every_option_of_a_run_is_one_of_its_settings(saved):
         **{"save_every": 13, "validate_every": 14, "devices": ("cuda:0", "cpu")},
         **{"save_minutes": 2.5, "check": "header", "skip_bad": True, "workers": 4},
     }
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("--patience 3", "got --patience, which has no effect with --schedule steps: expected plateau"),
+        ("--patience 3 --schedule constant", "got --patience, which has no effect with --schedule constant"),
+        ("--drops 3 --schedule constant", "got --drops, which has no effect with --schedule constant: expected steps"),
+        ("--drops 3 --schedule plateau", "got --drops, which has no effect with --schedule plateau"),
+    ],
+)
+@pytest.mark.parametrize("saved", [None, settings_for("mini")])
+def test_options_without_an_effect(words, told, saved):
+    with pytest.raises(UsageError, match=told):
+        parse(["train", *words.split()]).settings(saved)
+
+
+def test_a_schedule_that_was_saved_gives_options_their_effect():
+    saved = settings_for("mini", schedule="plateau")
+    assert parse(["train", "--patience", "3"]).settings(saved).patience == 3
 
 
 def test_every_setting_is_an_option():

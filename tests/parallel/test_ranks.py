@@ -324,6 +324,53 @@ def dying(*given, **named):
 """
 
 
+SIGNALLED = """
+import signal
+whole_step = Training._step
+def step(training, x, labels):
+    if rank in {ranks} and training.position.epoch == 1 and training.position.step == 1:
+        os.kill(os.getpid(), signal.SIGTERM)
+    whole_step(training, x, labels)
+Training._step = step
+"""
+
+
+@with_mpi
+@pytest.mark.parametrize("who", [(0,), (1,), (0, 1)])
+def test_all_ranks_stop_together(place, who):
+    """After the same step, whichever of them a signal has reached; they go on from there."""
+    name = f"stopped-{len(who)}-{who[0]}"
+    run = ranks(2, f"{TRAIN} --epochs 7 --out {name}", place, SIGNALLED.format(ranks=who))
+    told = f"tinyalex: stopped; to go on from the last checkpoint: tinyalex train --resume {name}"
+    assert (run.returncode, run.stderr.split("\n")) == (143, ["", told, ""])
+    assert run.stdout.count("epoch   1/7") == 1
+    found = read(place / name / "checkpoint.npz").training["position"]
+    assert (found["epoch"], found["step"]) == (1, 2)
+    resumed = ranks(2, f"train --resume {name}", place)
+    assert resumed.returncode == 0, resumed.stderr
+    same(place / "one", place / name)
+
+
+INTERRUPTED = """
+import signal
+from tinyalex.training import run as module
+whole_check = module.images_to_train_on
+def check(*given):
+    if rank == 1:
+        os.kill(os.getpid(), signal.SIGTERM)
+    return whole_check(*given)
+module.images_to_train_on = check
+"""
+
+
+@with_mpi
+def test_a_rank_that_is_stopped_before_the_first_step_takes_the_others_along(place):
+    run = ranks(2, f"{TRAIN} --epochs 7 --out early", place, INTERRUPTED)
+    assert run.returncode != 0
+    assert "tinyalex: rank 1 of 2: stopped before anything was saved" in run.stderr
+    assert "Traceback" not in run.stderr
+
+
 @with_mpi
 def test_a_rank_that_fails_takes_the_run_down(place):
     """There is one message and no traceback, and the last checkpoint is complete."""

@@ -12,7 +12,8 @@ import pytest
 
 from runs import TIMES, TINY, images, outcome, started, write_folder
 from tinyalex import AlexNet, spec
-from tinyalex.errors import CheckpointError
+from tinyalex.errors import CheckpointError, DataError
+from tinyalex.training import saves, validation
 from tinyalex.training.loop import Progress, Training
 from tinyalex.training.saves import Saves
 from tinyalex.training.settings import saved_settings
@@ -88,6 +89,86 @@ def test_a_run_stopped_at_every_step_ends_as_if_it_had_not(tmp_path, whole):
         training = resumed(tmp_path)
     assert stops == 11
     assert outcome(training) == whole
+
+
+@pytest.mark.parametrize("save_every", [1, None])
+@pytest.mark.parametrize("epoch", [1, 2, 3])
+def test_an_image_that_cannot_be_read_costs_no_step(tmp_path, whole, monkeypatch, save_every, epoch):
+    """The steps of the epoch are saved; with the image repaired the run makes up for its validation."""
+    probabilities, left = validation.probabilities, [epoch]
+
+    def damaged(*given, **named):
+        left[0] -= 1
+        if left[0] == 0:
+            raise DataError("val/7.png is damaged")
+        return probabilities(*given, **named)
+
+    monkeypatch.setattr(validation, "probabilities", damaged)
+    with pytest.raises(DataError, match="is damaged"):
+        started(tmp_path, save_every=save_every).run()
+    position = read(tmp_path / "checkpoint.npz").training["position"]
+    assert (position["epoch"], position["step"]) == (epoch - 1, 4)
+    monkeypatch.setattr(validation, "probabilities", probabilities)
+    training = resumed(tmp_path)
+    training.run()
+    assert outcome(training) == whole
+
+
+class Killed(BaseException):
+    """Stands for a kill: nothing is done after it."""
+
+
+@pytest.mark.usefixtures("every_save")
+@pytest.mark.parametrize("save", range(2, 9))
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_run_killed_around_a_save_ends_as_if_it_had_not(tmp_path, whole, monkeypatch, save, moment):
+    """With saves before and after each validation: these are saves 2 to 7, after the first of all."""
+    write_it, left = Saves.write, [save]
+
+    def killed(saves, *given, **named):
+        left[0] -= 1
+        if left[0] == 0 and moment == "before":
+            raise Killed
+        write_it(saves, *given, **named)
+        if left[0] == 0:
+            raise Killed
+
+    monkeypatch.setattr(Saves, "write", killed)
+    training = started(tmp_path, save_every=None)
+    if save <= 7:
+        with pytest.raises(Killed):
+            training.run()
+    else:
+        training.run()  # there are not more
+    training = resumed(tmp_path)
+    training.run()
+    assert outcome(training) == whole
+    assert outcome(resumed(tmp_path)) == whole
+    errors = [record["val_top1_error"] for record in training.history]
+    best = read(tmp_path / "checkpoint-best.npz").training["history"]
+    assert best[-1]["val_top1_error"] == min(errors)
+    assert len(best) == 1 + errors.index(min(errors))
+
+
+def test_minutes_without_a_save_are_over(tmp_path, monkeypatch):
+    """A clock that moves by a minute a step, and a save every 2.5 minutes."""
+    now = [0.0]
+    monkeypatch.setattr(saves.time, "monotonic", lambda: now[0])
+    positions = []
+
+    class Clock(Progress):
+        def step(self, *_):
+            now[0] += 60
+
+    write_it = Saves.write
+
+    def noted(self, checkpoint, **named):
+        positions.append((checkpoint.training["position"]["epoch"], checkpoint.training["position"]["step"]))
+        write_it(self, checkpoint, **named)
+
+    monkeypatch.setattr(Saves, "write", noted)
+    started(tmp_path, epochs=1, batch=4, save_every=None, save_minutes=2.5).run(Clock())
+    assert positions == [(0, 0), (0, 3), (0, 6), (0, 9), (1, 0)]
 
 
 def test_plateaus_are_remembered(tmp_path):
@@ -236,9 +317,9 @@ def test_a_run_killed_again_and_again_ends_as_if_it_had_not(tmp_path):
     subprocess.run([*COMMAND, *data, "--out", once], check=True, capture_output=True, timeout=120, env=environment)
 
     command = [*COMMAND, *data, "--out", often, "--resume"]
-    for saves in rng.integers(1, 5, 3):  # at most half of the 25 checkpoints: there is more to do each time
+    for count in rng.integers(1, 5, 3):  # at most half of the 25 checkpoints: there is more to do each time
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
-        code = killed_after(process, often / "checkpoint.npz", int(saves), float(rng.uniform(0, 0.03)))
+        code = killed_after(process, often / "checkpoint.npz", int(count), float(rng.uniform(0, 0.03)))
         assert code == -signal.SIGKILL
         read(often / "checkpoint.npz")  # whole, whenever it was
     done = subprocess.run(command, capture_output=True, timeout=120, env=environment)

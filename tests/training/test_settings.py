@@ -46,6 +46,14 @@ def test_settings_that_make_no_sense(given):
         settings(**given)
 
 
+@pytest.mark.parametrize("key", ["epochs", "batch", "patience", "save_every", "limit", "workers"])
+def test_counts_have_a_limit(key):
+    """The message is short, however long the number is."""
+    for value, shown in ((10**9 + 1, "1000000001"), (10**23, f"{10**23}"), (10**4000, f"1{'0' * 39}...")):
+        with pytest.raises(UsageError, match=f"^got {key}={re.escape(shown)}: expected 1,000,000,000 or less$"):
+            settings(**{"drops": (1,), key: value})
+
+
 def test_unknown_variant():
     with pytest.raises(UsageError, match="got the variant 'vgg': expected one of paper, "):
         settings_for("vgg")

@@ -20,26 +20,27 @@ from tinyalex.training.saves import CHECKPOINT
 from tinyalex.training.settings import Settings
 
 LARGEST = 1e4  # a parameter of a net that learns is far below
+LOOKED_AT = 32  # images, of each rank
 WORST_LOSS = 20.0  # nats: on average a label has a probability of 2e-9; guessing among 1,000 classes costs 6.9
 
 
 class Goodness:
-    """Whether the state of a net is good.   ranks: the processes that train it.   batch: the images of a step."""
+    """Whether the state of a net is good.   ranks: the processes that train it."""
 
-    def __init__(self, net: AlexNet, ranks: Ranks, batch: int) -> None:
-        self._net, self._ranks, self._batch = net, ranks, batch
+    def __init__(self, net: AlexNet, ranks: Ranks) -> None:
+        self._net, self._ranks = net, ranks
         self._last: tuple[Array, Any] | None = None
         self._shown = False
 
     def note(self, images: Array, labels: Any) -> None:
-        """Keep the images and labels of a step, this rank's share; the step changes the state."""
-        self._last, self._shown = (images, labels), False
+        """Keep some images and labels of a step, of this rank's share; the step changes the state."""
+        self._last, self._shown = (images[:LOOKED_AT], labels[:LOOKED_AT]), False
 
     def objection(self) -> tuple[str, str] | None:
         """What is wrong with the state, and what was expected; None for a good one. The same on all ranks.
 
-        Good: no parameter is NaN, infinite, or beyond LARGEST, and the loss of the last step's images, computed anew
-        without dropout, is at most WORST_LOSS. Waits for a GPU, once for the parameters and once for the loss.
+        Good: no parameter is NaN, infinite, or beyond LARGEST, and the loss of images of the last step, computed
+        anew without dropout, is at most WORST_LOSS. Waits for a GPU, once for the parameters and once for the loss.
         """
         for name, value in largest(self._net).items():
             if not np.isfinite(value):
@@ -54,8 +55,9 @@ class Goodness:
     def _loss(self, images: Array, labels: Any) -> float:
         """The mean loss of the images of all ranks."""
         with np.errstate(all="ignore"):
-            own = float(self._net.loss(images, labels)) * len(labels) / self._batch
-        return self._ranks.sum([own])[0]
+            own = float(self._net.loss(images, labels))
+        loss, count = self._ranks.sum([own * len(labels), float(len(labels))])
+        return loss / count
 
 
 def largest(net: AlexNet) -> dict[str, float]:

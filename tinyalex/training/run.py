@@ -69,7 +69,7 @@ class Run:
         self._stop = StopSignals()
         self._saves = Saves(folder, self.settings.save_minutes)
         self._losses = UnreadLosses(self.ranks, self._wishes)
-        self._goodness = Goodness(self.net, self.ranks, self.batch)
+        self._goodness = Goodness(self.net, self.ranks)
         self._guess = guess(train.labels)
         self._saved = self.position.epoch, self.position.step
 

@@ -81,11 +81,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         for key in COUNTS:
-            value = getattr(self, key)
-            if value is not None and value < 1:
-                raise UsageError(f"got {key}={value}: expected 1 or more")
-            if value is not None and value > MOST:
-                raise UsageError(f"got {key}={brief(value)}: expected {MOST:,} or less")
+            _check_count(key, getattr(self, key))
         if min(self.drops, default=1) < 1:
             raise UsageError(
                 f"got drops={self.drops}: expected epochs, 1 or more, after which the rate is divided by 10"
@@ -114,8 +110,17 @@ def settings_for(variant: str = "mini", *, data: str = "shapes", **given: Any) -
     recipe = asdict(spec.recipe)
     shares = recipe.pop("drops")
     chosen: dict[str, Any] = {"input_size": spec.input_size, **recipe, **given}
+    _check_count("epochs", chosen["epochs"])
     chosen.setdefault("drops", tuple(drop_epochs(chosen["epochs"], shares)))
     return Settings(data, variant, **chosen)
+
+
+def _check_count(key: str, value: int | None) -> None:
+    """Raise UsageError unless the value is None or a count within bounds."""
+    if value is not None and value < 1:
+        raise UsageError(f"got {key}={brief(value)}: expected 1 or more")
+    if value is not None and value > MOST:
+        raise UsageError(f"got {key}={brief(value)}: expected {MOST:,} or less")
 
 
 def saved_settings(checkpoint: Checkpoint) -> Settings:
