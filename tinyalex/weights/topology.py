@@ -120,7 +120,8 @@ def _variants(rows: Sequence[Row]) -> list[tuple[Spec, tuple[int, ...]]]:
         same = {key: _same(layer, row, spec.columns) for (key, layer), row in zip(ours.items(), plain, strict=True)}
         changed = {key: layer for key, layer in same.items() if layer is not None}
         if len(changed) == len(ours):
-            found.append((replace(spec, layers={**spec.layers, **changed}), _cross_columns(plain, ours, spec.columns)))
+            layers = {key: changed.get(key, nets.Drop("train")) for key in spec.layers}  # other programs scale so
+            found.append((replace(spec, layers=layers), _cross_columns(plain, ours, spec.columns)))
     return found
 
 

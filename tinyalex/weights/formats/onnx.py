@@ -149,18 +149,24 @@ def _behind(graph: Graph, name: str) -> Node:
 
 
 class _Row:
-    """The layers found so far, and their parameters by name, with our axes.   size: of the maps, if it is known."""
+    """The layers found so far, and their parameters by name, with our axes.
+
+    size: of the maps, if it is known.   factor: by which the input of the next layer is multiplied.
+    last: the kind of the last node.
+    """
 
     def __init__(self, graph: Graph) -> None:
         self.graph, self.size = graph, graph.input_size
         self.layers: list[ForeignLayer] = []
         self.arrays: dict[str, NDArray[Any]] = {}
-        self.last = ""
+        self.factor, self.last = 1.0, ""
 
     def add(self, step: Node | ForeignLayer) -> None:
         """Take the next node, or a layer of several nodes."""
         layer = step if isinstance(step, ForeignLayer) else self._layer(step)
         self.last = step.kind if isinstance(step, Node) else ""
+        if self.factor != 1 and self.last != "Mul":
+            raise _refused("a product that no layer with weights follows")
         if layer is not None:
             self.layers.append(layer)
 
@@ -173,6 +179,9 @@ class _Row:
                 return self._full(node)
             case "Add" if self.last == "MatMul":
                 self._biases(node)
+                return None
+            case "Mul":
+                self.factor *= _with_number(self.graph, node.outputs[0], "Mul")[1]
                 return None
             case "MaxPool" | "AveragePool":
                 return self._pool(node)
@@ -228,11 +237,16 @@ class _Row:
         return array
 
     def _named(self, node: Node, weights: NDArray[Any], biases: NDArray[Any] | None) -> tuple[str, str]:
-        """Put both into `arrays` under their names; biases that are missing are zero."""
+        """Put both into `arrays` under their names; biases that are missing are zero.
+
+        The factor of the layer's input becomes one of its weights: it is that of dropout, where units are not scaled.
+        """
         weights_name, biases_name, *_ = (*node.inputs[1:], "")
         both = (weights_name, biases_name or f"{weights_name}, no biases")
         if not self.arrays.keys().isdisjoint(both):
             raise _refused(f"the parameters {both[0][:40]!r} in two layers")
+        if self.factor != 1:
+            weights, self.factor = weights * weights.dtype.type(self.factor), 1.0
         biases = np.zeros(1, weights.dtype) if biases is None else biases.reshape(-1)
         self.arrays.update(zip(both, (weights, np.broadcast_to(biases, weights.shape[:1])), strict=True))
         return both
