@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from tinyalex.cli.options import VARIANT, Command, Option
+from tinyalex.cli.options import Command, Option
 from tinyalex.cli.runs import RUNS
 from tinyalex.cli.terminal import complain
 from tinyalex.errors import UsageError
+from tinyalex.spec import VARIANTS
 from tinyalex.training.saves import CHECKPOINT, read_newest
 from tinyalex.weights import read
 from tinyalex.weights.checkpoint import Checkpoint
@@ -21,7 +22,10 @@ from tinyalex.weights.pixels import Colour, Given
 class FileOptions(Command):
     """Options that say of another program's file what it does not say itself: see `tinyalex.weights.foreign.Given`."""
 
-    variant: Annotated[str | None, Option(f"of another program's file: {VARIANT.help}", "NAME", VARIANT.choices)] = None
+    variant: Annotated[
+        str | None,
+        Option(f"the net in another program's file, if it fits several: {', '.join(VARIANTS)}", "NAME", VARIANTS),
+    ] = None
     mean: Annotated[
         str | None,
         Option("what is subtracted from its pixels: three numbers of 0 ... 255, or a mean image", metavar="R,G,B|FILE"),
@@ -61,14 +65,11 @@ class NetOptions(FileOptions):
     ] = None
     checkpoint: Annotated[Path | None, Option("a run or checkpoint (the newest in runs/, else the example)")] = None
 
-    def trained(self) -> tuple[Checkpoint, str]:
-        """The net that the options name, and a line that says which it is. Raises CheckpointError for a bad file.
-
-        A part of a net is a net here: see `Checkpoint.check_whole`.
-        """
+    def trained(self, *, part: bool = False) -> tuple[Checkpoint, str]:
+        """The net that the options name, and a line that says which it is; part: as for `read_trained`."""
         if self.weights is not None and self.checkpoint is not None:
             raise UsageError(f"got --weights {self.weights} and --checkpoint {self.checkpoint}: expected one of them")
-        return find_trained(self.weights or self.checkpoint, self.given())
+        return find_trained(self.weights or self.checkpoint, self.given(), part=part)
 
 
 def _mean(text: str) -> Colour | Path:
@@ -80,19 +81,25 @@ def _mean(text: str) -> Colour | Path:
     return red, green, blue
 
 
-def read_trained(path: str | Path, given: Given | None = None) -> Checkpoint:
-    """The checkpoint in a run's folder, or the contents of a file or a known name, as `tinyalex.weights.read` does."""
-    return read_newest(Path(path), complain)[0] if Path(path).is_dir() else read(path, given)
+def read_trained(path: str | Path, given: Given | None = None, *, part: bool = False) -> Checkpoint:
+    """The checkpoint in a run's folder, or the contents of a file or a known name, as `tinyalex.weights.read` does.
+
+    part: whether a file will do that lacks some of the parameters; else it is a CheckpointError.
+    """
+    trained = read_newest(Path(path), complain)[0] if Path(path).is_dir() else read(path, given)
+    if not part:
+        trained.check_whole()
+    return trained
 
 
-def find_trained(path: str | Path | None, given: Given | None = None) -> tuple[Checkpoint, str]:
+def find_trained(path: str | Path | None, given: Given | None = None, *, part: bool = False) -> tuple[Checkpoint, str]:
     """The net of a run, a file or a known name, else that of the newest run, else the example; and a line about it."""
     runs = sorted(RUNS.glob(f"*/{CHECKPOINT}"), key=lambda run: run.stat().st_mtime)
     if path is None and not runs:
         message = f"there is no run in {RUNS}/: this is the example net, trained on shapes; choose one by --checkpoint"
         return load_example(), message
     path = path or runs[-1].parent
-    return read_trained(path, given), f"checkpoint {path}"
+    return read_trained(path, given, part=part), f"checkpoint {path}"
 
 
 def first_names(names: tuple[str, ...]) -> str:

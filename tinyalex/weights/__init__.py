@@ -18,7 +18,7 @@ from tinyalex.weights import checkpoint
 from tinyalex.weights.checkpoint import Checkpoint
 from tinyalex.weights.foreign import checkpoint_of
 from tinyalex.weights.formats import Foreign, caffe, npy, npz, onnx, safetensors, torch
-from tinyalex.weights.known import locate
+from tinyalex.weights.known import locate, with_known
 from tinyalex.weights.pixels import Given
 
 
@@ -63,7 +63,7 @@ def read(path_or_name: str | Path, given: Given | None = None) -> Checkpoint:
     if isinstance(contents, Checkpoint):
         return contents
     try:
-        return checkpoint_of(contents, given or Given())
+        return checkpoint_of(contents, with_known(path, given or Given()))
     except CheckpointError as error:
         raise CheckpointError(f"{legible(str(path))}: {error}") from error
 

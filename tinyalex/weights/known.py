@@ -11,11 +11,12 @@ author published none. No accuracy was measured here.
 
 import hashlib
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tinyalex.data.download import fetch, in_cache
 from tinyalex.errors import CheckpointError
+from tinyalex.weights.pixels import Given
 
 ENVIRONMENT = "TINYALEX_WEIGHTS"
 CAFFE, TORCH = "http://dl.caffe.berkeleyvision.org", "https://download.pytorch.org/models"
@@ -29,7 +30,8 @@ class Known:
     name: ours.   file: its own name.   url: its address.   checksum: such as "sha1:9116...", or None if nobody has
     published one.   megabytes: its size, about.   licence: of the parameters.
     variant: the net, "" for a mean image.   top1, top5: the published accuracy on the validation images of ILSVRC-2012,
-    in percent, of the central crop; None if there is none.
+    in percent, of the central crop; None if there is none.   given: how its images are prepared, where that is not as
+    for other files of its kind.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Known:
     variant: str
     top1: float | None = None
     top5: float | None = None
+    given: Given = field(default_factory=Given)
 
     def find(self) -> Path | None:
         """The file, if it is in one of the folders; None if not."""
@@ -134,6 +137,8 @@ KNOWN: dict[str, Known] = {
             "caffe",
             54.80,
             78.23,
+            # The published accuracy is that of whole pictures squeezed into 224 x 224 pixels.
+            Given(mean=(123.68, 116.779, 103.939), colours="BGR", rule="warp", size=224),
         ),
         Known(
             "ilsvrc_2012_mean",
@@ -177,3 +182,12 @@ def locate(path_or_name: str | Path) -> Path:
             f"tinyalex weights --fetch {known.name}, or download {known.url} in a browser and put it there"
         )
     return found
+
+
+def with_known(path: Path, given: Given) -> Given:
+    """What is given of the file at `path`; the rest as it is known of a file of that name."""
+    known = known_as(path.name)
+    if known is None:
+        return given
+    own = {name: value for name, value in vars(given).items() if value not in (None, ())}
+    return replace(known.given, **own)
