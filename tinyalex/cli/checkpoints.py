@@ -8,6 +8,7 @@ from tinyalex.cli.options import Command, Option
 from tinyalex.cli.runs import RUNS
 from tinyalex.cli.terminal import complain
 from tinyalex.errors import UsageError
+from tinyalex.files import legible
 from tinyalex.spec import VARIANTS
 from tinyalex.training.saves import CHECKPOINT, read_newest
 from tinyalex.weights import read
@@ -86,7 +87,10 @@ def read_trained(path: str | Path, given: Given | None = None, *, part: bool = F
 
     part: whether a file will do that lacks some of the parameters; else it is a CheckpointError.
     """
-    trained = read_newest(Path(path), complain)[0] if Path(path).is_dir() else read(path, given)
+    if Path(path).is_dir():
+        (given or Given()).check_unneeded(legible(str(path)))
+        return read_newest(Path(path), complain)[0]
+    trained = read(path, given)
     if not part:
         trained.check_whole()
     return trained
@@ -97,6 +101,7 @@ def find_trained(path: str | Path | None, given: Given | None = None, *, part: b
     runs = sorted(RUNS.glob(f"*/{CHECKPOINT}"), key=lambda run: run.stat().st_mtime)
     if path is None and not runs:
         message = f"there is no run in {RUNS}/: this is the example net, trained on shapes; choose one by --checkpoint"
+        (given or Given()).check_unneeded("the example")
         return load_example(), message
     path = path or runs[-1].parent
     return read_trained(path, given, part=part), f"checkpoint {path}"

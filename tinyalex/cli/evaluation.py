@@ -91,7 +91,6 @@ class Eval(FileOptions):
 
     def _probabilities(self, run: Path, checkpoint: Checkpoint, val: Dataset) -> NDArray[Any]:
         """What the net of a run predicts for the validation images: probabilities (images, classes)."""
-        checkpoint.check_whole()
         with counting(len(val), f"evaluating {run}") as progress:
             augmenter = augmenter_for(checkpoint)
             checkpoint.net.place(self.devices)

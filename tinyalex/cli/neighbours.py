@@ -42,7 +42,7 @@ class Neighbours(NetOptions):
 
     def run(self) -> int:
         """Print the distances and paths of the nearest images, and draw them."""
-        trained, message = self.trained()
+        trained, message = self.trained(part=True)
         total = sum(1 for _ in image_files(self.images))
         bad: list[Path] = []
         rows: list[Row] = []

@@ -67,9 +67,8 @@ class Predict(NetOptions):
         return exit_code(bad, total)
 
     def _predicted(self, trained: Checkpoint, pictures: int) -> Iterator[Seen]:
-        """Each photograph with the probabilities of the classes. Raises CheckpointError for a net that lacks a part."""
+        """Each photograph with the probabilities of the classes. Raises CheckpointError for a net without a mean."""
         net, augmenter, preparation = trained.net, augmenter_for(trained), preparation_for(trained)
-        trained.check_whole()
         net.place(self.devices)
 
         def probabilities(images: NDArray[np.uint8]) -> NDArray[Any]:
@@ -128,7 +127,7 @@ class Features(NetOptions):
 
     def run(self) -> int:
         """Write the file; print how many images are in it."""
-        trained, message = self.trained()
+        trained, message = self.trained(part=True)
         total = sum(1 for _ in image_files(self.images))
         trained.net.place(self.devices)
         extractor = Extractor(trained, self.layer, smallest=first_kernel(trained.net.spec))

@@ -44,6 +44,15 @@ class Given:
     size: int | None = None
     classes: tuple[str, ...] = ()
 
+    def check_unneeded(self, what: str) -> None:
+        """Raise UsageError for anything said of `what`, a net that was saved here: its file says all of it itself.
+
+        All such nets read RGB, so that may be said.
+        """
+        said = [name for name, value in vars(self).items() if value not in (None, (), "RGB")]
+        if said:
+            raise UsageError(f"got --{said[0]} for {what}: expected no such option, as tinyalex's own files say it")
+
 
 @dataclass(frozen=True)
 class Published:
