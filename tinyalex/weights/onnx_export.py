@@ -55,7 +55,7 @@ def write(net: AlexNet, path: str | Path, about: str = "") -> None:
     numbers = helper.np_dtype_to_tensor_dtype(np.dtype(net.dtype))
     image = helper.make_tensor_value_info("image", numbers, ["batch", *net.rows[0].in_shape])
     logits = helper.make_tensor_value_info("logits", numbers, ["batch", *net.rows[-1].out_shape])
-    initializers = [numpy_helper.from_array(np.ascontiguousarray(array), name) for name, array in arrays.items()]
+    initializers = [numpy_helper.from_array(np.asarray(array, order="C"), name) for name, array in arrays.items()]
     graph = helper.make_graph(nodes, net.spec.name, [image], [logits], initializers)
     opset = [helper.make_opsetid("", OPSET)]
     model = helper.make_model(graph, opset_imports=opset, ir_version=IR_VERSION, producer_name="tinyalex")

@@ -29,6 +29,8 @@ def read_arrays(path: str | Path) -> Foreign:
     """
     with reading(path, "an .onnx file") as file:
         graph = Graph(file)
+        if graph.about:
+            return Foreign(graph.parameters(), about=graph.about)
         row = _Row(graph)
         for step in _steps(graph):
             row.add(step)
@@ -38,7 +40,6 @@ def read_arrays(path: str | Path) -> Foreign:
         "ONNX model zoo" if ZOO in row.arrays else "ONNX",
         graph.name,
         input_size=graph.input_size,
-        about=graph.about,
     )
 
 

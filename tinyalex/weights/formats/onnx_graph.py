@@ -93,6 +93,11 @@ class Graph:
             return self._array(node.attributes["value"].message(5))
         return None
 
+    def parameters(self) -> dict[str, NDArray[Any]]:
+        """The initializers by name that are no single numbers."""
+        arrays = {name: self._array(tensor) for name, tensor in self._tensors.items()}
+        return {name: array for name, array in arrays.items() if array.ndim}
+
     def _array(self, tensor: Message) -> NDArray[Any]:
         """The numbers of a TensorProto: raw bytes, or a field by their type, or in a file beside this one."""
         shape = tensor.integers(1)
