@@ -11,10 +11,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from tinyalex.errors import CheckpointError
+from tinyalex.errors import CheckpointError, TinyAlexError
 from tinyalex.files import legible
 from tinyalex.net import AlexNet
-from tinyalex.weights import checkpoint
+from tinyalex.weights import checkpoint, onnx_export, safetensors_export
 from tinyalex.weights.checkpoint import Checkpoint
 from tinyalex.weights.foreign import checkpoint_of
 from tinyalex.weights.formats import Foreign, caffe, npy, npz, onnx, safetensors, torch
@@ -42,6 +42,12 @@ READERS: dict[str, Callable[[Path], Checkpoint | Foreign]] = {
     ".onnx": onnx.read_arrays,
 }
 
+# What writes the formats of other programs. It is given the net, the path, and a text that describes the net in full.
+WRITERS: dict[str, Callable[[AlexNet, Path, str], None]] = {
+    ".safetensors": safetensors_export.write,
+    ".onnx": onnx_export.write,
+}
+
 
 def read(path_or_name: str | Path, given: Given | None = None) -> Checkpoint:
     """The contents of a file, its net on the CPU; the file's suffix names its format.
@@ -51,7 +57,7 @@ def read(path_or_name: str | Path, given: Given | None = None) -> Checkpoint:
     A suffix outside `READERS` does not matter to a checkpoint, which is recognised as a zip archive.
     Raises CheckpointError for a file that is missing, damaged, of no known format, or that does not say enough.
     """
-    path = locate(path_or_name)
+    path, given = locate(path_or_name), given or Given()
     reader = READERS.get(path.suffix.lower())
     if reader is None:
         if path.is_file() and not zipfile.is_zipfile(path):
@@ -61,10 +67,11 @@ def read(path_or_name: str | Path, given: Given | None = None) -> Checkpoint:
         reader = _read_npz
     contents = reader(path)
     if isinstance(contents, Checkpoint):
+        given.check_unneeded(legible(str(path)))
         return contents
     try:
-        return checkpoint_of(contents, with_known(path, given or Given()))
-    except CheckpointError as error:
+        return checkpoint_of(contents, with_known(path, given))
+    except TinyAlexError as error:
         raise CheckpointError(f"{legible(str(path))}: {error}") from error
 
 
@@ -75,13 +82,24 @@ def load(path_or_name: str | Path, given: Given | None = None) -> AlexNet:
     return contents.net
 
 
-def save(net: AlexNet, path: str | Path) -> None:
-    """Write the net to `path`, as a checkpoint (.npz) that `load` reads. Replaces the file in one piece.
+def save(net: AlexNet, path: str | Path, format: str | None = None) -> None:
+    """Write the net to `path`, in a file that `load` reads back exactly. Replaces the file in one piece.
 
+    format: "npz", a checkpoint; "safetensors", for PyTorch and others; "onnx"; None: that of the suffix, else "npz".
     The name is used as it is: no suffix is added.
-    Raises CheckpointError for the suffix of another format, by which `load` would take the file for one of that format.
+    Raises CheckpointError for a format that is not written, for the suffix of another one, by which `load` would choose
+    the wrong reader, and if the library that writes the format is missing.
     """
     path = Path(path)
-    if READERS.get(path.suffix.lower(), _read_npz) is not _read_npz:
-        raise CheckpointError(f"got {path}: expected the suffix .npz, as save writes checkpoints only; use that suffix")
-    checkpoint.write(Checkpoint(net), path)
+    suffix = path.suffix.lower()
+    wanted = f".{format}" if format else suffix if suffix in READERS else ".npz"
+    if wanted not in (".npz", *WRITERS) or READERS.get(suffix, _read_npz) is not READERS[wanted]:
+        named = f"{path}, to be written as {format}" if format else path
+        raise CheckpointError(
+            f"got {named}: expected the suffix of a format that is written: {', '.join(('.npz', *WRITERS))}; use that"
+        )
+    contents = Checkpoint(net)
+    if wanted in WRITERS:
+        WRITERS[wanted](net, path, checkpoint.described(contents))
+    else:
+        checkpoint.write(contents, path)

@@ -14,7 +14,7 @@ from collections.abc import Iterator, MutableMapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 from zipfile import is_zipfile
 
 import numpy as np
@@ -101,13 +101,13 @@ def write(checkpoint: Checkpoint, path: str | Path, *, half: bool = False) -> No
     parameter is missing.
     """
     checkpoint.check_whole()
-    about = _about(checkpoint)
+    about = described(checkpoint)
     with replacing(Path(path)) as file:
         write_arrays(file, _arrays(checkpoint, about, half))
 
 
-def _about(checkpoint: Checkpoint) -> str:
-    """The JSON text of a checkpoint."""
+def described(checkpoint: Checkpoint) -> str:
+    """The JSON text of a checkpoint. Raises CheckpointError if the state of the run holds NaN or infinity."""
     net = checkpoint.net
     about = {
         "format": FORMAT,
@@ -166,14 +166,12 @@ def read(path: str | Path) -> Checkpoint:
 
 def _restored(archive: Archive) -> Checkpoint:
     """The checkpoint made of the parts of a file. Raises TinyAlexError for parts that do not fit together."""
-    about = _about_from(archive)
-    spec = _spec_from_json(about.spec)
-    settings = about.settings
-    rows = count(spec, settings.num_classes, settings.input_size, settings.cross_columns)
-    _check_rows(rows, about)
-    _check_headers(archive, parameter_shapes(rows), settings)
-    net = AlexNet(spec, seed=None, **vars(settings))
-    _set_masks(net, about.masks)
+    blueprint = blueprint_in(str(archive.read("about")))
+    about = blueprint.about
+    if about.format > 1 and not archive.has_checksum:
+        raise ValueError("the checksum is missing")
+    _check_headers(archive, parameter_shapes(blueprint.rows), about)
+    net = blueprint.net()
     for name, w in net.params.items():
         _finite(archive, f"params/{name}", w)
     has_velocity = any(name.startswith("velocity/") for name in archive.headers)
@@ -184,17 +182,32 @@ def _restored(archive: Archive) -> Checkpoint:
     return Checkpoint(net, about.classes, statistics, velocity, about.training, about.preparation)
 
 
-def _about_from(archive: Archive) -> About:
-    """The JSON text of a checkpoint, its types checked."""
-    values = json.loads(str(archive.read("about")), parse_constant=_no_number)
+class Blueprint(NamedTuple):
+    """A net that a JSON text describes, before it takes memory."""
+
+    about: About
+    spec: nets.Spec
+    rows: list[Row]
+
+    def net(self) -> AlexNet:
+        """The net, its parameters zero. Raises CheckpointError for a state that dropout's generator cannot be in."""
+        net = AlexNet(self.spec, seed=None, **vars(self.about.settings))
+        _set_masks(net, self.about.masks)
+        return net
+
+
+def blueprint_in(text: str) -> Blueprint:
+    """The net that the JSON text of a checkpoint describes. Raises TinyAlexError for a text that describes none."""
+    values = json.loads(text, parse_constant=_no_number)
     if isinstance(values, dict) and values.get("format") not in (1, FORMAT):
         raise CheckpointError(
             f"got format {brief(values.get('format'))}: expected {FORMAT} or older; use a newer version of tinyalex"
         )
     about: About = typed(About, values, "about")
-    if about.format > 1 and not archive.has_checksum:
-        raise ValueError("the checksum is missing")
-    return about
+    spec, settings = _spec_from_json(about.spec), about.settings
+    rows = count(spec, settings.num_classes, settings.input_size, settings.cross_columns)
+    _check_rows(rows, about)
+    return Blueprint(about, spec, rows)
 
 
 def _no_number(name: str) -> None:
@@ -231,15 +244,17 @@ def _check_rows(rows: Sequence[Row], about: About) -> None:
             )
 
 
-def _check_headers(archive: Archive, shapes: dict[str, tuple[int, ...]], settings: NetSettings) -> None:
+def _check_headers(archive: Archive, shapes: dict[str, tuple[int, ...]], about: About) -> None:
     """Check that the arrays of the file are those of a net with parameters of these shapes, and have their dtypes.
 
     Raises CheckpointError for an array that is missing, is one too many, or has another shape or dtype: compiled loops
     do not check bounds, and a conversion would make other numbers.
     """
     left = {name: header for name, header in archive.headers.items() if name != "about"}
-    mean_size = max([settings.input_size, *left["mean"].shape[:1]]) if "mean" in left else 0  # square, at least a crop
-    for group in _expected_arrays(shapes, settings.dtype, mean_size):
+    mean_size = max([about.settings.input_size, *left["mean"].shape[:1]]) if "mean" in left else 0  # at least a crop
+    if about.preparation and mean_size not in (0, about.preparation.size):
+        raise CheckpointError(f"got a mean of size {mean_size}: expected {about.preparation.size}, as of the images")
+    for group in _expected_arrays(shapes, about.settings.dtype, mean_size):
         if "params/conv1.w" not in group and not group.keys() & left.keys():
             continue  # a net without a run has no velocity, and may have no statistics
         for name, (shape, dtypes) in group.items():

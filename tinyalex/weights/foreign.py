@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tinyalex.count import parameter_shapes
 from tinyalex.data.statistics import PixelStatistics
 from tinyalex.errors import CheckpointError
 from tinyalex.net import AlexNet
 from tinyalex.spec import Flat
-from tinyalex.weights.checkpoint import Checkpoint
+from tinyalex.weights.checkpoint import Checkpoint, blueprint_in
 from tinyalex.weights.formats import Foreign
-from tinyalex.weights.layouts import Layout, found_in
+from tinyalex.weights.layouts import OWN, Layout, found_in
 from tinyalex.weights.pixels import CAFFE, CAFFE_CIFAR, ONNX_ZOO, TORCHVISION, Given, pixels_of
 from tinyalex.weights.topology import described
 
@@ -37,15 +38,22 @@ def checkpoint_of(foreign: Foreign, given: Given) -> Checkpoint:
 
     Raises CheckpointError if the file holds no AlexNet, or does not say what `given` must then say.
     """
+    if foreign.about:
+        return _as_described(foreign.about, foreign.arrays)
     if foreign.layers:
         arrays, layout, named = foreign.arrays, Layout(published=DESCRIBED[foreign.format]), described(foreign)
     else:
         arrays = _without_prefix(foreign.arrays)
         layout, named = found_in(arrays, given.variant)
+    if given.variant not in (None, named.spec.name):
+        raise CheckpointError(
+            f"got --variant {given.variant}: expected {named.spec.name}, as the file describes its layers"
+        )
     published = layout.published.get(named.spec.name)
     pixels = pixels_of(named.spec, foreign, published, given)
     net = AlexNet(named.spec, num_classes=named.num_classes, cross_columns=named.cross_columns, seed=None)
-    _fill(net, {ours: layout.ours(arrays[theirs]) for ours, theirs in named.names.items()}, layout.channels_last)
+    ours = {ours: layout.ours(arrays[theirs]) for ours, theirs in named.names.items()}
+    _fill(net, _channels_first(net, ours) if layout.channels_last else ours)
     if pixels.colours == "BGR":
         w = net.params["conv1.w"]
         w[...] = w[:, ::-1].copy()
@@ -62,6 +70,23 @@ def checkpoint_of(foreign: Foreign, given: Given) -> Checkpoint:
     )
 
 
+def _as_described(text: str, arrays: Mapping[str, NDArray[Any]]) -> Checkpoint:
+    """The net in a file that `tinyalex.save` wrote, with all its settings."""
+    blueprint = blueprint_in(text)
+    names = next(filter(None, (layout.names_in(arrays, blueprint.spec) for layout in OWN)), None)
+    if names is None:
+        raise CheckpointError("got other arrays than those of the net that the file describes; use another file")
+    for ours, shape in parameter_shapes(blueprint.rows).items():
+        array, dtype = arrays[names[ours]], blueprint.about.settings.dtype
+        if array.shape != shape or array.dtype != dtype:
+            raise CheckpointError(
+                f"got {ours} of shape {array.shape} and {array.dtype}: expected {shape} and {dtype}; use another file"
+            )
+    net = blueprint.net()
+    _fill(net, {ours: arrays[theirs] for ours, theirs in names.items()})
+    return Checkpoint(net, blueprint.about.classes, preparation=blueprint.about.preparation)
+
+
 def _without_prefix(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     """The arrays without what all names begin with, such as "module." where a net was trained on several GPUs."""
     names = dict.fromkeys(arrays)
@@ -70,26 +95,29 @@ def _without_prefix(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any
     return dict(zip(names, arrays.values(), strict=True))
 
 
+def _channels_first(net: AlexNet, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """The arrays, in which the first fully connected layer no longer reads (H, W, C) in a row, but (C, H, W)."""
+    [flatten] = [place for place, row in enumerate(net.rows) if isinstance(row.layer, Flat)]
+    first = next(row.name for row in net.rows[flatten:] if row.kernel)
+    C, H, W = net.rows[flatten].in_shape
+    w = arrays[f"{first}.w"].reshape(-1, H, W, C).transpose(0, 3, 1, 2)
+    return {**arrays, f"{first}.w": w}  # (U, C, H, W)
+
+
 @np.errstate(over="ignore")  # a number that is too large for float32 is told as infinity
-def _fill(net: AlexNet, arrays: Mapping[str, NDArray[Any]], channels_last: bool) -> None:
+def _fill(net: AlexNet, arrays: Mapping[str, NDArray[Any]]) -> None:
     """Give the net its parameters, by our names, with our axes.
 
     An array that lies in memory as the net needs it becomes the net's own; another is copied.
-    channels_last: the first fully connected layer reads maps that were flattened as (H, W, C).
     """
-    flatten = next(place for place, row in enumerate(net.rows) if isinstance(row.layer, Flat))
-    first = next(row.name for row in net.rows[flatten:] if row.kernel)
-    C, H, W = net.rows[flatten].in_shape
     own: list[NDArray[Any]] = []
     for name, array in arrays.items():
         layer, _, part = name.partition(".")
         w = net.layers[layer].params[part]
         if array.dtype.kind != "f":
             raise CheckpointError(f"got {array.dtype} in {name}: expected floating-point numbers")
-        if channels_last and name == f"{first}.w":
-            array = array.reshape(len(w), H, W, C).transpose(0, 3, 1, 2)
         if array.dtype == w.dtype and array.flags.carray and not any(np.may_share_memory(array, one) for one in own):
-            net.layers[layer].params[part] = w = array.reshape(w.shape)
+            net.layers[layer].params[part] = w = array
             own.append(w)
         else:
             _copy(array, w.reshape(array.shape))

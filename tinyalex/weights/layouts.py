@@ -42,6 +42,7 @@ class Layout:
     channels_last: the first fully connected layer reads maps that were flattened as (H, W, C); ours (C, H, W).
     partial: a file may have a part of the parameters, conv1's among them, and other arrays.
     published: what is known of the nets that have such names in a file, by variant.
+    usual:  of these the one that a file holds, unless somebody says otherwise; "" if that is open.
     """
 
     layers: Callable[[Spec], Iterable[str]] = own_names
@@ -51,6 +52,7 @@ class Layout:
     channels_last: bool = False
     partial: bool = False
     published: Mapping[str, Published] = field(default_factory=dict)
+    usual: str = ""
 
     def names(self, spec: Spec) -> dict[str, str]:
         """The name of each parameter of ours, such as "conv1.w" -> its name in the file."""
@@ -72,27 +74,23 @@ class Layout:
 
 
 _BVLC = {"caffe": CAFFE, "caffenet": CAFFE}
-
-
-def _caffe_tensorflow(*parts: str) -> Layout:
-    weights, biases = parts
-    return Layout(
-        parts=(weights, biases),
-        conv=(3, 2, 0, 1),
-        full=(1, 0),
-        channels_last=True,
-        published={"caffe": CAFFE_TENSORFLOW},
-    )
-
-
+_CAFFE_TENSORFLOW = Layout(
+    parts=(".weights", ".biases"),
+    conv=(3, 2, 0, 1),
+    full=(1, 0),
+    channels_last=True,
+    published={"caffe": CAFFE_TENSORFLOW, "caffenet": CAFFE_TENSORFLOW},
+    usual="caffe",
+)
 LAYOUTS = (
     Layout(positions, published={"torchvision": TORCHVISION}),  # of torchvision, and of PyTorch's nn.Sequential
     Layout(),  # of PyTorch, where each layer has a name
-    _caffe_tensorflow(".weights", ".biases"),  # of bvlc_alexnet.npy
-    _caffe_tensorflow(".0", ".1"),  # of its other form
+    _CAFFE_TENSORFLOW,  # of bvlc_alexnet.npy
+    replace(_CAFFE_TENSORFLOW, parts=(".0", ".1")),  # of its other form
     Layout(parts=("/0", "/1"), published=_BVLC),  # of Caffe's files in HDF5, which do not describe their layers
     Layout(parts=("_w", "_b"), partial=True, published=_BVLC),  # of arrays that somebody has collected
 )
+OWN = (Layout(positions), Layout(parts=(".w", ".b")))  # of the files that tinyalex writes
 
 
 def found_in(arrays: Arrays, name: str | None) -> tuple[Layout, Described]:
@@ -112,7 +110,8 @@ def found_in(arrays: Arrays, name: str | None) -> tuple[Layout, Described]:
     fitting = [(layout, net) for layout, spec in named if (net := _fitted(spec, layout, arrays))]
     exact = [(layout, net) for layout, net in fitting if net.spec == VARIANTS[net.spec.name]]
     published = [(layout, net) for layout, net in exact or fitting if net.spec.name in layout.published]
-    found = published or exact or fitting
+    usual = [(layout, net) for layout, net in published if net.spec.name == layout.usual]
+    found = usual or published or exact or fitting
     if len(found) == 1:
         return found[0]
     if found:
