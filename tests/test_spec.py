@@ -248,11 +248,9 @@ def test_stored_size():
     assert [stored_size(size) for size in (224, 227, 32, 64, 16)] == [256, 256, 36, 72, 16]
 
 
-def test_usual_classes():
-    """10 for the nets of CIFAR-10's images, 1000 for ImageNet's."""
-    of_cifar10 = {name for name in NAMES if usual_classes(variant(name)) == 10}
-    assert of_cifar10 == {"cifar10-full", "cifar10-quick", "mini"}
-    assert {usual_classes(variant(name)) for name in set(NAMES) - of_cifar10} == {1000}
+@pytest.mark.parametrize(("name", "classes"), [("mini", 10), ("cifar10-full", 10), ("paper", 1000), ("caffe", 1000)])
+def test_usual_classes(name, classes):
+    assert usual_classes(variant(name)) == classes
 
 
 @pytest.mark.parametrize(

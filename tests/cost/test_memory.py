@@ -42,6 +42,7 @@ CASES = {
     "cuda-convnet": (narrow("cuda-convnet", 99), 4),  # ReLU behind the pool, and the norm within a map
     "torchvision": (narrow("torchvision", 224), 2),
     "six-conv": (narrow("six-conv", 131), 5),
+    "cifar10-full": (variant("cifar10-full"), 16),  # average pooling
 }
 
 

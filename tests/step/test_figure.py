@@ -102,15 +102,30 @@ def test_every_kind_of_step_is_drawn_with_its_number(small_pass):
             assert number(strongest(step)) in written, step
 
 
-@pytest.mark.parametrize("variant", ["cuda-convnet", "torchvision"])
-def test_other_nets(variant):
-    size = 63 if variant == "torchvision" else 67
+@pytest.mark.parametrize(("variant", "size"), [("cuda-convnet", 67), ("torchvision", 63), ("cifar10-full", 16)])
+def test_other_nets(variant, size):
     net = AlexNet(slim(spec.VARIANTS[variant]), num_classes=3, input_size=size)
     pass_ = record(net, np.random.default_rng(0).standard_normal((1, 3, size, size)).astype("float32"), [1])
     for step in pass_:
-        if step.explanation.kind in ("spatial-norm", "conv", "pool", "dropout"):
+        if step.explanation.kind in ("spatial-norm", "conv", "pool", "average-pool", "dropout"):
             written = " ".join(texts(show(pass_, step.name, direction=step.direction)))
             assert number(strongest(step)) in written, step
+
+
+def test_the_mean_is_written_out():
+    """A window in the middle, and one past the edge with 2 x 2 of its cells; back, the share of each window."""
+    net = AlexNet("cifar10-quick", num_classes=3, input_size=16, dtype="float64")
+    pass_ = record(net, np.random.default_rng(0).standard_normal((1, 3, 16, 16)), [1])
+    forward, backward = pass_["pool2"]
+    x, dx, dy = forward.x[0, 4], backward.dx[0, 4], backward.dy[0, 4]
+    for cell, seen in (((1, 2), x[2:5, 4:7]), ((3, 3), x[6:, 6:])):
+        line = f"sum {number(seen.sum())}\n÷ {seen.size} cells\ny = {number(seen.mean())}"
+        assert line in texts(show(pass_, "pool2", cell, 4))
+    figure = show(pass_, "pool2", (6, 4), 4, "backward")
+    shares = np.array([[dy[2, 1] / 9, dy[2, 2] / 9], [dy[3, 1] / 6, dy[3, 2] / 6]])  # windows of line 3 have two lines
+    np.testing.assert_allclose(figure.subfigs[2].axes[0].images[0].get_array(), scaled(shares))
+    assert shares.sum() == pytest.approx(dx[6, 4])
+    assert f"4 windows contain the cell\ndx = their sum = {number(dx[6, 4])}" in texts(figure)
 
 
 def test_tanh():

@@ -1,6 +1,7 @@
 """The page of a recorded pass, in a real browser: it is whole, it steps, and what it shows is what the arrays say."""
 
 import dataclasses
+import re
 
 import numpy as np
 import pytest
@@ -117,9 +118,10 @@ def test_every_step_can_be_shown(opened, path, small_pass):
     assert heading(page) == "relu1 ← backward"
 
 
-@pytest.mark.parametrize("variant", ["cuda-convnet", "torchvision", "six-conv"])
-def test_every_step_of_other_nets(opened, tmp_path, variant):
-    size = 63 if variant == "torchvision" else 67
+@pytest.mark.parametrize(
+    ("variant", "size"), [("cuda-convnet", 67), ("torchvision", 63), ("six-conv", 67), ("cifar10-full", 16)]
+)
+def test_every_step_of_other_nets(opened, tmp_path, variant, size):
     net = AlexNet(slim(spec.VARIANTS[variant]), num_classes=3, input_size=size)
     pass_ = record(net, np.random.default_rng(0).standard_normal((1, 3, size, size)).astype("float32"), [1])
     page = opened(to_html(pass_, tmp_path / "step.html"))
@@ -320,6 +322,29 @@ def test_pooling_sends_the_gradient_to_the_cell_that_won(opened, path, small_pas
               .reduce((sum, {u, v}) => sum + at(drawn.dy, look.left, u, v), 0); }"""
         )
         assert total == pytest.approx(dx[(channel, *cell)], abs=1e-3 * np.abs(dx).max())
+
+
+def test_the_mean_and_its_shares(opened, tmp_path):
+    """Windows of 3 x 3, and of 2 x 2 in the last corner; what is worked out on the page is what was recorded."""
+    net = AlexNet("cifar10-quick", num_classes=3, input_size=16)
+    pass_ = record(net, np.random.default_rng(0).standard_normal((1, 3, 16, 16)).astype("float32"), [1])
+    page = opened(to_html(pass_, tmp_path / "step.html"), "#pool2-forward")
+    channel = page.evaluate("look.right")
+    for cell, cells in (((1, 2), 9), ((3, 3), 4)):
+        click(page, "#output", *cell, (4, 4))
+        text = page.locator("#why .sum").inner_text()
+        assert f"÷ {cells} cells" in text
+        total, y = (value_of(part) for part in re.findall(r"(?:sum|y =)\s+([^\s÷]+)", text))
+        expected = pass_["pool2"].forward.y[(0, channel, *cell)]
+        assert total / cells == pytest.approx(expected, rel=5e-3)
+        assert y == pytest.approx(expected, rel=5e-3)
+    go(page, "pool2", "backward")
+    click(page, "#input", 6, 4, (8, 8))
+    channel = page.evaluate("look.left")
+    dy, dx = pass_["pool2"].backward.dy[0, channel], pass_["pool2"].backward.dx[0, channel, 6, 4]
+    expected = np.array([dy[2, 1] / 9, dy[2, 2] / 9, dy[3, 1] / 6, dy[3, 2] / 6])
+    shown = np.array([value_of(text) for text in page.locator("#why .grid > span").all_inner_texts()])
+    np.testing.assert_allclose(shown / shown.sum(), expected / dx, rtol=2e-2)  # the grid has a unit of its own
 
 
 def test_the_gradient_of_a_kernel(opened, path, small_pass):
