@@ -198,7 +198,15 @@ def _image(net: AlexNet, golden: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
 @np.errstate(over="ignore", invalid="ignore")  # what is not finite does not agree
 def _stage(net: AlexNet, name: str, x: NDArray[Any], stored: NDArray[Any]) -> Stage:
     ours = to_numpy(net.predict(x) if name == "prob" else net.forward(x, upto=name))
-    if stored.shape not in (ours.shape, ours.shape[1:]) and stored.size != ours.size:
-        raise CheckpointError(f"got {name} of shape {stored.shape}: expected {ours.shape[1:]} for each image")
-    difference = np.abs(ours.ravel() - stored.ravel().astype(np.float64)).max()
-    return Stage(name, float(difference), float(np.abs(stored.astype(np.float64)).max()))
+    flat = (len(x), ours[0].size)
+    if _long_axes(stored.shape) not in (_long_axes(ours.shape), _long_axes(flat)) or stored.dtype.kind not in "fiu":
+        raise CheckpointError(
+            f"got {name} of shape {stored.shape} and {stored.dtype}: expected {ours.shape[1:]} for each image"
+        )
+    stored = stored.astype(np.float64)
+    return Stage(name, float(np.abs(ours.ravel() - stored.ravel()).max()), float(np.abs(stored).max()))
+
+
+def _long_axes(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """A shape without its axes of length 1: one image may have no axis of its own, and fc6 be (4096, 1, 1)."""
+    return tuple(size for size in shape if size != 1)
