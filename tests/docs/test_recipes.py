@@ -24,6 +24,7 @@ KINDS_OF_LAYERS = {  # the modules with a match over all kinds
     "tinyalex/cost/speed.py",
     "tinyalex/cost/simulation.py",
     "tinyalex/viz/figure2.py",
+    "tinyalex/weights/onnx_export.py",
 }
 TESTS = {  # by recipe, those that list what there is
     "Add a kind of layer": "tests/layers/test_layer.py tests/step/test_words.py tests/docs/test_reading.py "
