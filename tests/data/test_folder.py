@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tinyalex.data import FolderDataset, Subset, folder, load_folder
+from tinyalex.data import FolderDataset, Subset, folder, load_folder, prepare_image, read_image
+from tinyalex.data.prepare import Preparation
 from tinyalex.errors import DataError
 
 
@@ -341,6 +342,33 @@ def test_an_image_smaller_than_the_first_kernel_is_named(tmp_path):
     for call in (lambda: train.read(np.array([0])), lambda: train.picture(0)):
         with pytest.raises(DataError, match=r"1\.png \(300 x 10 pixels: fewer than the 11 x 11"):
             call()
+
+
+def test_prepared_as_a_net_of_others_wants_them(tmp_path):
+    for number in range(3):
+        pixels = np.random.default_rng(number).integers(0, 256, (20, 31, 3), "uint8")
+        image(tmp_path / "c" / f"{number}.png")
+        Image.fromarray(pixels).save(tmp_path / "c" / f"{number}.png")
+    preparation = Preparation(12, "warp", "bilinear")
+    usual = load_folder(tmp_path, size=12)[1]
+    train, val = load_folder(tmp_path, size=12, preparation=preparation)
+    for part in (train, val, train.part(np.array([1]))):
+        expected = prepare_image(read_image(part.paths[0]), preparation)
+        np.testing.assert_array_equal(part.read(np.array([0]))[0], expected)
+    assert (usual.read(np.array([0])) != val.read(np.array([0]))).any()
+    assert usual.fingerprint() != val.fingerprint()
+    same = load_folder(tmp_path, size=12, preparation=Preparation(12))[1]
+    assert usual.fingerprint() == same.fingerprint()
+
+
+def test_the_folders_of_the_classes(tmp_path):
+    for name in ("n02", "n01"):
+        image(tmp_path / name / "0.png")
+        image(tmp_path / name / "1.png")
+    (tmp_path / "classes.tsv").write_text("0\tn01\ttench\n1\tn02\tgoldfish\n")
+    for part in load_folder(tmp_path, size=4):
+        assert part.classes == ("tench", "goldfish")
+        assert part.class_folders() == ("n01", "n02")
 
 
 REAL = os.environ.get("TINYALEX_DATA")

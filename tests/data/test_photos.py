@@ -10,7 +10,7 @@ from PIL import Image
 
 from tinyalex.data import photos as module
 from tinyalex.data import prepare_image, read_image
-from tinyalex.data.photos import image_files, in_batches, photos
+from tinyalex.data.photos import image_files, in_batches, photos, small_picture, with_outputs
 from tinyalex.data.prepare import Preparation
 from tinyalex.errors import DataError
 
@@ -90,6 +90,21 @@ def test_in_order_with_the_reasons_of_the_bad_ones(tmp_path):
             assert photo.picture is None
 
 
+@pytest.mark.parametrize("rule", ["square", "scale", "warp"])
+def test_as_the_net_wants_them(tmp_path, rule):
+    path, preparation = picture(tmp_path / "1.png", 31, 20), Preparation(12, rule, "bilinear")
+    [photo] = photos([path], preparation)
+    np.testing.assert_array_equal(photo.stored, prepare_image(read_image(path), preparation))
+    assert (photo.stored != prepare_image(read_image(path), 12)).any()
+
+
+def test_a_picture_alone(tmp_path):
+    path = picture(tmp_path / "wide.png", 2048, 100)
+    assert small_picture(path).shape == (25, 512, 3)
+    with pytest.raises(DataError, match="nothing"):
+        small_picture(tmp_path / "nothing.png")
+
+
 def test_a_reduced_copy_keeps_the_proportions(tmp_path):
     [photo] = photos([picture(tmp_path / "wide.png", 2048, 100)], EIGHT, pictures=1)
     assert photo.picture.shape == (25, 512, 3)
@@ -121,7 +136,40 @@ def test_few_are_in_memory(tmp_path, monkeypatch):
         next(stream)
     stream.close()
     assert 3 <= len(read) <= 3 + module.AHEAD + module.MOST_THREADS
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("ahead")]
+    assert closed("ahead")
+
+
+def closed(threads_of):
+    return not [thread for thread in threading.enumerate() if thread.name.startswith(threads_of)]
+
+
+def test_with_the_outputs_of_a_net(tmp_path):
+    """A row for each that could be read, in batches; one of which nothing could be read is not given to the net."""
+    paths = [picture(tmp_path / f"{i}.png", seed=i) for i in range(8)]
+    for bad in (1, 3, 4, 5):
+        paths[bad].write_text("Dear all")
+    sizes = []
+
+    def outputs(images):
+        sizes.append(len(images))
+        return images.mean(axis=(1, 2, 3))
+
+    seen = list(with_outputs(photos(paths, EIGHT), outputs, 3))
+    assert [photo.path for photo, _ in seen] == paths
+    assert sizes == [2, 2]  # of 0, 1 2; of 3, 4, 5 none; of 6, 7
+    for (photo, row), bad in zip(seen, (0, 1, 0, 1, 1, 1, 0, 0), strict=True):
+        assert (row is None) == bool(bad)
+        assert bad or row == photo.stored.mean()
+    assert closed("ahead")
+
+
+def test_after_an_error_no_thread_is_left(tmp_path):
+    def outputs(images):
+        raise ValueError(images.shape)
+
+    with pytest.raises(ValueError, match="3, 8, 8, 3"):
+        list(with_outputs(photos([picture(tmp_path / "1.png")] * 500, EIGHT), outputs, 3))
+    assert closed("ahead")
 
 
 def test_in_batches():

@@ -202,6 +202,16 @@ def test_neighbours_are_laid_out_in_rows_under_two_titles(check_layout):
     assert [title.x0 for title in titles] == pytest.approx([grid[0][0].x0, grid[0][1].x0], abs=3)
 
 
+def test_neighbours_of_unknown_class_have_any_texts_and_no_frames():
+    picture = np.zeros((4, 4, 3), np.uint8)
+    figure = viz.neighbours([picture], [[picture] * 2], ["cat.jpg"], [["1.5", "2.5"]], titles=("a", "b"), classes=False)
+    assert [text.get_text() for text in figure.texts] == ["a", "b"]
+    assert [axes.get_xlabel() for axes in figure.axes] == ["cat.jpg", "1.5", "2.5"]
+    for axes in figure.axes:
+        assert to_hex(axes.xaxis.label.get_color()) == INK
+        assert not any(spine.get_visible() for spine in axes.spines.values())
+
+
 @pytest.mark.parametrize(
     ("queries", "found", "query_labels", "found_labels"),
     [
@@ -261,3 +271,14 @@ def test_nearest_tells_features_apart_that_differ_in_their_last_digits():
 def test_nearest_refuses_what_cannot_be_compared(queries, train, k):
     with pytest.raises(ShapeError):
         viz.nearest(np.zeros(queries), np.zeros(train), k)
+
+
+def test_nearest_among_parts_of_different_lengths():
+    rng = np.random.default_rng(12)
+    queries, train = rng.normal(size=(4, 7)), rng.normal(size=(23, 7))
+    parts = np.split(train, [1, 9, 10])
+    found, distances = figure4.nearest_among(queries, iter(parts), 6)
+    assert found.tolist() == nearest_by_hand(queries, train, 6)
+    expected = [[math.dist(query, train[i]) for i in row] for query, row in zip(queries, found, strict=True)]
+    np.testing.assert_allclose(distances, expected, rtol=1e-12)
+    assert figure4.nearest_among(queries, iter(parts[:1]), 6)[0].shape == (4, 1)
