@@ -76,6 +76,16 @@ def test_planted_mistakes_are_found(plant, found):
     assert found in failed(trained)
 
 
+def test_a_map_or_unit_is_dead_if_it_is_zero_for_all_pictures():
+    trained = tinyalex.load_example()
+    trained.net.params["conv3.b"][:24] = -1e6  # 24 of 96 maps
+    trained.net.params["fc6.b"][:] = -1e6
+    trained.net.params["fc6.b"][:128] = 1e6  # all but 128 of 512 units
+    found = {check.what: check.found for check in self_test(trained)}
+    assert found["dead units, relu3"] == "25%"
+    assert found["dead units, relu6"] == "75%"
+
+
 def test_without_a_mean_image_only_the_parameters_are_looked_at():
     trained = tinyalex.load_example()
     trained.statistics = None
