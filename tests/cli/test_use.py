@@ -1,4 +1,4 @@
-"""The commands that use a trained net: predict and eval."""
+"""The commands that show photographs to a trained net: predict and features."""
 
 import json
 import os
@@ -8,60 +8,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from runs import carried_out, report_of
+from others import by_hand, read_by_hand, write_foreign
+from runs import carried_out, refused
 from tinyalex import viz
 from tinyalex.cli import use
-from tinyalex.data import load_folder, prepare_image, read_image
-from tinyalex.training.evaluate import augmenter_for, probabilities
+from tinyalex.data import prepare_image, read_image
+from tinyalex.training.evaluate import augmenter_for
 from tinyalex.weights.checkpoint import read
 from tinyalex.weights.example import load_example
-
-
-def errors(p, labels):
-    """Top-1 error by a loop; no two classes tie here."""
-    return sum(max(range(4), key=lambda k: row[k]) != label for row, label in zip(p, labels, strict=True)) / len(labels)
-
-
-def by_hand(here, run, views):
-    checkpoint = read(here / run / "checkpoint.npz")
-    val = load_folder(here / "images", size=checkpoint.statistics.mean.shape[0])[1]
-    return probabilities(checkpoint.net, val, augmenter_for(checkpoint), views=views), val.labels
-
-
-@pytest.mark.parametrize("views", ["centre", "ten"])
-def test_eval(capsys, here, views):
-    code, out, err = carried_out(capsys, f"eval a --views {views} --batch 5")
-    assert (code, err) == (0, "")
-    p, labels = by_hand(here, "a", views)
-    found = report_of(here / "a" / "eval")
-    assert found["top1_error"] == pytest.approx(errors(p, labels))
-    assert found["loss"] == pytest.approx(-np.log(p[range(16), labels]).mean(), rel=1e-5)
-    assert found["top5_error"] == 0
-    assert (found["variant"], found["data"], found["views"], found["runs"]) == ("tiny", "images", views, ["a"])
-    assert (found["images"], found["epochs"]) == (16, [2])
-    assert found["images_per_s"] == pytest.approx(16 / found["seconds"])
-    assert "versions" in found
-    assert f"top-1 error {found['top1_error']:.2%}, top-5 error 0.00% on 16 images ({views} crop" in out
-    if views == "centre":
-        assert found["top1_error"] == report_of(here / "a")["top1_error"]
-
-
-def test_eval_of_two_nets_averages_their_probabilities(capsys, here):
-    code, out, _ = carried_out(capsys, "eval a b/checkpoint.npz --out both --data images")
-    assert code == 0
-    assert "2 nets" in out
-    (first, labels), (second, _) = (by_hand(here, run, "centre") for run in "ab")
-    mean = (first + second) / 2
-    found = report_of(here / "both")
-    assert found["top1_error"] == pytest.approx(errors(mean, labels))
-    assert found["loss"] == pytest.approx(-np.log(mean[range(16), labels]).mean(), rel=1e-5)
-    assert found["epochs"] == [2, 2]
-    assert not (here / "a" / "eval").exists()
-
-
-def test_eval_of_a_file_reports_beside_it(capsys, here):
-    assert carried_out(capsys, "eval b/checkpoint.npz")[0] == 0
-    assert (here / "b" / "eval" / "report.json").is_file()
 
 
 def shown(out):
@@ -158,6 +112,87 @@ def test_predict_on_a_folder_draws_the_first_images(capsys, here, monkeypatch):
         np.testing.assert_array_equal(picture, np.asarray(Image.open(path)))
     expected, _ = by_hand(here, "a", "centre")
     np.testing.assert_allclose(p, expected[:3], rtol=1e-4)
+
+
+def test_predict_on_ten_crops(capsys, here, monkeypatch):
+    """Three photographs at a time."""
+    monkeypatch.setattr(use, "BATCH", 30)
+    code, out, err = carried_out(capsys, "predict images/val --checkpoint a --views ten --json")
+    assert (code, err) == (0, "")
+    expected, labels = by_hand(here, "a", "ten")
+    found = [json.loads(line) for line in out.splitlines()]
+    assert [one["file"].split("/")[2] for one in found] == [f"class{label}" for label in labels]
+    for one, p in zip(found, expected, strict=True):
+        assert [of_class["index"] for of_class in one["classes"]] == sorted(range(4), key=lambda c: -p[c])
+        for of_class in one["classes"]:
+            assert of_class["name"] == f"class{of_class['index']}"
+            assert of_class["probability"] == pytest.approx(p[of_class["index"]], rel=1e-4)
+
+
+def test_predict_as_json_prints_nothing_else(capsys, here):
+    """A line for each image, for a bad one too; a picture only where a folder for it is given."""
+    code, out, err = carried_out(capsys, "predict images/val/class0/0.png nothing.png --checkpoint a --json")
+    assert code == 2
+    good, bad = map(json.loads, out.splitlines())
+    assert set(good) == {"file", "classes"}
+    assert bad == {"file": "nothing.png", "error": "got nothing.png (it does not exist): expected an image file"}
+    assert len(err.splitlines()) == 2
+    assert not (here / "predictions").exists()
+    code, out, _ = carried_out(capsys, "predict images/val/class0/0.png --checkpoint a --json --out seen")
+    assert (code, len(out.splitlines())) == (0, 1)
+    assert (here / "seen" / "predictions.png").is_file()
+
+
+def test_a_net_of_others(capsys, here):
+    """Blue first, squeezed into the square, and a divisor for each colour."""
+    options = write_foreign(here / "a", "foreign.npz")
+    name = "wide.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (20, 31, 3), "uint8")).save(name)
+    code, out, err = carried_out(capsys, f"predict {name} {options} --json")
+    assert (code, err) == (0, "")
+    net, x = read_by_hand(here / "a", name)
+    p = net.predict(x)[0]
+    found = json.loads(out)["classes"]
+    assert [one["name"] for one in found] == [f"kind {c}" for c in sorted(range(4), key=lambda c: -p[c])]
+    assert [one["probability"] for one in found] == pytest.approx(sorted(p.tolist(), reverse=True), rel=1e-4)
+
+    assert carried_out(capsys, f"features {name} {options} --layer pool2 --out f.npz")[0] == 0
+    np.testing.assert_allclose(np.load("f.npz")["features"], net.forward(x, upto="pool2").reshape(1, -1), rtol=1e-4)
+
+
+def test_a_net_without_names(capsys, here):
+    options = write_foreign(here / "a", "foreign.npz").replace("--classes names.txt", "")
+    code, out, _ = carried_out(capsys, f"predict images/val/class0/0.png {options}")
+    assert code == 0
+    assert {line[:7] for line in shown(out)["images/val/class0/0.png"]} == {f"class {c}" for c in range(4)}
+
+
+def test_a_part_of_a_net(capsys, here):
+    """Its first layers serve; what would read zeros is refused."""
+    options = write_foreign(here / "a", "part.npz", leave_out=("fc6.w", "fc7.w"))
+    assert carried_out(capsys, f"features images/val {options} --layer pool3")[0] == 0
+    lacking = "got a part of a net, without fc6.w, fc7.w"
+    assert lacking in refused(capsys, f"features images/val {options}")
+    assert lacking in refused(capsys, f"predict images/val {options}")
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (
+            "--weights a/checkpoint.npz --checkpoint a",
+            "got --weights a/checkpoint.npz and --checkpoint a: expected one",
+        ),
+        ("--weights a/checkpoint.npz --mean 1,2,3", "got --mean for a/checkpoint.npz: expected no such option"),
+        ("--checkpoint a --colours BGR", "got --colours for a: expected no such option"),
+        ("--size 40", "got --size for the example: expected no such option"),
+        ("--weights nothing", "got nothing, which does not exist: expected a file, or one of torchvision"),
+    ],
+)
+def test_options_that_contradict(capsys, words, told):
+    for command in ("predict", "features", "neighbours --index f.npz"):
+        assert told in refused(capsys, f"{command} images/val/class0/0.png {words}")
 
 
 def test_features(capsys, here):

@@ -21,7 +21,7 @@ from tinyalex.files import legible, make_folder
 from tinyalex.training.features import Extractor
 from tinyalex.training.neighbours import Index
 
-DRAWN = 10  # rows of neighbours.png
+DRAWN, ACROSS = 10, 12  # rows of neighbours.png, and the neighbours in a row, at most
 SEARCHED = 64  # photographs whose neighbours are searched for at a time: each time the whole index is read
 LOST = np.full((2, 2, 3), 230, np.uint8)  # a grey square, in place of a photograph that cannot be read any more
 
@@ -59,10 +59,10 @@ class Neighbours(NetOptions):
                     print(f"\n{row}", flush=True)
                     if row.photo.picture is not None:
                         rows.append(row)
+        lost = self._draw(rows) if rows else []
         if rows:
-            bad += self._draw(rows)
             print(f"\n{self.out / 'neighbours.png'}{first_of(DRAWN, total)}")
-        return exit_code(len(bad), total)
+        return exit_code(len(bad), total) or (2 if lost else 0)
 
     def _draw(self, rows: Sequence["Row"]) -> list[Path]:
         """Write the picture -> the neighbours that cannot be read any more, and are told."""
@@ -78,9 +78,9 @@ class Neighbours(NetOptions):
 
         figure = viz.neighbours(
             [row.photo.picture for row in rows if row.photo.picture is not None],
-            [[picture(path) for path in row.files] for row in rows],
+            [[picture(path) for path in row.files[:ACROSS]] for row in rows],
             [legible(row.photo.path.name) for row in rows],
-            [[f"{distance:#.4g}" for distance in row.distances] for row in rows],
+            [[f"{distance:#.4g}" for distance in row.distances[:ACROSS]] for row in rows],
             titles=("image", f"nearest in {legible(self.index.name)}, and their distances"),
             classes=False,
         )
