@@ -54,7 +54,7 @@ class Foreign:
     name: str = ""
     input_size: int | None = None
     mean: tuple[float, ...] = ()
-    scale: float = 1.0
+    scale: float | None = None
     about: str = ""
 
 

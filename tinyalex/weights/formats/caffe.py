@@ -34,7 +34,7 @@ def read_arrays(path: str | Path) -> Foreign:
     """
     with reading(path, "a .caffemodel of Caffe") as file:
         if file.read(len(HDF5_MAGIC)) == HDF5_MAGIC:
-            return Foreign(_blobs_of_hdf5(file))
+            return Foreign(_hdf5(file))
         return _net(_message(file))
 
 
@@ -183,19 +183,15 @@ def _net(net: Message) -> Foreign:
         if layer.kind == "InnerProduct" and not any(isinstance(one.layer, nets.Flat) for one in layers):
             layers.append(ForeignLayer("", nets.Flat()))  # Caffe's inner product does it itself
         layers.append(_ours(layer, arrays))
-    transform, data = _EMPTY, _EMPTY
-    for layer in _layers(net):
-        if layer.kind in _SOURCES:
-            transform, data = layer.settings("transform"), layer.settings("Data")
-            break
+    source = next((layer for layer in _layers(net) if layer.kind in _SOURCES), None)
     return Foreign(
         arrays,
         tuple(layers),
         "Caffe",
         net.text(1),
-        input_size=_input_size(net) or transform.integer(3, data.integer(5, 0)) or None,
-        mean=tuple(transform.numbers(5).tolist()),
-        scale=transform.number(1, data.number(2, 1.0)),
+        input_size=_input_size(net) or (_crop(source) if source else 0) or None,
+        mean=_mean_colour(source) if source else (),
+        scale=_scale(source) if source else None,
     )
 
 
@@ -203,13 +199,31 @@ _EMPTY = Message(memoryview(b""))
 
 
 def _input_size(net: Message) -> int:
-    """Height and width of the images, as a net for use says them; 0 for a net as it was trained."""
+    """Height and width of the images, where a net for use says them; 0 for a net as it was trained."""
     shapes = [net.integers(4), net.message(8).integers(1)]
     shapes += [layer.settings("Input").message(1).integers(1) for layer in _layers(net) if layer.kind == "Input"]
-    for shape in shapes:
-        if len(shape) == 4:
-            return shape[3] if shape[2] == shape[3] > 0 and shape[1] == 3 else 0
-    return 0
+    return next((shape[3] for shape in shapes if len(shape) == 4 and shape[2] == shape[3] > 0), 0)
+
+
+def _crop(source: _Layer) -> int:
+    """Height and width of the crops that a source of images makes; 0 for whole images. Old files have it elsewhere."""
+    return source.settings("transform").integer(3, source.settings("Data").integer(5, 0))
+
+
+def _mean_colour(source: _Layer) -> tuple[float, ...]:
+    """What a source of images subtracts from the colours; nothing if it has a mean image, in a file of its own."""
+    found = tuple(source.settings("transform").numbers(5).tolist())
+    if len(found) not in (0, 1, 3):
+        raise CheckpointError(f"got a mean of {len(found)} colours: expected 3")
+    return found * 3 if len(found) == 1 else found
+
+
+def _scale(source: _Layer) -> float:
+    """What a source of images then multiplies them with."""
+    scale = source.settings("transform").number(1, source.settings("Data").number(2, 1.0))
+    if not 0 < scale < math.inf:
+        raise CheckpointError(f"got pixels multiplied with {scale}: expected a number above 0")
+    return scale
 
 
 def _ours(layer: _Layer, arrays: dict[str, NDArray[Any]]) -> ForeignLayer:
@@ -285,18 +299,27 @@ def _side(settings: Message, both: int, height: int, default: int | None = None)
 # ---------------------------------------------------------------- HDF5
 
 
-def _blobs_of_hdf5(file: IO[bytes]) -> dict[str, NDArray[Any]]:
-    """The data sets /data/LAYER/0 and /data/LAYER/1; links that lead out of the file are not followed."""
+def _hdf5(file: IO[bytes]) -> dict[str, NDArray[Any]]:
+    """The data sets /data/LAYER/0 and /data/LAYER/1 of an HDF5 file, which together are not larger than it."""
     try:
         import h5py
     except ImportError:
-        raise CheckpointError(
-            "expected the library h5py to read HDF5; install it with pip install 'tinyalex[weights]'"
-        ) from None
-    arrays = {}
+        raise CheckpointError("expected the library h5py, which reads it; pip install 'tinyalex[weights]'") from None
+    arrays: dict[str, NDArray[Any]] = {}
+    left = file.seek(0, 2)
     with h5py.File(file, "r") as archive:
-        for layer, blobs in archive["data"].items():
-            for number in blobs:
-                blob = blobs[number]
-                arrays[f"{layer}/{number}"] = np.asarray(blob)
+        layers = _members(archive["data"])
+        for name, blob in ((f"{layer}/{key}", blob) for layer, blobs in layers for key, blob in _members(blobs)):
+            left -= blob.nbytes
+            if left < 0 or blob.dtype.kind != "f" or blob.is_virtual or blob.external:
+                raise ValueError(f"got {name[:40]!r} of {blob.nbytes} bytes: expected floats that lie in the file")
+            arrays[name] = blob[()]
     return arrays
+
+
+def _members(group: Any) -> Iterator[tuple[str, Any]]:
+    """What lies in a group of an HDF5 file. A link, which may lead into another file, is an error."""
+    for name in group:
+        if type(group.get(name, getlink=True)).__name__ != "HardLink":
+            raise ValueError(f"got a link {name[:40]!r}: expected the data")
+        yield name, group[name]
