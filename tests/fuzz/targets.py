@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import pickle
+import shutil
 import tarfile
 import zipfile
 from collections.abc import Callable
@@ -15,10 +16,11 @@ import numpy as np
 from PIL import Image
 
 import tinyalex
+from caffe_files import blob, layers_of, net_of, small_net, trained
 from cifar_files import NAMES, as_file, batch, rows_of
 from devkit_files import RECORDS, devkit, meta
 from prepared_set import write_set
-from tinyalex import spec
+from tinyalex import spec, weights
 from tinyalex.data import PixelSums, load_cifar10, load_cifar100, load_folder, prepare_image, read_image
 from tinyalex.data.examine import kept_or_examined
 from tinyalex.data.prepare import check_header
@@ -34,8 +36,12 @@ from tinyalex.training.history import epoch_record
 from tinyalex.training.position import Position
 from tinyalex.training.settings import settings_for
 from tinyalex.training.state import RunState, run_state
-from tinyalex.weights import checkpoint
+from tinyalex.weights import checkpoint, onnx_export
 from tinyalex.weights.archive import CHECKSUM, _checksum
+from tinyalex.weights.formats.caffe import read_mean
+from tinyalex.weights.pixels import Given
+
+STORED = Path(__file__).parent.parent / "weights" / "stored"
 
 
 @dataclass(frozen=True)
@@ -337,6 +343,48 @@ def read_examination(path):
     assert list(found.bad) == [2]
 
 
+# ---------------------------------------------------------------- other people's nets
+
+
+PIXELS = Given(mean=(104.0, 117.0, 123.0), colours="RGB", scale=(1.0, 1.0, 1.0))
+
+
+def read_net(path):
+    weights.read(path, PIXELS)
+
+
+def write_caffe(folder):
+    """Both generations, as a solver leaves them and for use, with both kinds of shapes."""
+    for generation in (1, 2):
+        for variant in ("caffe", "cifar10-full"):
+            layers = list(layers_of(small_net(variant), old=generation == 1))
+            made = trained(layers, generation=generation, crop_size=227 if variant == "caffe" else 32, mean_value=[7])
+            (folder / f"{variant}{generation}.caffemodel").write_bytes(made.SerializeToString())
+    made = net_of(layers, input=["data"], input_dim=[1, 3, 32, 32])
+    (folder / "use.caffemodel").write_bytes(made.SerializeToString())
+
+
+def write_means(folder):
+    image = np.random.default_rng(0).uniform(0, 255, (3, 8, 8)).astype("f4")
+    for old in (True, False):
+        (folder / f"mean{old}.binaryproto").write_bytes(blob(image, old=old).SerializeToString())
+    np.save(folder / "mean.npy", image)
+
+
+def write_onnx(folder):
+    """Those of other programs, with numbers inside and beside, and ours, with and without the text about them."""
+    for path in STORED.glob("*.onnx*"):
+        shutil.copy(path, folder)
+    for variant in ("paper", "cifar10-full"):
+        weights.save(small_net(variant), folder / f"{variant}.onnx")
+        onnx_export.write(small_net(variant), folder / f"plain-{variant}.onnx")
+
+
+def read_onnx(path):
+    """A damaged file of numbers is read by the file that names it."""
+    read_net(path.with_suffix("") if path.suffix == ".data" else path)
+
+
 # The forged ones have checksums that are right, so that the damage is not told before it is read.
 TARGETS = {
     "CIFAR": Target(write_cifar, read_cifar),
@@ -351,5 +399,8 @@ TARGETS = {
     "tables of labels": Target(write_tables, read_labels),
     "development kits": Target(write_devkits, read_devkit),
     "unfinished sets": Target(write_unfinished, read_unfinished),
+    "Caffe": Target(write_caffe, read_net),
+    "means": Target(write_means, read_mean),
+    "ONNX": Target(write_onnx, read_onnx),
     "examinations": Target(write_examination, read_examination, "*.npz"),
 }

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from tinyalex.count import parameter_shapes
 from tinyalex.data.statistics import PixelStatistics
 from tinyalex.errors import CheckpointError
+from tinyalex.files import one_line
 from tinyalex.net import AlexNet
 from tinyalex.spec import Flat
 from tinyalex.weights.checkpoint import Checkpoint, blueprint_in
@@ -72,7 +73,10 @@ def checkpoint_of(foreign: Foreign, given: Given) -> Checkpoint:
 
 def _as_described(text: str, arrays: Mapping[str, NDArray[Any]]) -> Checkpoint:
     """The net in a file that `tinyalex.save` wrote, with all its settings."""
-    blueprint = blueprint_in(text)
+    try:
+        blueprint = blueprint_in(text)
+    except Exception as error:  # a damaged text can raise almost any exception
+        raise CheckpointError(f"got a text that describes no net ({one_line(error)}); use another file") from error
     names = next(filter(None, (layout.names_in(arrays, blueprint.spec) for layout in OWN)), None)
     if names is None:
         raise CheckpointError("got other arrays than those of the net that the file describes; use another file")

@@ -296,5 +296,5 @@ class _Row:
         if auto == "VALID":
             pads = [0] * 4
         elif auto not in ("", "NOTSET") or len(pads) != 4 or pads[:2] != pads[:1] * 2 or pads[2:] != pads[2:3] * 2:
-            raise _refused(f"a {node.kind} with the pads {pads[:4]} {auto[:20]}")
+            raise _refused(f"a {node.kind} with the pads {pads[:4]} {auto[:20]!r}")
         return pads[0], pads[2]
