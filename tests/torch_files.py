@@ -10,7 +10,17 @@ from cifar_files import pickled
 
 MAGIC = 0x1950A86A20F9469CFC6C
 MACHINE = {b"protocol_version": 1001, b"little_endian": True, b"type_sizes": {b"short": 2, b"int": 4, b"long": 4}}
-KINDS = {"f4": "Float", "f8": "Double", "f2": "Half", "i8": "Long", "i4": "Int", "i2": "Short", "i1": "Char", "u1": "Byte", "b1": "Bool"}  # fmt: skip
+KINDS = {
+    "f4": "Float",
+    "f8": "Double",
+    "f2": "Half",
+    "i8": "Long",
+    "i4": "Int",
+    "i2": "Short",
+    "i1": "Char",
+    "u1": "Byte",
+    "b1": "Bool",
+}
 ORDERED = b"ccollections\nOrderedDict\n"
 
 

@@ -212,6 +212,8 @@ def test_mistakes_are_named():
         Augmenter(statistics(8), 4, colour="strong")
     with pytest.raises(UsageError, match="got pixel_scale=0"):
         Augmenter(statistics(8), 4, pixel_scale=0.0)
+    with pytest.raises(UsageError, match=r"got pixel_scale=\(1, nan, 1\)"):
+        Augmenter(statistics(8), 4, pixel_scale=(1, np.nan, 1))
     augmenter = Augmenter(statistics(8), 4)
     for call in (lambda x: augmenter.train_batch(x, np.random.default_rng(0)), augmenter.centre, augmenter.ten_crops):
         with pytest.raises(ShapeError, match=r"expected \(n, 8, 8, 3\)"):
@@ -313,3 +315,15 @@ def test_a_part_of_the_images_has_its_part_of_the_numbers():
     whole, part = (augmenter.draw(7, np.random.default_rng(3), own) for own in (slice(None), slice(2, 5)))
     for all_of_them, some in zip(whole.arrays, part.arrays, strict=True):
         np.testing.assert_array_equal(some, all_of_them[2:5])
+
+
+@pytest.mark.parametrize("method", ["centre", "ten_crops", "train_batch"])
+def test_each_colour_has_its_own_scale(method):
+    """As torchvision divides by three standard deviations."""
+    images, scales = map_images(3, 9), (58.395, 57.12, 0.5)
+    given = [np.random.default_rng(5)] if method == "train_batch" else []
+    found = getattr(Augmenter(statistics(9), 4, pixel_scale=scales), method)(images, *given)
+    given = [np.random.default_rng(5)] if method == "train_batch" else []
+    plain = getattr(Augmenter(statistics(9), 4), method)(images, *given)
+    np.testing.assert_allclose(found, plain / np.array(scales)[:, None, None], rtol=1e-5)
+    assert found.dtype == np.float32

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFile
 
 from tinyalex.data import prepare, prepare_image, read_image
-from tinyalex.data.prepare import check_header
-from tinyalex.errors import DataError, ImageError
+from tinyalex.data.prepare import Preparation, check_header
+from tinyalex.errors import DataError, ImageError, UsageError
 
 RED, GREEN, BLUE, GREY = (255, 0, 0), (0, 255, 0), (0, 0, 255), (90, 90, 90)
 
@@ -462,3 +462,52 @@ def test_photographs_of_all_sizes():
         prepared, expected = prepare_image(read_image(path, smallest=11), 64).astype(float), average(0)
         assert prepared.shape == (64, 64, 3)
         assert distance(prepared, expected) < distance(average(0.25), expected), path.name
+
+
+# Squares as other people's nets expect them.
+
+TORCHVISION = Path(__file__).parent.parent / "weights" / "stored" / "torch.npz"
+
+
+@pytest.mark.parametrize("name", ["file", "47x31", "31x50", "121x20", "123x20", "18x18"])
+def test_torchvisions_rule_to_the_last_bit(name):
+    """Resize(20), then CenterCrop(16), of torchvision; ours cuts 20 x 20 first, of which the centre is the crop."""
+    stored = np.load(TORCHVISION)
+    prepared = prepare_image(Image.fromarray(stored[f"picture {name}"]), Preparation(20, "scale", "bilinear"))
+    assert prepared.shape == (20, 20, 3)
+    np.testing.assert_array_equal(prepared[2:-2, 2:-2], stored[f"crop {name}"])
+
+
+def test_warping_squeezes_all_of_the_picture():
+    """Two halves side by side stay halves, where the other rules cut them to one."""
+    halves = np.zeros((10, 80, 3), np.uint8)
+    halves[:, 40:] = 200
+    prepared = prepare_image(Image.fromarray(halves), Preparation(20, "warp", "bilinear"))
+    assert (prepared[:, :8] == 0).all()
+    assert (prepared[:, 12:] == 200).all()
+
+
+def test_the_filter_is_the_one_that_is_named():
+    """Of an edge bilinear weights make a ramp, which bicubic ones overshoot."""
+    edge = np.full((8, 8, 3), 100, np.uint8)
+    edge[:, 4:] = 150
+    for rule in ("square", "scale", "warp"):
+        bilinear = prepare_image(Image.fromarray(edge), Preparation(32, rule, "bilinear"))
+        bicubic = prepare_image(Image.fromarray(edge), Preparation(32, rule, "bicubic"))
+        assert (bilinear.min(), bilinear.max()) == (100, 150)
+        assert bicubic.min() < 100
+        assert bicubic.max() > 150
+
+
+def test_a_size_is_the_paper_s_preparation():
+    picture = Image.fromarray(noise(13, 22))
+    expected = prepare_image(picture, Preparation(9, "square", "bicubic", (1.0, 2.0, 3.0)))
+    np.testing.assert_array_equal(prepare_image(picture, 9), expected)
+
+
+@pytest.mark.parametrize(
+    "words", [(0,), (-3,), (10**9,), (8, "warp", "bilinear", (1, 1)), (8, "warp", "bilinear", (1, 0, 1))]
+)
+def test_preparations_out_of_range(words):
+    with pytest.raises(UsageError, match="of prepared images: expected"):
+        Preparation(*words)

@@ -15,6 +15,7 @@ from tinyalex.errors import ShapeError, UsageError
 SETTINGS = {
     "the paper's": {},
     "cuda-convnet's noise, scaled": {"colour": "cuda-convnet", "pixel_scale": 50.0},
+    "a scale for each colour": {"pixel_scale": (58.395, 57.12, 57.375)},
     "off": {"crops": False, "reflections": False, "colour": "off"},
 }
 

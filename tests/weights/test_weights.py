@@ -55,3 +55,30 @@ def test_a_missing_file_is_named(tmp_path):
         tinyalex.load(tmp_path / "none.npz")
     with pytest.raises(CheckpointError, match=r"got .*none\.pt, which does not exist or is no file: expected a state"):
         tinyalex.load(tmp_path / "none.pt")
+
+
+@pytest.mark.parametrize(
+    ("name", "format"),
+    [("net.npz", "npz"), ("net", "npz"), ("net.safetensors", "safetensors"), ("NET.SafeTensors", "safetensors")],
+)
+def test_the_format_is_the_one_that_is_named(tmp_path, net, name, format):
+    path = tmp_path / name
+    pytest.importorskip("safetensors", reason="the library safetensors is not installed")
+    tinyalex.save(net, path, format)
+    assert path.read_bytes()[:2] == b"PK" if format == "npz" else b'"tinyalex"' in path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("name", "format"),
+    [("net.npz", "safetensors"), ("net.safetensors", "npz"), ("net.pth", "npz"), ("net", "pth"), ("net", "onnx")],
+)
+def test_no_format_under_the_suffix_of_another(tmp_path, net, name, format):
+    with pytest.raises(CheckpointError, match=rf"{name}, to be written as {format}: expected the suffix of a format"):
+        tinyalex.save(net, tmp_path / name, format=format)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("suffix", ["pth", "pt", "npy", "caffemodel"])
+def test_formats_that_are_read_only(tmp_path, net, suffix):
+    with pytest.raises(CheckpointError, match=rf"net\.{suffix}: expected the suffix of a format that is written"):
+        tinyalex.save(net, tmp_path / f"net.{suffix}")

@@ -198,7 +198,10 @@ class Blueprint(NamedTuple):
 
 def blueprint_in(text: str) -> Blueprint:
     """The net that the JSON text of a checkpoint describes. Raises TinyAlexError for a text that describes none."""
-    values = json.loads(text, parse_constant=_no_number)
+    try:
+        values = json.loads(text, parse_constant=_no_number)
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"got a description of a net that is damaged ({one_line(error)})") from error
     if isinstance(values, dict) and values.get("format") not in (1, FORMAT):
         raise CheckpointError(
             f"got format {brief(values.get('format'))}: expected {FORMAT} or older; use a newer version of tinyalex"

@@ -74,7 +74,10 @@ def main():
 
     image = picture(50, 40)
     image.save(HERE / "picture.png")
-    outputs = {"file": image, **{f"{w}x{h}": picture(w, h) for w, h in ((47, 31), (31, 50), (121, 20), (18, 18), (123, 20))}}
+    outputs = {
+        "file": image,
+        **{f"{w}x{h}": picture(w, h) for w, h in ((47, 31), (31, 50), (121, 20), (18, 18), (123, 20))},
+    }
     transforms = Weights.transforms()
     with torch.no_grad():
         found = {"logits": net(transforms(image)[None]).numpy()}
