@@ -17,7 +17,7 @@ from PIL import Image
 
 import tinyalex
 from caffe_files import blob, layers_of, net_of, small_net, trained
-from cifar_files import NAMES, as_file, batch, rows_of
+from cifar_files import NAMES, as_file, batch, rows_of, with_old_names
 from devkit_files import RECORDS, devkit, meta
 from prepared_set import write_set
 from tinyalex import spec, weights
@@ -38,8 +38,10 @@ from tinyalex.training.settings import settings_for
 from tinyalex.training.state import RunState, run_state
 from tinyalex.weights import checkpoint, onnx_export
 from tinyalex.weights.archive import CHECKSUM, _checksum
+from tinyalex.weights.formats import torch
 from tinyalex.weights.formats.caffe import read_mean
 from tinyalex.weights.pixels import Given
+from torch_files import as_pickle, state_of, text, whole, zip_form
 
 STORED = Path(__file__).parent.parent / "weights" / "stored"
 
@@ -364,6 +366,49 @@ def write_caffe(folder):
     (folder / "use.caffemodel").write_bytes(made.SerializeToString())
 
 
+def write_torch(folder):
+    """Both forms, as PyTorch writes them."""
+    for path in STORED.glob("*.pth"):
+        if path.stem != "whole":
+            shutil.copy(path, folder)
+
+
+TENSORS = {"a": (2, 3), "b": (4,), "c": ()}
+
+
+def write_tensors(folder):
+    """What a zip archive of PyTorch's says of its tensors, without the archive."""
+    arrays = {name: np.ones(shape, "f4") for name, shape in TENSORS.items()}
+    body, _ = state_of(arrays)
+    (folder / "state.pkl").write_bytes(as_pickle(body))
+    entries = text("epoch") + whole(3) + text("state_dict") + body
+    (folder / "more.pkl").write_bytes(as_pickle(b"}(" + entries + b"u"))
+
+
+def read_tensors(path):
+    """The archive made anew, with checksums that fit the damage."""
+    storages = {str(number): np.ones(shape, "f4").tobytes() for number, shape in enumerate(TENSORS.values())}
+    made = path.with_name("made.pth")
+    made.write_bytes(zip_form(path.read_bytes()[2:-1], storages))
+    torch.read_arrays(made)
+
+
+def write_safetensors(folder):
+    """Those of another program, and ours, with the text about the net."""
+    for path in STORED.glob("*.safetensors"):
+        shutil.copy(path, folder)
+    weights.save(small_net("paper"), folder / "ours.safetensors")
+
+
+def write_dictionaries(folder):
+    """Both forms of the dictionary, of which NumPy writes the second under its old names too."""
+    net = small_net("caffe").params
+    layers = {name.removesuffix(".w"): [net[name].T, net[f"{name[:-1]}b"]] for name in net if name.endswith(".w")}
+    np.save(folder / "lists.npy", layers)
+    np.save(folder / "dicts.npy", {name: {"weights": w, "biases": b} for name, (w, b) in layers.items()})
+    (folder / "old.npy").write_bytes(with_old_names((folder / "lists.npy").read_bytes()))
+
+
 def write_means(folder):
     image = np.random.default_rng(0).uniform(0, 255, (3, 8, 8)).astype("f4")
     for old in (True, False):
@@ -400,6 +445,10 @@ TARGETS = {
     "development kits": Target(write_devkits, read_devkit),
     "unfinished sets": Target(write_unfinished, read_unfinished),
     "Caffe": Target(write_caffe, read_net),
+    "PyTorch": Target(write_torch, read_net),
+    "tensors of PyTorch": Target(write_tensors, read_tensors, "*.pkl"),
+    "safetensors": Target(write_safetensors, read_net),
+    "dictionaries of layers": Target(write_dictionaries, read_net),
     "means": Target(write_means, read_mean),
     "ONNX": Target(write_onnx, read_onnx),
     "examinations": Target(write_examination, read_examination, "*.npz"),

@@ -19,6 +19,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tinyalex.files import legible
+
 # An opcode takes a byte of the file, and may make an object of 70 bytes. CIFAR-100's training file has 300,000.
 MOST_OPCODES = 1_000_000
 SHARED = 2**16  # bytes, from which on a value is a view of the file's bytes instead of a copy
@@ -101,7 +103,7 @@ class Name(NamedTuple):
     name: str
 
     def __str__(self) -> str:
-        return f"{self.module[:60]}.{self.name[:60]}"
+        return legible(f"{self.module[:60]}.{self.name[:60]}")
 
 
 class _File:

@@ -184,7 +184,13 @@ def test_huge_sizes_take_no_memory(old, layers, tmp_path):
     assert peak < 2**21
 
 
-def test_a_header_that_is_long(tmp_path):
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_header_that_is_long(version, tmp_path):
     header = b"{'descr': '|O', 'fortran_order': False, 'shape': ()}" + b" " * 2000
-    (tmp_path / "net.npy").write_bytes(b"\x93NUMPY\x02\x00" + len(header).to_bytes(4, "little") + header)
+    length = len(header).to_bytes(2, "little") if version == 1 else (2**31).to_bytes(4, "little")
+    (tmp_path / "net.npy").write_bytes(b"\x93NUMPY" + bytes([version, 0]) + length + header)
+    tracemalloc.start()
     refused(tmp_path / "net.npy", "damaged or not")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2**20

@@ -70,7 +70,7 @@ def reading(path: str | Path, what: str) -> Iterator[IO[bytes]]:
         with Path(path).open("rb") as file:
             yield file
     except CheckpointError as error:
-        raise CheckpointError(f"got {legible(str(path))}: {error}") from error
+        raise CheckpointError(legible(f"got {path}: {error}")) from error
     except Exception as error:  # a damaged file can raise almost any exception
         raise CheckpointError(
             f"got {legible(str(path))}, which is damaged or not {what} ({one_line(error)}); use another file"

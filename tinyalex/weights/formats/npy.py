@@ -26,9 +26,9 @@ def read_arrays(path: str | Path) -> Foreign:
     Raises CheckpointError for a file that is damaged, or that holds something else than such a dictionary.
     """
     with reading(path, "a dictionary of layers in a .npy file") as file:
-        version = npy.read_magic(file)
-        read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-        shape, _, dtype = read_header(file, LONGEST_HEADER)
+        if npy.read_magic(file) != (1, 0):  # later versions have headers of gigabytes, and need none for a dictionary
+            raise ValueError("it is of an unknown version")
+        shape, _, dtype = npy.read_array_header_1_0(file, LONGEST_HEADER)
         if not dtype.hasobject or shape != ():
             raise CheckpointError(f"got an array of shape {shape} and {dtype}: expected a dictionary of layers")
         content = Unpickler(mmap(file.fileno(), 0, access=ACCESS_READ), file.tell()).read()
