@@ -233,7 +233,8 @@ def test_a_part_of_a_net_is_refused_unless_it_will_do():
     asking = Asking(weights=str(file), variant="caffe")
     with pytest.raises(CheckpointError, match=r"got a part of a net, without fc6\.w, fc7\.w: expected all parameters"):
         asking.trained()
-    trained, _ = asking.trained(part=True)
+    trained, message = asking.trained(part=True)
+    assert message == f"checkpoint {file} (the net caffe; pictures by the rule warp, 256 pixels)"
     assert trained.missing == ("fc6.w", "fc7.w")
     trained.check_whole("relu5")
     with pytest.raises(CheckpointError, match=r"without fc6\.w: "):

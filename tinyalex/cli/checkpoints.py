@@ -104,7 +104,10 @@ def find_trained(path: str | Path | None, given: Given | None = None, *, part: b
         (given or Given()).check_unneeded("the example")
         return load_example(), message
     path = path or runs[-1].parent
-    return read_trained(path, given, part=part), f"checkpoint {path}"
+    trained = read_trained(path, given, part=part)
+    how = trained.preparation
+    read_as = f" (the net {trained.net.spec.name}; pictures by the rule {how.rule}, {how.size} pixels)" if how else ""
+    return trained, f"checkpoint {path}{read_as}"
 
 
 def first_names(names: tuple[str, ...]) -> str:
