@@ -45,6 +45,11 @@ def test_lines_cross_where_columns_meet(variant, cross_columns, lines):
     assert drawn(count(spec.variant(variant), cross_columns=cross_columns))[1] == lines
 
 
+def test_average_pooling_is_told_from_the_maximum():
+    texts = [text.get_text() for text in viz.architecture(count(spec.CIFAR10_QUICK, 10)).axes[0].texts]
+    assert (texts.count("pool"), texts.count("mean pool")) == (1, 2)
+
+
 def test_nothing_lies_on_anything_else(check_layout):
     figure = viz.architecture(count(spec.PAPER))
     check_layout(figure, [text for text in figure.axes[0].texts if text.get_text()])

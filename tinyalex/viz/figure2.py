@@ -123,7 +123,7 @@ def _label(layer: LayerSpec) -> str:
         case Pool():
             return "pool"
         case AveragePool():
-            return "mean"
+            return "mean pool"
         case SpatialNorm() | Activation() | Drop() | Flat():
             return ""
         case _:
