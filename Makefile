@@ -59,6 +59,14 @@ test-course: $(STAMP) ## mark 30 generated hand-ins in one go (about 5 minutes)
 fuzz: $(STAMP) ## read 100,000 damaged files (about 10 minutes); OPTIONS='--only images --seed 1'
 	cd tests && ../$(BIN)/python -m fuzz --out ../build/fuzz $(OPTIONS)
 
+.PHONY: kills
+kills: $(STAMP) ## kill runs and preparations 50 times each, and compare what they leave (some 20 minutes)
+	cd tests && ../$(BIN)/python -m kills $(OPTIONS)
+
+.PHONY: bad-input
+bad-input: $(STAMP) ## write what commands print for bad input into docs/bad-input.md
+	cd tests && ../$(BIN)/python -m bad_input
+
 .PHONY: matrix
 matrix: $(STAMP) ## write the table of mistakes in docs/teaching.md again
 	$(BIN)/python -m pytest tests/course/test_planted_mistakes.py --write-matrix
