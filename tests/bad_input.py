@@ -36,6 +36,7 @@ BEGIN = "<!-- make bad-input writes all from here on -->\n\n"
 CHECK = "prepare --check photos"
 TRAIN = "train --data photos --variant mini --batch 16 --epochs 1 --out new"
 EVAL = "eval run"
+SET = "train --data set --variant mini --batch 16 --out new"
 CIFAR = "train --data cifar10:cifar"
 
 
@@ -186,22 +187,22 @@ CASES = (
         lambda: cifar(as_file(batch(rows_of(4, 1), [0, 1, 10, 3]))),
         CIFAR,
     ),
-    Case("a prepared set of a newer version", newer_index, "train --data set --variant mini --batch 16 --out new"),
+    Case("a prepared set of a newer version", newer_index, SET),
     Case(
         "a shard that is cut short",
         lambda: changed("set/train/00000.raw", half),
-        "train --data set --variant mini --batch 16 --out new",
+        SET,
     ),
     Case("a shard with one flipped bit", lambda: changed("set/train/00000.raw", flipped), "prepare --check set"),
     Case(
         "a shard with one flipped bit",
         lambda: changed("set/train/00000.raw", flipped),
-        "train --data set --variant mini --batch 16 --out new",
+        SET,
     ),
     Case(
         "a shard that is missing",
         lambda: Path("set/train/00000.raw").unlink(),
-        "train --data set --variant mini --batch 16 --out new",
+        SET,
     ),
     Case("a tar file with a member `../../class1/2.jpg`", escaping_tar, "prepare photos.tar new"),
     Case("a checkpoint that is cut short", lambda: only_checkpoint(half), EVAL),
