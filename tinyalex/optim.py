@@ -1,6 +1,6 @@
 """Stochastic gradient descent with momentum and weight decay, and its schedules (section 5)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from tinyalex.backend import Array, beside, get_array_module, kernel
 from tinyalex.errors import ShapeError, UsageError
@@ -29,18 +29,32 @@ class SGD:
 
     net: a net, a layer, or anything with `params` and `grads`.
     lr: the learning rate; set it between steps as the schedule asks.
+    rates: layers of a net that learn at another rate, as a multiple of lr: {"fc8": 10.0}.
     velocity: v by parameter name, of the parameters' shapes and dtype; zeros at first.
     A net whose spec says so trains its biases at `bias_lr` times the rate, and without decay (the released code).
-    Raises UsageError for a negative setting, or a momentum of 1 and more.
+    Raises UsageError for a negative setting, a momentum of 1 and more, or the rate of a layer without parameters.
     """
 
-    def __init__(self, net: Arrays, *, lr: float = 0.01, momentum: float = 0.9, weight_decay: float = 0.0005) -> None:
+    def __init__(
+        self,
+        net: Arrays,
+        *,
+        lr: float = 0.01,
+        momentum: float = 0.9,
+        weight_decay: float = 0.0005,
+        rates: Mapping[str, float] | None = None,
+    ) -> None:
         if not (lr >= 0 and weight_decay >= 0 and 0 <= momentum < 1):  # NaN fails each of these
             raise UsageError(
                 f"SGD: got lr={lr}, momentum={momentum}, weight_decay={weight_decay}: "
                 f"expected 0 or more, and a momentum below 1"
             )
         self.net, self.lr, self.momentum, self.weight_decay = net, lr, momentum, weight_decay
+        self.rates = {} if rates is None else dict(rates)
+        layers = {_layer(name): None for name in net.params}
+        for layer, rate in self.rates.items():
+            if layer not in layers or not rate >= 0:
+                raise UsageError(f"SGD: got a rate of {rate} for {layer}: expected 0 or more, for {', '.join(layers)}")
         self._trained = net if isinstance(net, Trainable) else _Alone(net)
         self._columns = self._trained.columns
         self._velocities = self._trained.each(self._zeros)
@@ -65,7 +79,10 @@ class SGD:
             if grads[name].shape != w.shape:
                 raise ShapeError(f"got a gradient of {name} of shape {grads[name].shape}: expected {w.shape}")
         biases = [name.endswith("b") for name in params]
-        lrs = [self.lr * (self._trained.bias_lr if bias else 1.0) for bias in biases]
+        lrs = [
+            self.lr * self.rates.get(_layer(name), 1.0) * (self._trained.bias_lr if bias else 1.0)
+            for name, bias in zip(params, biases, strict=True)
+        ]
         decays = [self.weight_decay if self._trained.bias_decay or not bias else 0.0 for bias in biases]
         ws, vs, gs = ([arrays[name] for name in params] for arrays in (params, self._velocities[column], grads))
         sgd_update_all(ws, vs, gs, lrs, self.momentum, decays)
@@ -81,6 +98,11 @@ class _Alone(Trainable):
     def columns(self) -> Sequence[Arrays]:
         """The arrays themselves."""
         return [self._arrays]
+
+
+def _layer(name: str) -> str:
+    """The layer of a net's parameter: "fc8" of "fc8.w"."""
+    return name.partition(".")[0]
 
 
 def _zeros_like(w: Array) -> Array:

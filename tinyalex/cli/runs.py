@@ -78,7 +78,7 @@ def _started(settings: Settings, out: Path | None, default: Path, ranks: Ranks) 
     with ExitStack() as stack:
         folder = out
         if ranks.writes:
-            folder = out or stack.enter_context(_new_folder(default))
+            folder = out or stack.enter_context(new_folder(default))
             stack.enter_context(alone_in(folder))
         agreed: Path = ranks.agree(folder)  # rank 0 tells the others
         check_new(agreed, ranks)  # before the images take their time
@@ -94,7 +94,7 @@ def _started(settings: Settings, out: Path | None, default: Path, ranks: Ranks) 
 
 
 @contextmanager
-def _new_folder(folder: Path) -> Iterator[Path]:
+def new_folder(folder: Path) -> Iterator[Path]:
     """Make `folder`, or the first of folder-2, folder-3, ... that does not exist; remove it if it stays empty.
 
     It is made at once, so that no other process takes it in the meantime.
