@@ -409,6 +409,19 @@ def write_dictionaries(folder):
     (folder / "old.npy").write_bytes(with_old_names((folder / "lists.npy").read_bytes()))
 
 
+def write_collections(folder):
+    """Arrays with the output of a layer beside them, compressed and not, in floats and in integers of 8 bits."""
+    arrays = {name.replace(".", "_"): w for name, w in small_net("caffe").params.items()}
+    small = {name: w.astype("i1" if name.endswith("w") else "f4") for name, w in arrays.items()}
+    for number, save in enumerate((np.savez, np.savez_compressed)):
+        save(folder / f"floats{number}.npz", **arrays, conv1=np.zeros((len(arrays["conv1_b"]), 55, 55), "f2"))
+        save(folder / f"integers{number}.npz", **small)
+
+
+def read_collection(path):
+    weights.read(path, replace(PIXELS, variant="caffe"))
+
+
 def write_means(folder):
     image = np.random.default_rng(0).uniform(0, 255, (3, 8, 8)).astype("f4")
     for old in (True, False):
@@ -449,6 +462,7 @@ TARGETS = {
     "tensors of PyTorch": Target(write_tensors, read_tensors, "*.pkl"),
     "safetensors": Target(write_safetensors, read_net),
     "dictionaries of layers": Target(write_dictionaries, read_net),
+    "collected arrays": Target(write_collections, read_collection),
     "means": Target(write_means, read_mean),
     "ONNX": Target(write_onnx, read_onnx),
     "examinations": Target(write_examination, read_examination, "*.npz"),
