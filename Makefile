@@ -59,6 +59,10 @@ test-course: $(STAMP) ## mark 30 generated hand-ins in one go (about 5 minutes)
 fuzz: $(STAMP) ## read 100,000 damaged files (about 10 minutes); OPTIONS='--only images --seed 1'
 	cd tests && ../$(BIN)/python -m fuzz --out ../build/fuzz $(OPTIONS)
 
+.PHONY: compare-torch
+compare-torch: $(STAMP) ## compare with torchvision on photographs: TORCH=PYTHON (of another environment) PHOTOS=DIR
+	$(BIN)/python tests/weights/stored/compare_torch.py --torch '$(TORCH)' --photos '$(PHOTOS)'
+
 .PHONY: kills
 kills: $(STAMP) ## kill runs and preparations 50 times each, and compare what they leave (some 20 minutes)
 	cd tests && ../$(BIN)/python -m kills $(OPTIONS)
