@@ -167,9 +167,9 @@ def test_after_an_error_no_thread_is_left(tmp_path):
     def outputs(images):
         raise ValueError(images.shape)
 
-    with pytest.raises(ValueError, match="3, 8, 8, 3"):
+    with pytest.raises(ValueError, match="3, 8, 8, 3") as caught:
         list(with_outputs(photos([picture(tmp_path / "1.png")] * 500, EIGHT), outputs, 3))
-    assert closed("ahead")
+    assert closed("ahead"), caught  # while somebody still looks at the error
 
 
 def test_in_batches():

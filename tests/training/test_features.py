@@ -4,18 +4,20 @@ import json
 import os
 import shutil
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from runs import TINY, pixels
-from tinyalex import AlexNet
+from tinyalex import AlexNet, spec
 from tinyalex.data import PixelStatistics, prepare_image, read_image
+from tinyalex.data.prepare import Preparation
 from tinyalex.errors import CheckpointError, UsageError
 from tinyalex.training import features as module
 from tinyalex.training.evaluate import augmenter_for
-from tinyalex.training.features import Extractor, FeatureFile
+from tinyalex.training.features import Extractor, FeatureFile, fingerprint
 from tinyalex.weights.checkpoint import Checkpoint
 
 MEAN = np.random.default_rng(0).uniform(100, 150, (18, 18, 3)).astype("float32")
@@ -75,6 +77,23 @@ def test_what_is_in_it(tmp_path, paths, layer, of):
     assert (made_by["net"], made_by["variant"], made_by["input_size"]) == ("checkpoint run", "tiny", 16)
     assert made_by["sha256"] != json.loads(str(written(paths, tmp_path / "g", net=trained(1))[0]["made_by"]))["sha256"]
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["f.npz"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"net": AlexNet(replace(TINY, layers={**TINY.layers, "norm1": spec.Norm(alpha=0.2, k=1.0)}), num_classes=4)},
+        {"net": AlexNet(TINY, num_classes=4, cross_columns=(2, 3))},
+        {"statistics": PixelStatistics(MEAN + 1, np.ones(3), np.eye(3))},
+        {"preparation": Preparation(18, "warp", scale=(64.0,) * 3)},
+    ],
+)
+def test_the_fingerprint_is_of_all_that_features_depend_on(change):
+    usual = fingerprint(trained())
+    assert fingerprint(trained()) == usual == fingerprint(replace(trained(), classes=("e", "f", "g", "h")))
+    assert fingerprint(replace(trained(), **change)) != usual
+    as_it_is = replace(trained(), preparation=Preparation(18, scale=(64.0,) * 3))
+    assert fingerprint(as_it_is) == usual
 
 
 def test_bad_files_are_left_out(tmp_path, paths):

@@ -59,13 +59,11 @@ class Neighbours(NetOptions):
                     print(f"\n{row}", flush=True)
                     if row.photo.picture is not None:
                         rows.append(row)
-        lost = self._draw(rows) if rows else []
-        if rows:
-            print(f"\n{self.out / 'neighbours.png'}{first_of(DRAWN, total)}")
+        lost = self._draw(rows, total) if rows else []
         return exit_code(len(bad), total) or (2 if lost else 0)
 
-    def _draw(self, rows: Sequence["Row"]) -> list[Path]:
-        """Write the picture -> the neighbours that cannot be read any more, and are told."""
+    def _draw(self, rows: Sequence["Row"], total: int) -> list[Path]:
+        """Write the picture, and print where it is -> the neighbours that cannot be read any more, and are told."""
         lost: list[Path] = []
 
         def picture(path: Path) -> viz.Picture:
@@ -84,7 +82,7 @@ class Neighbours(NetOptions):
             titles=("image", f"nearest in {legible(self.index.name)}, and their distances"),
             classes=False,
         )
-        viz.save(figure, self.out / "neighbours.png")
+        print(f"\n{viz.save(figure, self.out / 'neighbours.png')}{first_of(DRAWN, total)}")
         return lost
 
 
