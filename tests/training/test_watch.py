@@ -11,6 +11,7 @@ from cases import small_net
 from runs import TINY, images, outcome, settings, started
 from tinyalex import AlexNet, spec
 from tinyalex.backend import to_numpy
+from tinyalex.errors import DivergenceError
 from tinyalex.parallel.ranks import Ranks
 from tinyalex.plan import is_relu
 from tinyalex.training import loop, watch
@@ -168,6 +169,15 @@ def test_a_run_tells_each_thing_once(tmp_path, monkeypatch):
     lines = (tmp_path / "history.jsonl").read_text().splitlines()
     assert [json.loads(line) for line in lines] == training.history
     assert training.history[0]["dead_units"]["relu2"] == 1
+
+
+def test_a_net_that_died_before_it_diverged(tmp_path):
+    """Its last state may not learn at any rate."""
+    training = dead_run(tmp_path, epochs=3)
+    training.run()
+    training.net.params["fc8.b"][0] = np.inf
+    with pytest.raises(DivergenceError, match=r"all units of a layer are dead: if it does not learn, begin a new run$"):
+        training.save()
 
 
 def test_a_resumed_run_does_not_tell_it_again(tmp_path):

@@ -89,12 +89,16 @@ def _largest(arrays: Mapping[str, Array]) -> dict[str, Any]:
     return dict(zip(arrays, found, strict=True))
 
 
-def divergence(net: AlexNet, found: str, settings: Settings, folder: Path) -> DivergenceError:
-    """The error that ends the run in `folder`: what was found, and how the run goes on from its last good state."""
+def divergence(net: AlexNet, found: str, settings: Settings, folder: Path, died: bool) -> DivergenceError:
+    """The error that ends the run in `folder`: what was found, and how the run goes on from its last good state.
+
+    died: whether all units of a layer were dead before; then that state may not learn at any rate.
+    """
     layer = first_bad_gradient(net)
     first = f"gradients are first not finite in {layer}; " if layer else ""
     lower = min(settings.lr / 10, nets.variant(settings.variant).recipe.lr)
     return DivergenceError(
         f"{found}; {first}use a lower learning rate (--lr): tinyalex train --resume {shlex.quote(str(folder))} "
         f"--lr {lower:.2g}; {folder / CHECKPOINT} holds the last good state"
+        + (", in which all units of a layer are dead: if it does not learn, begin a new run" if died else "")
     )

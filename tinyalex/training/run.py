@@ -176,7 +176,8 @@ class Run:
         """End a run whose numbers have grown beyond all bounds; the history tells it."""
         epoch = self.position.epoch + 1
         what = f"got {found} in epoch {epoch}, step {step}: expected {expected}"
-        error = divergence(self.net, what, self.settings, self.folder)
+        died = any(1.0 in record.get("dead_units", {}).values() for record in self.history[-1:])
+        error = divergence(self.net, what, self.settings, self.folder, died)
         if self.ranks.writes:
             write_history([*self.history, {"epoch": epoch, "step": step, "diverged": str(error)}], self.folder)
         raise error
