@@ -221,6 +221,25 @@ def test_pads_behind_the_image(tmp_path):
     np.testing.assert_array_equal(logits(simple(tmp_path, behind)), logits(simple(tmp_path, rounded_up)))
 
 
+@pytest.mark.parametrize(("auto_pad", "pads"), [("SAME_UPPER", [1, 1, 2, 2]), ("SAME_LOWER", [2, 2, 1, 1])])
+def test_automatic_pads_of_odd_sums(tmp_path, auto_pad, pads):
+    """The odd cell lies behind the image, or before it."""
+
+    def with_pads(**attributes):
+        def change(nodes, arrays):
+            nodes[0][3] = {"strides": [2, 2], **attributes}
+            arrays["v"] = np.linspace(-1, 1, 6 * 196, dtype="f4").reshape(6, 196)
+
+        return change
+
+    automatic, explicit, turned = (
+        logits(simple(tmp_path, with_pads(**attributes)))
+        for attributes in ({"auto_pad": auto_pad}, {"pads": pads}, {"pads": pads[::-1]})
+    )
+    np.testing.assert_array_equal(automatic, explicit)
+    assert not np.allclose(automatic, turned)
+
+
 def instead_of_relu(*node):
     return lambda nodes, _: nodes.__setitem__(1, list(node))
 
