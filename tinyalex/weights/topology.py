@@ -11,6 +11,7 @@ from typing import Any
 from tinyalex import spec as nets
 from tinyalex.count import Row, count
 from tinyalex.errors import CheckpointError, TinyAlexError
+from tinyalex.files import legible
 from tinyalex.spec import VARIANTS, LayerSpec, Spec
 from tinyalex.weights.formats import Foreign, ForeignLayer
 
@@ -33,7 +34,7 @@ def described(foreign: Foreign) -> Described:
 
     Raises CheckpointError if the layers make no net, or if the parameters do not fit them.
     """
-    own = _own_spec(foreign.layers, foreign.name or "imported")
+    own = _own_spec(foreign.layers, legible(foreign.name)[:40] or "imported")
     with_arrays = [layer.arrays for layer in foreign.layers if layer.arrays]
     shapes = [foreign.arrays[weights].shape for weights, *_ in with_arrays]
     sizes = (

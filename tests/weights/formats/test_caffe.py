@@ -15,7 +15,8 @@ from tinyalex import weights
 from tinyalex.data import load_cifar10
 from tinyalex.errors import CheckpointError
 from tinyalex.spec import VARIANTS
-from tinyalex.weights.formats.caffe import HDF5_MAGIC, read_arrays, read_mean
+from tinyalex.weights.formats import caffe_hdf5
+from tinyalex.weights.formats.caffe import read_arrays, read_mean
 from tinyalex.weights.pixels import Given
 from tinyalex.weights.topology import described
 
@@ -348,7 +349,7 @@ def test_hdf5_that_lies_elsewhere_or_grows(tmp_path, kind):
 
 def test_without_the_library_it_says_what_to_install(tmp_path, monkeypatch):
     path = tmp_path / "net.caffemodel.h5"
-    path.write_bytes(HDF5_MAGIC)
+    path.write_bytes(caffe_hdf5.MAGIC)
     monkeypatch.setitem(sys.modules, "h5py", None)
     with pytest.raises(CheckpointError, match=r"net\.caffemodel\.h5: expected the library h5py.*pip install"):
         read_arrays(path)

@@ -22,6 +22,7 @@ from tinyalex.weights.pixels import Given
 
 onnx = pytest.importorskip("onnx")
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
+from onnx.reference import ReferenceEvaluator  # noqa: E402
 
 STORED = Path(__file__).parent.parent / "stored"
 KNOWN_PIXELS = Given(mean=(104.0, 117.0, 123.0), colours="RGB", scale=(1.0, 1.0, 1.0))
@@ -352,6 +353,16 @@ def test_there_and_back(tmp_path, name):
     x = np.random.default_rng(6).normal(0, 3, (2, 3, net.input_size, net.input_size)).astype("f4")
     plain = weights.read(path, KNOWN_PIXELS).net
     np.testing.assert_allclose(plain.forward(x), net.forward(x), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["mini", "cifar10-full", "cifar10-quick", "tanh"])
+def test_the_graph_means_what_the_net_does(tmp_path, name):
+    """By onnx's own definitions of its operations; compare_onnx.py compares all variants with onnxruntime."""
+    net = own(name)
+    onnx_export.write(net, tmp_path / "net.onnx")
+    x = np.random.default_rng(6).normal(0, 3, (2, 3, net.input_size, net.input_size)).astype("f4")
+    [found] = ReferenceEvaluator(onnx.load(tmp_path / "net.onnx")).run(None, {"image": x})
+    np.testing.assert_allclose(found, net.forward(x), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", VARIANTS)

@@ -22,9 +22,8 @@ from numpy.typing import NDArray
 from tinyalex import spec as nets
 from tinyalex.errors import CheckpointError
 from tinyalex.weights.formats import Foreign, ForeignLayer, reading
+from tinyalex.weights.formats.caffe_hdf5 import MAGIC, blobs_in
 from tinyalex.weights.formats.protobuf import Message
-
-HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 
 
 def read_arrays(path: str | Path) -> Foreign:
@@ -33,8 +32,8 @@ def read_arrays(path: str | Path) -> Foreign:
     Raises CheckpointError for a file that is damaged, or whose layers are no row of layers that we have.
     """
     with reading(path, "a .caffemodel of Caffe") as file:
-        if file.read(len(HDF5_MAGIC)) == HDF5_MAGIC:
-            return Foreign(_hdf5(file))
+        if file.read(len(MAGIC)) == MAGIC:
+            return Foreign(blobs_in(file))
         return _net(_message(file))
 
 
@@ -294,32 +293,3 @@ def _side(settings: Message, both: int, height: int, default: int | None = None)
     if len({*found}) != 1:
         raise CheckpointError(f"got the sides {found[:4]}: expected one number, as all are square")
     return found[0]
-
-
-# ---------------------------------------------------------------- HDF5
-
-
-def _hdf5(file: IO[bytes]) -> dict[str, NDArray[Any]]:
-    """The data sets /data/LAYER/0 and /data/LAYER/1 of an HDF5 file, which together are not larger than it."""
-    try:
-        import h5py
-    except ImportError:
-        raise CheckpointError("expected the library h5py, which reads it; pip install 'tinyalex[weights]'") from None
-    arrays: dict[str, NDArray[Any]] = {}
-    left = file.seek(0, 2)
-    with h5py.File(file, "r") as archive:
-        layers = _members(archive["data"])
-        for name, blob in ((f"{layer}/{key}", blob) for layer, blobs in layers for key, blob in _members(blobs)):
-            left -= blob.nbytes
-            if left < 0 or blob.dtype.kind != "f" or blob.is_virtual or blob.external:
-                raise ValueError(f"got {name[:40]!r} of {blob.nbytes} bytes: expected floats that lie in the file")
-            arrays[name] = blob[()]
-    return arrays
-
-
-def _members(group: Any) -> Iterator[tuple[str, Any]]:
-    """What lies in a group of an HDF5 file. A link, which may lead into another file, is an error."""
-    for name in group:
-        if type(group.get(name, getlink=True)).__name__ != "HardLink":
-            raise ValueError(f"got a link {name[:40]!r}: expected the data")
-        yield name, group[name]

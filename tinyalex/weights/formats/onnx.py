@@ -112,7 +112,8 @@ def _written_out(graph: Graph, div: Node) -> tuple[ForeignLayer, str]:
     mean, alpha = _with_number(graph, damping, "Mul")
     pool = _behind(graph, mean)
     square = _behind(graph, pool.inputs[0])
-    if pool.kind != "AveragePool" or square.kind != "Mul" or square.inputs != [x, x]:
+    partial = any(pool.integers("pads")) and not pool.integer("count_include_pad", 0)  # the mean of fewer at the edge
+    if pool.kind != "AveragePool" or partial or square.kind != "Mul" or square.inputs != [x, x]:
         raise _refused("a 'Div' that is no normalisation")
     match pool.integers("kernel_shape"):
         case [size, 1, 1] | [size, 1]:  # over the maps; over rows and columns of pixels it is one cell wide
