@@ -49,6 +49,23 @@ def test_five_steps_are_the_papers_rule(rng):
             np.testing.assert_allclose(sgd.velocity[key], v[key], rtol=1e-12)
 
 
+def test_layers_with_rates_of_their_own(rng):
+    """The released code's biases learn at twice the rate of their layer; a layer of rate 0 stays."""
+    net = AlexNet(dataclasses.replace(variant("mini"), bias_lr=2.0), num_classes=4, dtype="float64")
+    for layer in net.layers.values():
+        layer.grads = {key: rng.standard_normal(array.shape) for key, array in layer.params.items()}
+    before = {name: array.copy() for name, array in net.params.items()}
+    sgd = SGD(net, lr=0.1, weight_decay=0.0, rates={"fc8": 10.0, "conv1": 0.0})
+    sgd.step()
+    for name, array in before.items():
+        layer, key = name.split(".")
+        rate = 0.1 * {"fc8": 10, "conv1": 0}.get(layer, 1) * (2 if key == "b" else 1)
+        np.testing.assert_allclose(net.params[name], array - rate * net.grads[name], rtol=1e-12)
+    for rates in ({"fc9": 1.0}, {"relu1": 1.0}, {"fc8": -1.0}, {"fc8": math.nan}):
+        with pytest.raises(UsageError, match=r"SGD: got a rate of .*: expected 0 or more, for conv1, .*, fc8"):
+            SGD(net, rates=rates)
+
+
 @pytest.mark.parametrize("settings", [{"lr": 0.0}, {"lr": 0.1, "momentum": 0.0, "weight_decay": 0.0}])
 def test_settings_at_zero(rng, settings):
     """Without momentum and decay the step is plain gradient descent; with a rate of 0 nothing moves."""

@@ -32,8 +32,8 @@ def test_the_commands_in_their_groups(capsys):
     found = {group: [line.split()[0] for line in lines] for group, lines in listed(out).items()}
     assert found == {
         "learn": ["demo", "summary", "step", "check"],
-        "train": ["prepare", "warmup", "train"],
-        "use": ["predict", "features", "eval"],
+        "train": ["prepare", "warmup", "train", "finetune"],
+        "use": ["predict", "features", "neighbours", "eval", "weights", "verify"],
         "measure": ["bench", "loader", "memory", "crossing", "plan", "info"],
         "teach": ["assignments", "grade"],
     }
@@ -202,7 +202,7 @@ def test_a_mistake_in_the_environment_names_its_variable(capsys, monkeypatch, na
         ("demo --epochs 0", "got epochs=0: expected 1 or more"),
         ("demo --seed -1", "got seed=-1: expected 0 or more"),
         ("eval", "required: RUN"),
-        ("eval nowhere", "got nowhere: expected a .npz file"),
+        ("eval nowhere", "got nowhere, which does not exist: expected a file, or one of "),
         ("eval x --views nine", "--views: got 'nine': expected one of centre, ten"),
         ("predict", "required: IMAGE"),
         ("predict cat.jpg", "got cat.jpg (it does not exist): expected an image file"),
@@ -226,7 +226,7 @@ def test_a_mistake_in_the_environment_names_its_variable(capsys, monkeypatch, na
         ("features cat.jpg --layer fc9", "got layer=fc9: expected one of conv1, "),
         ("features cat.jpg", "got cat.jpg (it does not exist): expected an image file"),
         (f"summary --variant {'x' * 5000}", "xxx ... xxx"),
-        (f"fly{'x' * 5000}", "xxx ... xxx"),
+        (f"fly{'x' * 5000}", "xxx ... "),
         ("check --seed -1", "got seed=-1: expected 0 or more"),
         ("check --shape 2,0", "got shape=(2, 0): expected sizes of 1 or more"),
         ("check nowhere.py:Layer", "got nowhere.py:Layer: expected FILE.py:NAME"),

@@ -68,7 +68,7 @@ class Finetune(NetOptions):
         del trained  # the new net has its own arrays
         tuning.net.place(self.devices)
         with self._folder() as folder:
-            print(f"{message}: {tuning.net.rows[-2].name} -> {head_of(tuning.net)}, {len(train.classes)} classes")
+            print(f"{message}; a new {head_of(tuning.net)} of {len(train.classes)} classes reads {tuning.features}")
             began = time.perf_counter()
             tuning.run(folder, counting, self._tell)
             self._finish(tuning, folder, time.perf_counter() - began)

@@ -157,16 +157,17 @@ def _add_argument(parser: argparse.ArgumentParser, name: str, declared: Any, opt
 
 
 def _add_option(parser: argparse.ArgumentParser, name: str, declared: Any, option: Option, default: object) -> None:
-    """`--name VALUE`; the help tells the default."""
-    reader = _reader(declared, option)
+    """`--name VALUE`; the help tells the default. Without one the option is required."""
+    reader, required = _reader(declared, option), default is MISSING
     parser.add_argument(
         f"--{name.replace('_', '-')}",
         type=_reading(reader),
-        default=default,
+        default=None if required else default,
+        required=required,
         nargs=None if option.alone is None else "?",
         const=option.alone,
         metavar=option.metavar or reader.metavar,
-        help=option.help if default is None else f"{option.help} ({_written(default)})",
+        help=option.help if required or default is None else f"{option.help} ({_written(default)})",
     )
 
 

@@ -60,17 +60,23 @@ class FineTuning:
     """A net that learns other classes.
 
     trained: the net to begin with.   train, val: the images, prepared as `preparation_for(trained)` says.
-    checkpoint: the net with its new layer.   history: a record for each epoch, see `EpochRecord`.
-    Raises UsageError for images of a single class, the errors of `with_new_head`, and CheckpointError as
+    features: the layer that the new one reads.   checkpoint: the net with its new layer.
+    history: a record for each epoch, see `EpochRecord`.
+    Raises UsageError for a single class, or one without images; the errors of `with_new_head`, and CheckpointError as
     `augmenter_for` does.
     """
 
     def __init__(self, trained: Checkpoint, train: Dataset, val: Dataset, settings: Settings) -> None:
         self.train = train if settings.limit is None else subset(train, settings.limit)
-        if len(np.unique(self.train.labels)) < 2:
-            raise UsageError(f"{train.name}: got training images of one class: expected two classes or more")
+        found, K = len(np.unique(self.train.labels)), len(train.classes)
+        if found < max(2, K):
+            raise UsageError(
+                f"{train.name}: got {len(self.train):,} training images, of {found} out of {K} classes: expected "
+                "images of each class, and two classes or more"
+            )
         self.val, self.settings = val, settings
-        self.checkpoint = with_new_head(trained, settings.features, tuple(train.classes))
+        self.features = settings.features or trained.net.last_hidden
+        self.checkpoint = with_new_head(trained, self.features, tuple(train.classes))
         self.net: AlexNet = self.checkpoint.net
         self.augmenter: Augmenter = augmenter_for(self.checkpoint, colour="off")
         self.history: list[Record] = []
@@ -86,9 +92,9 @@ class FineTuning:
         if holds_run(folder):
             raise UsageError(f"got {folder}, which holds a run: expected a new folder; use another --out")
         saves = Saves(folder, math.inf)
-        size = self._train_head(counting, told)
+        squared_length = self._train_head(counting, told)
         self._save(saves, folder)
-        sgd = self._optimizer(size)
+        sgd = self._optimizer(squared_length)
         for epoch in range(self.settings.whole):
             with counting(len(self.train), "training all layers") as progress:
                 record = self._whole_epoch(sgd, epoch, progress)
@@ -96,7 +102,7 @@ class FineTuning:
             self._save(saves, folder)
 
     def _train_head(self, counting: Counting, told: Callable[[Record], object]) -> float:
-        """Train the new layer and put its parameters into the net -> the size of the features, see `Head`."""
+        """Train the new layer and put its parameters into the net -> the squared length of the features, in the mean."""
         made = []
         for what, dataset, views in (
             ("reading the training images", self.train, self.settings.views),
@@ -111,13 +117,13 @@ class FineTuning:
                 self._note(record, told)
         w, b = head.parameters
         self.net.params[f"{head_of(self.net)}.w"], self.net.params[f"{head_of(self.net)}.b"] = w, b
-        return head.size
+        return head.squared_length
 
-    def _optimizer(self, size: float) -> SGD:
-        """For all layers. The new one goes on at its last rate, told in the units of features that have that size."""
+    def _optimizer(self, squared_length: float) -> SGD:
+        """For all layers. The new one goes on at its last rate, which was told for features of length 1."""
         recipe, head = self.net.spec.recipe, self.settings.head
         below = self.settings.below * recipe.lr
-        rates = {head_of(self.net): self.history[-1]["lr"] / size**2 / below}
+        rates = {head_of(self.net): self.history[-1]["lr"] / squared_length / below}
         return SGD(self.net, lr=below, momentum=head.momentum, weight_decay=recipe.weight_decay, rates=rates)
 
     def _whole_epoch(self, sgd: SGD, epoch: int, progress: Callable[[int], object]) -> Record:

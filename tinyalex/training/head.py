@@ -39,14 +39,13 @@ DROPS = (0.6, 0.85)  # the rate is divided by 10 after these shares of the epoch
 Floats = NDArray[np.floating[Any]]
 
 
-def with_new_head(trained: Checkpoint, layer: str | None, classes: tuple[str, ...]) -> Checkpoint:
+def with_new_head(trained: Checkpoint, layer: str, classes: tuple[str, ...]) -> Checkpoint:
     """The net up to `layer`, with one new layer above it: fully connected, a unit for each class, all zeros.
 
-    layer: its name; None: the last hidden layer.
     Raises UsageError for a layer that the net does not have, CheckpointError if parameters up to it are missing.
     """
     net = trained.net
-    kept = _kept_rows(trained, layer or net.last_hidden)
+    kept = _kept_rows(trained, layer)
     layers = {
         row.name: replace(row.layer, units=row.out_shape[0]) if isinstance(row.layer, Full) else row.layer
         for row in kept
@@ -164,14 +163,16 @@ class Head:
 
     It reads z = (x - mean) / size: over all images and views the mean of z is 0, and that of its squared length is 1.
     So one learning rate suits the 9,216 features of pool5 and the 4,096 of fc7. `parameters` are those for x itself.
+    squared_length: of x, its mean over all images and views.
     """
 
     def __init__(self, features: Floats, labels: NDArray[np.int64], K: int, settings: HeadSettings) -> None:
         self._features, self._labels, self._settings = features, labels, settings
         N, V, D = features.shape
         self.mean: Floats = features.mean(axis=(0, 1))  # (D,)
-        squares = np.vdot(features, features) / (N * V) - np.vdot(self.mean, self.mean)
-        self.size = math.sqrt(max(float(squares), 0.0)) or 1.0  # a float: it changes no dtype
+        self.squared_length = float(np.vdot(features, features)) / (N * V)
+        spread = self.squared_length - float(np.vdot(self.mean, self.mean))
+        self.size = math.sqrt(max(spread, 0.0)) or 1.0  # a float: it changes no dtype
         self._linear = Linear(D, K, init_std=0.0, dtype=str(features.dtype))
         self._criterion = SoftmaxCrossEntropy()
         self._sgd = SGD(self._linear, momentum=settings.momentum, weight_decay=settings.weight_decay, lr=settings.lr)
