@@ -365,6 +365,28 @@ def test_the_graph_means_what_the_net_does(tmp_path, name):
     np.testing.assert_allclose(found, net.forward(x), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("variant", "kind", "attribute", "told"),
+    [
+        ("mini", "LRN", {"alpha": 0.25}, "columns that are normalised in different ways"),
+        ("mini", "Split", {"axis": 2}, "maps that are not split into equal columns"),
+        ("cifar10-full", "AveragePool", {"count_include_pad": 0}, "a 'Div' that is no normalisation"),
+        ("cifar10-full", "AveragePool", {"kernel_shape": [5, 5]}, "a normalisation over another window"),
+    ],
+)
+def test_normalisations_that_are_not_ours(tmp_path, variant, kind, attribute, told):
+    path = tmp_path / "net.onnx"
+    onnx_export.write(small_net(variant), path)
+    model = onnx.load(path)
+    node = next(node for node in model.graph.node if node.op_type == kind)
+    kept = [one for one in node.attribute if one.name not in attribute]
+    del node.attribute[:]
+    node.attribute.extend([*kept, *(helper.make_attribute(key, value) for key, value in attribute.items())])
+    onnx.save(model, path)
+    with pytest.raises(CheckpointError, match=told):
+        read_arrays(path)
+
+
 @pytest.mark.parametrize("name", VARIANTS)
 def test_the_graph_tells_the_variant(tmp_path, name):
     net = small_net(name)
