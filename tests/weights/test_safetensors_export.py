@@ -3,6 +3,7 @@
 import builtins
 import json
 import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -55,7 +56,7 @@ def test_arrays_that_do_not_lie_in_order(tmp_path):
 
 def test_the_names_are_those_of_torchvision(tmp_path):
     """So torchvision.models.alexnet().load_state_dict(safetensors.torch.load_file(path)) finds all."""
-    expected = torch.read_arrays("tests/weights/stored/zip.pth").arrays.keys()
+    expected = torch.read_arrays(Path(__file__).parent / "stored" / "zip.pth").arrays.keys()
     tinyalex.save(AlexNet(slim(spec.TORCHVISION), num_classes=2), tmp_path / "net.safetensors")
     assert safetensors.read_arrays(tmp_path / "net.safetensors").arrays.keys() == expected
     content = (tmp_path / "net.safetensors").read_bytes()

@@ -19,9 +19,8 @@ from tinyalex.count import summary as table
 from tinyalex.data import prepare_image, read_image
 from tinyalex.errors import UsageError
 from tinyalex.net import AlexNet
-from tinyalex.spec import stored_size
 from tinyalex.step import record, to_html
-from tinyalex.training.evaluate import augmenter_for, check_finite
+from tinyalex.training.evaluate import augmenter_for, check_finite, preparation_for
 
 
 @dataclass(frozen=True)
@@ -67,14 +66,14 @@ class Step(Command):
     def run(self) -> None:
         """Record the pass over the image's central crop, and write it as a page."""
         trained, message = find_trained(self.checkpoint)
-        net, size = trained.net, stored_size(trained.net.input_size)
-        stored = prepare_image(read_image(self.image, smallest=first_kernel(net.spec)), size)
+        net, preparation = trained.net, preparation_for(trained)
+        stored = prepare_image(read_image(self.image, smallest=first_kernel(net.spec)), preparation)
         x = augmenter_for(trained).centre(stored[None])
         p = net.predict(x)[0]
         check_finite(p)
         answer = int(p.argmax())
         label = answer if self.label is None else _class(trained.classes, self.label)
-        edge = (size - net.input_size) // 2
+        edge = (preparation.size - net.input_size) // 2
         crop = stored[edge : edge + net.input_size, edge : edge + net.input_size]
         written = to_html(record(net, x, [label], classes=trained.classes, pictures=[crop]), self.out)
         print(f"{message}\n{self.image}: the net says {trained.classes[answer]!r}")
