@@ -102,7 +102,7 @@ class FineTuning:
             self._save(saves, folder)
 
     def _train_head(self, counting: Counting, told: Callable[[Record], object]) -> float:
-        """Train the new layer and put its parameters into the net -> the squared length of the features, in the mean."""
+        """Train the new layer, put its parameters into the net -> the mean squared length of the features."""
         made = []
         for what, dataset, views in (
             ("reading the training images", self.train, self.settings.views),

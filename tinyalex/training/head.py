@@ -170,7 +170,7 @@ class Head:
         self._features, self._labels, self._settings = features, labels, settings
         N, V, D = features.shape
         self.mean: Floats = features.mean(axis=(0, 1))  # (D,)
-        self.squared_length = float(np.vdot(features, features)) / (N * V)
+        self.squared_length: float = float(np.vdot(features, features)) / (N * V)
         spread = self.squared_length - float(np.vdot(self.mean, self.mean))
         self.size = math.sqrt(max(spread, 0.0)) or 1.0  # a float: it changes no dtype
         self._linear = Linear(D, K, init_std=0.0, dtype=str(features.dtype))
