@@ -103,7 +103,7 @@ class Runner:
 
     def _stopped(self, found, out, process):
         """Send a signal to the process, check its answer -> whether it was stopped before its end."""
-        if not (self._write_begins(process, out) and self._pause(process, self.peace.seconds / 3)):
+        if not (self._write_begins(process, out) and self._pause(process, self.peace.seconds / 8)):
             return False
         number = list(CODES)[found.kills % 2]
         process.send_signal(number)
