@@ -109,6 +109,18 @@ def test_prefixes(prefix):
     np.testing.assert_array_equal(checkpoint_of(Foreign(arrays), Given()).net.params["fc8.w"], net.params["fc8.w"])
 
 
+def test_a_name_of_many_parts_takes_a_moment():
+    with pytest.raises(CheckpointError, match="arrays named"):
+        checkpoint_of(Foreign({"a." * 100_000: np.ones(3)}), Given())
+
+
+def test_a_part_of_the_net_on_several_gpus():
+    """As the ImageNet example of PyTorch trains AlexNet: the convolutions alone are shared out."""
+    net = torchvision_net(seed=3)
+    arrays = {name.replace("features.", "features.module."): array for name, array in arrays_of(net).items()}
+    np.testing.assert_array_equal(checkpoint_of(Foreign(arrays), Given()).net.params["conv1.w"], net.params["conv1.w"])
+
+
 def test_positions_are_those_of_torchvision():
     assert list(positions(spec.TORCHVISION)) == [
         *(f"features.{place}" for place in (0, 3, 6, 8, 10)),
@@ -218,6 +230,8 @@ def test_what_is_given_goes_before_what_is_known():
         ({"size": 20_000}, "the size 20000"),
         ({"scale": (1, 0, 1)}, r"the scale \(1, 0, 1\)"),
         ({"scale": (1, float("nan"), 1)}, "the scale"),
+        ({"scale": (1, float("inf"), 1)}, "the scale"),
+        ({"mean": (1, float("nan"), 1)}, "expected finite numbers"),
         ({"classes": ("a", "b")}, "2 names of classes: expected 5"),
     ],
 )

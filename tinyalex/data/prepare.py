@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
+from math import inf
 from pathlib import Path
 from typing import IO, Literal
 
@@ -70,7 +71,7 @@ class Preparation:
     scale: tuple[float, ...] = (1.0, 1.0, 1.0)
 
     def __post_init__(self) -> None:
-        if not 1 <= self.size <= LARGEST_SIDE or len(self.scale) != 3 or not all(one > 0 for one in self.scale):
+        if not 1 <= self.size <= LARGEST_SIDE or len(self.scale) != 3 or not all(0 < one < inf for one in self.scale):
             raise UsageError(
                 f"got the size {self.size} and the scale {self.scale} of prepared images: expected a size of 1 ... "
                 f"{LARGEST_SIDE} and three numbers above 0"

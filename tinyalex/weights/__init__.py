@@ -35,6 +35,8 @@ READERS: dict[str, Callable[[Path], Checkpoint | Foreign]] = {
     ".npz": _read_npz,
     ".pth": torch.read_arrays,
     ".pt": torch.read_arrays,
+    ".bin": torch.read_arrays,
+    ".tar": torch.read_arrays,  # no archive of Unix: PyTorch's examples write model_best.pth.tar
     ".safetensors": safetensors.read_arrays,
     ".npy": npy.read_arrays,
     ".caffemodel": caffe.read_arrays,

@@ -92,11 +92,12 @@ def _as_described(text: str, arrays: Mapping[str, NDArray[Any]]) -> Checkpoint:
 
 
 def _without_prefix(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-    """The arrays without what all names begin with, such as "module." where a net was trained on several GPUs."""
-    names = dict.fromkeys(arrays)
-    while len({name.partition(".")[0] for name in names}) == 1 and all("." in name for name in names):
-        names = {name.partition(".")[2]: None for name in names}
-    return dict(zip(names, arrays.values(), strict=True))
+    """The arrays without what wraps the net in their names: "module", for several GPUs, and what all begin with."""
+    names = [[part for part in name.split(".") if part != "module"] for name in arrays]
+    shared = 0
+    while len({part for name in names for part in name[shared : shared + 1]}) == 1 < min(map(len, names)) - shared:
+        shared += 1
+    return {".".join(name[shared:]): array for name, array in zip(names, arrays.values(), strict=True)}
 
 
 def _channels_first(net: AlexNet, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:

@@ -12,7 +12,7 @@ from tinyalex.count import count, parameter_shapes
 from tinyalex.errors import CheckpointError, TinyAlexError
 from tinyalex.spec import VARIANTS, Spec, variant
 from tinyalex.typed import brief
-from tinyalex.weights.pixels import CAFFE, CAFFE_TENSORFLOW, TORCHVISION, Published
+from tinyalex.weights.pixels import CAFFE, CAFFE_CIFAR, CAFFE_TENSORFLOW, TORCHVISION, Published
 from tinyalex.weights.topology import Described
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -31,6 +31,14 @@ def positions(spec: Spec) -> Iterator[str]:
             part, first = "classifier", place + 1
         elif isinstance(layer, nets.Conv | nets.Full):
             yield f"{part}.{place - first}"
+
+
+def inner_products(spec: Spec) -> Iterator[str]:
+    """What Caffe's nets for CIFAR-10 call them: conv1 ... conv3, ip1, ip2."""
+    full = 0
+    for name in own_names(spec):
+        full += isinstance(spec.layers[name], nets.Full)
+        yield f"ip{full}" if full else name
 
 
 @dataclass(frozen=True)
@@ -88,6 +96,7 @@ LAYOUTS = (
     _CAFFE_TENSORFLOW,  # of bvlc_alexnet.npy
     replace(_CAFFE_TENSORFLOW, parts=(".0", ".1")),  # of its other form
     Layout(parts=("/0", "/1"), published=_BVLC),  # of Caffe's files in HDF5, which do not describe their layers
+    Layout(inner_products, ("/0", "/1"), published={"cifar10-full": CAFFE_CIFAR, "cifar10-quick": CAFFE_CIFAR}),
     Layout(parts=("_w", "_b"), partial=True, published=_BVLC),  # of arrays that somebody has collected
 )
 OWN = (Layout(positions), Layout(parts=(".w", ".b")))  # of the files that tinyalex writes

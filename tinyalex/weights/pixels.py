@@ -102,7 +102,7 @@ def pixels_of(spec: Spec, foreign: Foreign, published: Published | None, given: 
     colours = given.colours or (published and published.colours)
     mean: Any = given.mean or foreign.mean or (published and published.mean)
     scale: Any = (
-        given.scale or (foreign.mean and (1 / foreign.scale,) * 3) or (published and published.preparation.scale)
+        given.scale or (foreign.scale and (1 / foreign.scale,) * 3) or (published and published.preparation.scale)
     )
     needed = {"mean": mean, "colours": colours, "scale": scale}
     if missing := [f"--{name}" for name, value in needed.items() if not value]:
@@ -116,10 +116,10 @@ def pixels_of(spec: Spec, foreign: Foreign, published: Published | None, given: 
     mean = np.asarray(mean, np.float32)
     how = published.preparation if published else Preparation(stored_size(spec.input_size))
     size = given.size or (len(mean) if mean.ndim == 3 else how.size)
-    if size < spec.input_size or mean.shape not in ((3,), (size, size, 3)):
+    if size < spec.input_size or mean.shape not in ((3,), (size, size, 3)) or not np.isfinite(mean).all():
         raise CheckpointError(
             f"got a mean of shape {mean.shape} for prepared images of {size} x {size}, and crops of {spec.input_size}: "
-            "expected a mean of the size of the images, at least that of the crops"
+            "expected finite numbers, in the size of the images, which is at least that of the crops"
         )
     try:
         how = replace(how, size=size, rule=given.rule or how.rule, scale=scale)

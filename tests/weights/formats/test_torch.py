@@ -178,7 +178,8 @@ def test_older_and_other_ways_to_write_a_tensor(file):
 def test_a_state_dict_among_other_things(key, file):
     body, storages = state_of({"w": np.ones(3, "f4")})
     optimizer = b"}(" + whole(0) + b"}" + text("lr") + b"]u"
-    content = b"}(" + text("epoch") + whole(3) + text("optimizer") + optimizer + text(key) + body + b"u"
+    best = text("best_acc1") + tensor(storage("0", "Float", 3), (), ())
+    content = b"}(" + text("epoch") + whole(3) + best + text("optimizer") + optimizer + text(key) + body + b"u"
     assert list(read_arrays(file(zip_form(content, storages))).arrays) == ["w"]
 
 

@@ -127,7 +127,7 @@ def _tensors_in(value: object) -> dict[str, Tensor]:
     """The tensors of a state dict, or of the state dict in a dict with other things."""
     if not isinstance(value, dict):
         raise CheckpointError("expected a state dict; save model.state_dict()")
-    for found in (value, *map(value.get, STATE_DICTS)):
+    for found in (*map(value.get, STATE_DICTS), value):
         if isinstance(found, dict):
             tensors = {_text(key): one for key, one in found.items() if isinstance(one, Tensor)}
             if tensors:
