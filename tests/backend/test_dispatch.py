@@ -296,7 +296,7 @@ def test_the_environment_chooses_where_nobody_else_does(monkeypatch):
     monkeypatch.setenv("TINYALEX_KERNELS", "")  # as if it were not there, like TINYALEX_THREADS
     assert kernels_in_use() == "auto"
     monkeypatch.setenv("TINYALEX_KERNELS", "fast")
-    with pytest.raises(UsageError, match="kernels='fast': expected one of auto, numba, reference"):
+    with pytest.raises(UsageError, match="TINYALEX_KERNELS='fast': expected one of auto, numba, reference"):
         kernels_in_use()
 
 
