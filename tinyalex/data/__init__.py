@@ -21,6 +21,7 @@ __all__ = [
     "FolderDataset",
     "PixelStatistics",
     "PixelSums",
+    "Preparation",
     "Subset",
     "batch_count",
     "batches",
