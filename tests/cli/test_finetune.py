@@ -45,8 +45,8 @@ def test_a_run_that_other_commands_read(capsys, other):
     code, out, _ = carried_out(capsys, "eval runs/finetuned --data photos")
     assert code == 0
     assert f"top-1 error {found['top1_error']:.2%}" in out
-    for words in ("features photos --checkpoint runs/finetuned", "step photos/val/cat/3.png --checkpoint runs/finetuned"):
-        assert carried_out(capsys, words)[0] == 0
+    for words in ("features photos", "step photos/val/cat/3.png"):
+        assert carried_out(capsys, f"{words} --checkpoint runs/finetuned")[0] == 0
     assert "expected one of a training run" in refused(capsys, "train --resume runs/finetuned")
 
 
