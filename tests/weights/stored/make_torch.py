@@ -76,7 +76,7 @@ def main():
     image.save(HERE / "picture.png")
     outputs = {
         "file": image,
-        **{f"{w}x{h}": picture(w, h) for w, h in ((47, 31), (31, 50), (121, 20), (18, 18), (123, 20))},
+        **{f"{w}x{h}": picture(w, h) for w, h in ((48, 31), (31, 50), (121, 20), (18, 18), (123, 20))},
     }
     transforms = Weights.transforms()
     with torch.no_grad():
