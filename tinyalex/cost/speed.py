@@ -76,7 +76,7 @@ class Bench:
 
     def __init__(
         self,
-        variant: str,
+        variant: str | nets.Spec,
         mode: str,
         batch: int,
         threads: int | None = None,
@@ -87,8 +87,8 @@ class Bench:
             raise UsageError(f"got mode={mode!r}: expected 'train' or 'infer'")
         if batch < 1:
             raise UsageError(f"got batch={batch}: expected 1 image or more")
-        classes = nets.usual_classes(nets.variant(variant))
-        self.net = AlexNet(variant, num_classes=classes, threads=threads, devices=devices)
+        spec = nets.variant(variant) if isinstance(variant, str) else variant
+        self.net = AlexNet(spec, num_classes=nets.usual_classes(spec), threads=threads, devices=devices)
         self.mode, self.batch = mode, batch
         self._ranks = Ranks() if ranks is None else ranks
         own = self._own = len(range(batch)[self._ranks.share(batch)])
