@@ -60,8 +60,8 @@ def _memory():
 
     Linux tells in VmHWM. Its ru_maxrss begins with what the process had that started this one.
     """
-    with contextlib.suppress(OSError, ValueError), open("/proc/self/status") as status:
-        [kilobytes] = re.findall(r"^VmHWM:\s+(\d+) kB", status.read(), re.MULTILINE)
+    with contextlib.suppress(OSError, ValueError):
+        [kilobytes] = re.findall(r"^VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)
         return int(kilobytes) * 2**10
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 2**10)
 
