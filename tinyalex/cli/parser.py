@@ -17,6 +17,7 @@ import numpy as np
 import tinyalex
 from tinyalex.backend import kernels_in_use, thread_count
 from tinyalex.cli.evaluation import Eval
+from tinyalex.cli.experiment import Experiment
 from tinyalex.cli.finetune import Finetune
 from tinyalex.cli.learn import Check, Demo, Step, Summary
 from tinyalex.cli.measure import Bench, Crossing, Info, Loader, Memory, Plan
@@ -34,7 +35,7 @@ PACKAGE = Path(tinyalex.__file__).parent
 
 GROUPS: dict[str, tuple[type[Command], ...]] = {
     "learn": (Demo, Summary, Step, Check),
-    "train": (Prepare, Warmup, Train, Finetune),
+    "train": (Prepare, Warmup, Train, Finetune, Experiment),
     "use": (Predict, Features, Neighbours, Eval, Weights, Verify),
     "measure": (Bench, Loader, Memory, Crossing, Plan, Info),
     "teach": (Assignments, Grade),

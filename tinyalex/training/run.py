@@ -84,17 +84,19 @@ class Run:
         ranks: Ranks | None = None,
         *,
         statistics: PixelStatistics | None = None,
+        net: AlexNet | None = None,
     ) -> Self:
         """A new run in `folder`; its first checkpoint is written at once.
 
         progress: as for `pixel_statistics`.   ranks: the processes that train together.
         statistics: of the training images; None: they are measured.
+        net: the net to begin with; None: a new one of the settings' variant.
         Raises UsageError if the folder already holds a run, and for images of a single class.
         """
         ranks = Ranks() if ranks is None else ranks
         check_new(folder, ranks)
         train = images_to_train_on(train, val, settings)
-        net = _new_net(settings, len(train.classes))
+        net = net or _new_net(settings, len(train.classes))
         statistics = statistics or pixel_statistics(train, progress)
         state = RunState(settings, Position(), [], len(train), train.fingerprint())
         run = cls(state, train, val, folder, Checkpoint(net, tuple(train.classes), statistics), ranks)

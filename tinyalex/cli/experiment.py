@@ -1,0 +1,126 @@
+"""The command that runs the paper's experiments again: experiment."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated
+
+from tinyalex import viz
+from tinyalex.cli.images import examined, first_kernel
+from tinyalex.cli.options import DATA, Argument, Command, Option, chosen
+from tinyalex.cli.terminal import Bar
+from tinyalex.data import open_data, subset
+from tinyalex.errors import UsageError
+from tinyalex.experiments.catalogue import EXPERIMENTS, named
+from tinyalex.experiments.lab import Lab, Task
+from tinyalex.experiments.outcome import outcome
+from tinyalex.experiments.picture import chart
+from tinyalex.experiments.store import Setup, Store
+from tinyalex.experiments.text import table
+from tinyalex.files import alone_in
+from tinyalex.parallel.ranks import Ranks
+from tinyalex.spec import stored_size, variant
+from tinyalex.training.loop import Training
+
+EPOCHS, SEEDS = 8, 3
+QUICK_EPOCHS, QUICK_SEEDS, QUICK_IMAGES, QUICK_VALIDATED = 2, 1, 1000, 500
+
+
+@dataclass(frozen=True)
+class Experiment(Command):
+    """Run an experiment of the paper again, on a small net: what it claims, what comes out.
+
+    The results are kept in --out: no run is trained twice, and a command that was stopped goes on where it was.
+    """
+
+    example = "experiment lrn --data cifar10:cifar-10-batches-py --out runs/experiments"
+    when_stopped = "; the same command goes on from here"
+    name: Annotated[str | None, Argument("the experiment, or all", metavar="NAME")] = None
+    list: Annotated[bool, Option("list the experiments")] = False
+    data: Annotated[str, Option("training and validation images; DIR: a folder of class folders", metavar=DATA)] = (
+        "shapes"
+    )
+    out: Annotated[
+        Path | None, Option("folder of the results (runs/experiments; with --quick runs/experiments-quick)")
+    ] = None
+    seeds: Annotated[
+        int | None, Option(f"runs of each arm, with seeds 0, 1, ... ({SEEDS}; with --quick {QUICK_SEEDS})")
+    ] = None
+    epochs: Annotated[int | None, Option(f"passes over the images ({EPOCHS}; with --quick {QUICK_EPOCHS})")] = None
+    size: Annotated[int, Option("height and width of the net's input", metavar="PIXELS")] = 32
+    hours: Annotated[float | None, Option("begin no run after so many hours")] = None
+    quick: Annotated[bool, Option(f"a trial of about a minute, on {QUICK_IMAGES:,} images: it shows nothing")] = False
+
+    def run(self) -> None:
+        """Train what is not trained yet, seed by seed, then print what came out."""
+        if self.list:
+            for experiment in EXPERIMENTS.values():
+                print(f"{experiment.name:<20} {experiment.title} (section {experiment.section})")
+            return
+        if self.name is None:
+            raise UsageError("got no experiment: expected a name, or all; tinyalex experiment --list names them")
+        seeds = chosen(self.seeds, QUICK_SEEDS if self.quick else SEEDS)
+        if seeds < 1:
+            raise UsageError(f"got seeds={seeds}: expected 1 or more")
+        experiments = named(self.name)
+        folder = chosen(self.out, Path("runs/experiments-quick" if self.quick else "runs/experiments"))
+        with alone_in(folder):
+            lab = self._lab(folder)
+            tasks = lab.tasks(experiments, seeds)
+            _carry_out(lab, tasks, self.hours)
+            for experiment in experiments:
+                report(lab.store, experiment.name)
+        left = [task for task in tasks if not lab.done(task)]
+        if left:
+            names = ", ".join(dict.fromkeys(task.experiment.name for task in left))
+            print(f"left: {lab.runs_left(left)} runs, of {names}; the same command goes on")
+
+    def _lab(self, folder: Path) -> Lab:
+        """The lab in `folder`. Raises UsageError if the folder holds results of another set-up."""
+        spec = variant(Setup.variant)
+        train, val = open_data(self.data, size=stored_size(self.size), smallest=first_kernel(spec))
+        if self.quick:
+            train, val = subset(train, min(QUICK_IMAGES, len(train))), subset(val, min(QUICK_VALIDATED, len(val)))
+        epochs = chosen(self.epochs, QUICK_EPOCHS if self.quick else EPOCHS)
+        setup = Setup(train.name, train.fingerprint(), len(train), len(val), self.size, epochs)
+        images = examined(train, val, setup.base().settings, folder, Ranks())
+        store = Store(folder)
+        if store.setup is None:
+            store.begin(setup)
+        for key, value in asdict(setup).items():
+            if (there := getattr(store.setup, key)) != value:
+                raise UsageError(f"got {key}={value}: expected {there}, as {folder} has it; use another --out")
+        return Lab(store, setup.base(), images.train, images.val, print, RunBar)
+
+
+class RunBar(Bar):
+    """A bar over the images left in a run, without a line for each epoch."""
+
+    def epoch(self, training: Training) -> None:
+        """Say nothing."""
+
+
+def _carry_out(lab: Lab, tasks: Sequence[Task], hours: float | None) -> None:
+    """Carry out what is left of the tasks, in their order, until the time is up; report after each seed."""
+    began, images = time.monotonic(), lab.images_left(tasks)
+    for number, task in enumerate(tasks):
+        if hours is not None and time.monotonic() - began > 3600 * hours:
+            return
+        if not lab.done(task):
+            lab.carry_out(task)
+            left, hours_so_far = lab.images_left(tasks), (time.monotonic() - began) / 3600
+            to_go = hours_so_far * left / max(1, images - left)
+            print(
+                f"{task.experiment.name}, {task.arm.name}, seed {task.seed}: done; about {to_go:.1f} h left", flush=True
+            )
+            last = [*tasks, None][number + 1]
+            if last is None or last.experiment != task.experiment:
+                report(lab.store, task.experiment.name)
+
+
+def report(store: Store, name: str) -> None:
+    """Print the outcome of an experiment, if it has one yet, and draw it beside the results."""
+    if found := outcome(EXPERIMENTS[name], store):
+        print(f"\n{table(found)}", flush=True)
+        viz.save(chart(found), store.folder / f"{name}.png")
