@@ -88,8 +88,8 @@ def computing(kernels: str = "auto", threads: int | None = None, device: str | N
     twins are in use, as they have threads of their own.
     """
     with ExitStack() as stack:
-        if kernels != "auto":
-            stack.enter_context(use_kernels(kernels))
+        # The choice in force is fixed for the block too, so that not every call of it reads the environment.
+        stack.enter_context(use_kernels(kernels if kernels != "auto" else kernels_in_use()))
         stack.enter_context(use_threads(threads))
         if device is not None and not is_cpu(device):
             stack.enter_context(device_scope(device))

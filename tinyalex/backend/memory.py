@@ -9,6 +9,7 @@ import math
 import os
 import sys
 import threading
+from bisect import bisect_left, insort
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -67,7 +68,7 @@ def without_pools() -> Iterator[None]:
 
 
 class Pool:
-    """The blocks of one device, each with the number of the last request that it served.
+    """The blocks of one device, smallest first, each with the number of the last request that it served.
 
     make: allocates a new block of so many bytes, as a view of an array that nothing else refers to.
     """
@@ -89,14 +90,16 @@ class Pool:
             self._requests += 1
             if self._requests % LONGEST_IDLE == 0:
                 self._forget(LONGEST_IDLE)
-            fitting = [
-                (block.size, index)
-                for index, (block, _) in enumerate(self._blocks)
-                if size <= block.size <= 2 * size and _is_free(block)
-            ]
-            block = self._blocks.pop(min(fitting)[1])[0] if fitting else self._make(size)
-            self._blocks.append((block, self._requests))
-            return block[:size]  # this view marks the block as in use before the lock is released
+            for index in range(bisect_left(self._blocks, size, key=_size), len(self._blocks)):
+                block, _ = self._blocks[index]
+                if block.size > 2 * size:
+                    break
+                if _is_free(block):
+                    self._blocks[index] = block, self._requests
+                    return block[:size]  # this view marks the block as in use before the lock is released
+            block = self._make(size)
+            insort(self._blocks, (block, self._requests), key=_size)
+            return block[:size]
 
     def forget(self, longest: int) -> None:
         """Forget the blocks that served none of the last `longest` requests."""
@@ -116,6 +119,11 @@ def _aligned(size: int) -> NDArray[np.uint8]:
     memory = np.empty(size + ALIGNED, np.uint8)
     start = -memory.ctypes.data % ALIGNED
     return memory[start : start + size]
+
+
+def _size(held: tuple[NDArray[np.uint8], int]) -> int:
+    """The bytes of a block."""
+    return held[0].size
 
 
 def _is_free(block: NDArray[np.uint8]) -> bool:
