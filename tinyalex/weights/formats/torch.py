@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from tinyalex.data.pickles import Name, Unpickler
 from tinyalex.errors import CheckpointError
-from tinyalex.weights.archive import bytes_of, fill, stored_entries
+from tinyalex.weights.archive import bytes_of, read_stored, stored_entries
 from tinyalex.weights.formats import BFLOAT16, Foreign, numbers_at, reading, widened
 
 MAGIC = 0x1950A86A20F9469CFC6C
@@ -89,8 +89,7 @@ def _from_zip(file: IO[bytes]) -> dict[str, NDArray[Any]]:
         if entry.file_size != storage.length * storage.dtype.itemsize:
             raise ValueError(f"the storage {storage.key} has another size than its tensors say")
         numbers = np.empty(storage.length, storage.dtype.newbyteorder(">" if big else "<"))
-        with archive.open(entry) as content:
-            fill(bytes_of(numbers), content)
+        read_stored(file, entry, bytes_of(numbers))
         return numbers
 
     return _arrays(tensors, numbers_of)
