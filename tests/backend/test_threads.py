@@ -1,8 +1,11 @@
 """The pool that divides work among threads, and the limit of BLAS to one thread."""
 
+import gc
 import threading
 import time
+import weakref
 
+import numpy as np
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
@@ -203,3 +206,79 @@ def test_blas_is_held_by_a_block():
         in_shares(lambda *_: None, 1)
         assert blas_threads() == {1}
     assert blas_threads() == AT_FIRST
+
+
+def test_blas_is_held_until_the_last_block_ends():
+    """In whatever thread that is: the one that set the limit has left its block before."""
+    inside, leave = threading.Event(), threading.Event()
+
+    def last_to_leave():
+        with one_blas_thread():
+            inside.set()
+            assert leave.wait(20)
+
+    other = threading.Thread(target=last_to_leave)
+    with one_blas_thread():
+        other.start()
+        assert inside.wait(20)
+    try:
+        assert blas_threads() == {1}
+    finally:
+        leave.set()
+        other.join()
+    assert blas_threads() == AT_FIRST
+
+
+def kernel_threads():
+    return {thread for thread in threading.enumerate() if thread.name == "tinyalex-kernels"}
+
+
+def test_threads_serve_again(monkeypatch):
+    """After an error too; and each caller gets the results of its own shares."""
+    monkeypatch.setenv("TINYALEX_THREADS", "3")
+    in_shares(lambda *_: time.sleep(0.01), 3)
+    before = kernel_threads()
+    assert len(before) >= 2
+    for number in range(50):
+        if number % 5 == 0:
+            with pytest.raises(ZeroDivisionError):
+                in_shares(lambda first, _: 1 // (2 - first), 3)
+        assert in_shares(lambda first, _, number=number: (number, first), 3) == [(number, first) for first in range(3)]
+    assert kernel_threads() == before
+
+
+def test_shares_within_shares(monkeypatch):
+    monkeypatch.setenv("TINYALEX_THREADS", "3")
+    found = in_shares(lambda first, last: in_shares(lambda a, b: (first + a, last + b), 3), 3)
+    assert found == [[(i + j, i + j + 2) for j in range(3)] for i in range(3)]
+
+
+def test_shares_see_what_the_caller_has_set(monkeypatch):
+    """NumPy's handling of errors, and the number of threads."""
+    monkeypatch.setenv("TINYALEX_THREADS", "2")
+    with np.errstate(divide="raise", over="call"), use_threads(3):
+        assert (
+            in_shares(lambda *_: (np.geterr()["divide"], np.geterr()["over"], thread_count()), 3)
+            == [("raise", "call", 3)] * 3
+        )
+    assert in_shares(lambda *_: np.geterr()["divide"], 2) == [np.geterr()["divide"]] * 2
+
+
+def test_an_idle_thread_keeps_no_array(monkeypatch):
+    """Neither those that a share has used, nor those that it has returned: their memory is to be used again."""
+    monkeypatch.setenv("TINYALEX_THREADS", "2")
+    gc.disable()
+    try:
+        used, returned = np.ones(3), []
+
+        def work(first, _last, used=used):
+            result = used + first
+            returned.append(weakref.ref(result))
+            return result
+
+        results = in_shares(work, 2)
+        gone = [*returned, weakref.ref(used)]
+        del results, work, used
+        assert [ref() for ref in gone] == [None] * 3
+    finally:
+        gc.enable()

@@ -3,24 +3,29 @@
 A matrix product inside a share uses one BLAS thread; otherwise the threads of the pool and those of BLAS would compete
 for the same cores. The shares depend only on the number of threads, so results are the same, bit for bit, from run to
 run.
+
+To wake a sleeping thread costs 10 to 50 microseconds, most of it for a core that has halted. So work is divided only
+if each share takes longer than that, and a share is handed over with nothing but two locks.
 """
 
 import os
-import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from itertools import pairwise
+from threading import Lock, Thread
+from time import sleep
 from typing import Any, TypeVar
 
 from tinyalex.errors import UsageError
 
 R = TypeVar("R")
-WORTH_A_THREAD = 1 << 16  # numbers: to wake a thread takes as long as to compute about 50,000
-MOST_THREADS = 256  # in the pool, for all callers together; more shares than that wait for a free thread
+WORTH_A_THREAD = 1 << 18  # numbers: to compute so many takes about as long as to wake a thread
+LOOKS = 100  # at a share that has not ended, about 100 microseconds, before the caller sleeps
+
+_give_way: Callable[[], None] = getattr(os, "sched_yield", lambda: sleep(0))  # Windows has no sched_yield
 
 _chosen: ContextVar[int | None] = ContextVar("threads", default=None)
 
@@ -45,11 +50,7 @@ def use_threads(count: int | None) -> Iterator[None]:
 
     Raises UsageError for a number below 1, and for None if TINYALEX_THREADS is not a positive integer.
     """
-    if count is None:
-        thread_count()
-        yield
-        return
-    token = _chosen.set(_checked(str(count), f"threads={count}"))
+    token = _chosen.set(thread_count() if count is None else _checked(str(count), f"threads={count}"))
     try:
         yield
     finally:
@@ -76,15 +77,19 @@ def in_shares(work: Callable[[int, int], R], count: int, at_least: int = 1) -> l
     raised after all shares have ended.
     """
     mine, *rest = shares(count, at_least)
-    others: list[Future[R]] = []
+    workers: list[_Worker] = []
     with one_blas_thread():
         try:
             for first, last in rest:
-                others.append(_state.pool.submit(copy_context().run, work, first, last))
+                workers.append(_state.start(partial(copy_context().run, work, first, last)))
             done = work(*mine)  # the calling thread computes a share too
         finally:
-            wait(others)  # also after an error: no thread may still write when this returns
-    return [done, *(other.result() for other in others)]
+            outcomes = [worker.outcome() for worker in workers]  # also after an error: no thread may still write
+            _state.idle.extend(workers)
+    for _, error in outcomes:
+        if error:
+            raise error
+    return [done, *(result for result, _ in outcomes)]
 
 
 @contextmanager
@@ -101,36 +106,91 @@ def one_blas_thread() -> Iterator[None]:
         state.lift_limit()
 
 
-class _State:
-    """The pool of threads, which start when there is work for them, and how many blocks limit BLAS."""
+class _Worker:
+    """A thread that waits for work. It serves one caller at a time."""
 
     def __init__(self) -> None:
-        self.pool = ThreadPoolExecutor(MOST_THREADS, thread_name_prefix="tinyalex-kernels")
-        self._lock = threading.Lock()
-        self._limiting = 0
-        self._keeper = ThreadPoolExecutor(1, thread_name_prefix="tinyalex-blas")
+        self._given, self._ended = Lock(), Lock()
+        self._given.acquire()
+        self._ended.acquire()
+        self._outcome: Any = None
+        Thread(target=self._serve, name="tinyalex-kernels", daemon=True).start()
 
-    # One thread, the keeper, sets and lifts the limit for all callers: threadpoolctl lets only the thread that set a
-    # limit of OpenBLAS change it.
+    def start(self, work: Callable[[], Any]) -> None:
+        """Let the thread call work()."""
+        self._work = work
+        self._given.release()
+
+    def outcome(self) -> tuple[Any, BaseException | None]:
+        """Wait for the end of the work; its result, or the error that it raised.
+
+        The shares of a kernel end almost together. So the caller looks a few times, and saves its own falling asleep
+        and waking up; between two looks another thread may have the core, and Python's lock.
+        """
+        for _ in range(LOOKS):
+            if self._ended.acquire(blocking=False):
+                break
+            _give_way()
+        else:
+            self._ended.acquire()
+        result, error = self._outcome
+        self._outcome = None  # an idle thread keeps no array alive
+        return result, error
+
+    def _serve(self) -> None:
+        while True:
+            self._given.acquire()
+            try:
+                self._outcome = self._work(), None
+            except BaseException as error:  # the caller raises it
+                self._outcome = None, error
+            del self._work
+            self._ended.release()
+
+
+class _State:
+    """The threads that have no work now, and how many blocks limit BLAS."""
+
+    def __init__(self) -> None:
+        self.idle: list[_Worker] = []
+        self._lock = Lock()
+        self._limiting = 0
+
+    def start(self, work: Callable[[], Any]) -> _Worker:
+        """An idle thread, or a new one, which calls work(). The caller appends it to `idle` after its outcome."""
+        try:
+            worker = self.idle.pop()
+        except IndexError:
+            worker = _Worker()
+        worker.start(work)
+        return worker
 
     def set_limit(self) -> None:
         with self._lock:
             if self._limiting == 0:
-                self._limit = self._keeper.submit(_limit_blas).result()
+                self._limit = _limit_blas()
             self._limiting += 1
 
     def lift_limit(self) -> None:
         with self._lock:
             self._limiting -= 1
             if self._limiting == 0:
-                self._keeper.submit(self._limit.close).result()
+                self._limit.restore_original_limits()
+                _leave_blas_to_others()
 
 
-def _limit_blas() -> ExitStack:
-    """Limit BLAS to one thread until the result is closed."""
-    limit = ExitStack()
-    limit.enter_context(_blas().limit(limits=1))
+def _limit_blas() -> Any:
+    """Limit BLAS to one thread until the result's `restore_original_limits` is called."""
+    limit = _blas().limit(limits=1)
+    _leave_blas_to_others()
     return limit
+
+
+def _leave_blas_to_others() -> None:
+    """Let any thread set the next limit of BLAS; threadpoolctl 3.7 keeps OpenBLAS for the thread that set the last."""
+    for library in _blas().lib_controllers:
+        if hasattr(library, "clear_controlling_thread"):
+            library.clear_controlling_thread()
 
 
 @cache
