@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from numpy.random import default_rng
 
 from tinyalex import spec as nets
-from tinyalex.backend import Array, computing, device_scope, to_device
+from tinyalex.backend import Array, check_choices, computing, device_scope, to_device
 from tinyalex.columns import TwoDevices, halved, in_one, in_two
 from tinyalex.count import count, summary
 from tinyalex.errors import TinyAlexError, UsageError
@@ -68,8 +68,8 @@ class AlexNet(Trainable):
         self.bias_lr, self.bias_decay = self.spec.bias_lr, self.spec.bias_decay
         self.devices: TwoDevices | None = None
         self.device: str | None = None
-        with self.computing():  # raises for kernels or threads that do not exist
-            self.rows = count(self.spec, num_classes, self.input_size, self.cross_columns)
+        check_choices(kernels, threads)
+        self.rows = count(self.spec, num_classes, self.input_size, self.cross_columns)
         self.mask_rng, weight_rng = default_rng([seed or 0, 1]), None if seed is None else default_rng(seed)
         self.layers: dict[str, Layer] = {
             row.name: build_layer(row, dropout=dropout, dtype=dtype, weight_rng=weight_rng, mask_rng=self.mask_rng)

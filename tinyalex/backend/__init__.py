@@ -18,12 +18,14 @@ from tinyalex.backend.devices import (
     wait_for_events,
 )
 from tinyalex.backend.dispatch import (
+    check_choices,
     computing,
     cpu_kernels,
     get_array_module,
     gpu_kernels,
     kernel,
     kernels_in_use,
+    load_kernels,
     use_kernels,
     without_twins,
 )
@@ -37,6 +39,7 @@ __all__ = [
     "Array",
     "Event",
     "beside",
+    "check_choices",
     "computing",
     "cpu_kernels",
     "device_in_use",
@@ -51,6 +54,7 @@ __all__ = [
     "is_cpu",
     "kernel",
     "kernels_in_use",
+    "load_kernels",
     "new_stream",
     "record_event",
     "synchronize",

@@ -6,6 +6,7 @@ in `cpu/` (compiled by Numba) or `gpu/` (written in CUDA), if there is one for t
 """
 
 import functools
+import gc
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -98,6 +99,13 @@ def computing(kernels: str = "auto", threads: int | None = None, device: str | N
         yield
 
 
+def check_choices(kernels: str, threads: int | None) -> None:
+    """Raise UsageError for kernels or threads that `computing` would refuse. It imports no kernels."""
+    kernels_in_use()  # what TINYALEX_KERNELS says
+    with use_kernels(kernels), use_threads(threads):
+        pass
+
+
 def _checked(choice: str, setting: str = "kernels") -> KernelChoice:
     if choice not in CHOICES:
         raise UsageError(f"{setting}={choice!r}: expected one of {', '.join(CHOICES)}")
@@ -109,6 +117,22 @@ def _checked(choice: str, setting: str = "kernels") -> KernelChoice:
 def cpu_kernels() -> ModuleType | None:
     """The module of compiled twins, imported at first use; None without Numba."""
     return KINDS["cpu"].twins
+
+
+def load_kernels() -> None:
+    """Make the compiled twins for the CPU ready, if they are in use; else the first call of one does it.
+
+    It takes a third of a second, nearly all of it in Numba: time enough for another thread to read a file.
+    """
+    if kernels_in_use() == "reference":
+        return
+    gc.disable()  # what is loaded is no garbage; to look for some in it takes a fifth of the time
+    try:
+        if twins := cpu_kernels():
+            twins.load_code()
+    finally:
+        gc.freeze()  # nor does it become garbage later
+        gc.enable()
 
 
 def gpu_kernels() -> ModuleType | None:

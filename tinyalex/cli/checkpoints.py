@@ -1,9 +1,12 @@
 """The trained net that a command uses: that of a run, of a file, of a known name, or the example."""
 
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
+from tinyalex.backend import load_kernels
 from tinyalex.cli.options import Command, Option
 from tinyalex.cli.runs import RUNS
 from tinyalex.cli.terminal import complain
@@ -87,13 +90,20 @@ def read_trained(path: str | Path, given: Given | None = None, *, part: bool = F
 
     part: whether a file will do that lacks some of the parameters; else it is a CheckpointError.
     """
-    if Path(path).is_dir():
-        (given or Given()).check_unneeded(legible(str(path)))
-        return read_newest(Path(path), complain)[0]
-    trained = read(path, given)
+    with ThreadPoolExecutor(1, "tinyalex-reading") as pool:
+        contents = pool.submit(copy_context().run, _contents, path, given or Given())
+        load_kernels()  # meanwhile
+        trained = contents.result()
     if not part:
         trained.check_whole()
     return trained
+
+
+def _contents(path: str | Path, given: Given) -> Checkpoint:
+    if Path(path).is_dir():
+        given.check_unneeded(legible(str(path)))
+        return read_newest(Path(path), complain)[0]
+    return read(path, given)
 
 
 def find_trained(path: str | Path | None, given: Given | None = None, *, part: bool = False) -> tuple[Checkpoint, str]:

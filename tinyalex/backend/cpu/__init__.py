@@ -1,13 +1,14 @@
 """The twins for NumPy arrays, each under the name of its definition.
 
 workspace: how many bytes the twins need.   simulated_pool: a memory pool without memory, to predict what they hold.
-warm_up: compiles all twins.   code_folder: where their code is kept.
+warm_up: compiles all twins.   load_code: loads what all of them need.   code_folder: where their code is kept.
 winograd_where: limits the use of Winograd's algorithm, to measure what it saves.
 """
 
 from tinyalex.backend.cpu import workspace
 from tinyalex.backend.cpu.activations import relu_backward, relu_forward
 from tinyalex.backend.cpu.augment import augment
+from tinyalex.backend.cpu.compiled import code_folder
 from tinyalex.backend.cpu.conv import conv_backward, conv_forward
 from tinyalex.backend.cpu.direct import col2im, im2col
 from tinyalex.backend.cpu.dropout import masked
@@ -21,7 +22,7 @@ from tinyalex.backend.cpu.pool import (
     max_pool_backward,
     max_pool_forward,
 )
-from tinyalex.backend.cpu.warmup import code_folder, warm_up
+from tinyalex.backend.cpu.warmup import load_code, warm_up
 from tinyalex.backend.cpu.winograd import winograd_where
 from tinyalex.backend.memory import simulated_pool
 
@@ -36,6 +37,7 @@ __all__ = [
     "im2col",
     "linear_backward",
     "linear_forward",
+    "load_code",
     "lrn_backward",
     "lrn_forward",
     "masked",

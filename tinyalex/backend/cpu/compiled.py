@@ -37,6 +37,12 @@ def compiled(loop: Callable[..., None]) -> Any:
         return compile_()(loop)
 
 
+def code_folder() -> str | None:
+    """The folder in which compiled code is kept for later processes; None if Numba finds none that it may write."""
+    folder: str | None = compiled(geometry).stats.cache_path
+    return folder
+
+
 def channels_last(x: NDArray[Any]) -> NDArray[Any]:
     """x (N, C, H, W) -> (N, H, W, C), contiguous; copied only if it is not already in that order."""
     return np.ascontiguousarray(x.transpose(0, 2, 3, 1))

@@ -9,10 +9,9 @@ from tinyalex.window import Window
 IMAGES = 8  # enough for the convolution to choose Winograd's algorithm
 
 
-def code_folder() -> str | None:
-    """The folder in which compiled code is kept for later processes; None if Numba finds none that it may write."""
-    folder: str | None = activations._relu_forward_compiled.stats.cache_path
-    return folder
+def load_code() -> None:
+    """Run the smallest loop: with the first one Numba loads what it needs to run any."""
+    activations.relu_forward(np.zeros((1, 1, 1, 1), "float32"))
 
 
 def warm_up() -> None:
