@@ -99,6 +99,10 @@ gpu-docs: $(STAMP) ## write docs/gpu-report.json into docs/howto/gpu.md, after t
 gpu-kernels: $(STAMP) ## count the instructions of the GPU's kernels, without a GPU, into docs/gpu-kernels.md (needs nvcc)
 	cd docs && ../$(BIN)/python -m site_tools.gpu_kernels
 
+.PHONY: experiment-pages
+experiment-pages: $(STAMP) ## write docs/experiments from the stored results, after taking in RESULTS=DIR
+	cd docs && ../$(BIN)/python -m site_tools.experiments $(abspath $(RESULTS))
+
 .PHONY: test-lowest
 test-lowest: ## test the core with the oldest libraries that pyproject.toml allows, in build/lowest
 	$(PYTHON) -m venv --clear $(LOWEST)

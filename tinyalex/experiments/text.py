@@ -11,15 +11,15 @@ def table(outcome: Outcome) -> str:
     width = max(len(name) for name in outcome.arms)
     lines = [f"{experiment.name}: {experiment.title} (section {experiment.section})"]
     lines += [
-        f"  {name:<{width}}  {_value(one, sum(one.by_seed) / len(one.by_seed))}   "
-        f"({one.arm.measure.name}; by seed: {', '.join(_value(one, value) for value in one.by_seed)})"
+        f"  {name:<{width}}  {arm_value(one, sum(one.by_seed) / len(one.by_seed))}   "
+        f"({one.arm.measure.name}; by seed: {', '.join(arm_value(one, value) for value in one.by_seed)})"
         for name, one in outcome.arms.items()
     ]
     lines += [f"  {one.comparison.of} against {one.comparison.against}: {said(outcome, one)}" for one in outcome.found]
     return "\n".join(lines)
 
 
-def _value(arm: ArmOutcome, value: float) -> str:
+def arm_value(arm: ArmOutcome, value: float) -> str:
     """A value of an arm, as people write it."""
     return f"{value:.1f}" if arm.arm.measure.ratio else f"{value:.1%}".replace("%", " %")
 
