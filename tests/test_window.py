@@ -51,6 +51,13 @@ def test_number_of_positions_is_counted(case):
 
 
 @given(geometries())
+def test_how_far_the_last_window_reaches_past_the_padded_image(case):
+    sliding, (KH, KW), (PH, PW) = case.sliding(), case.kernel, case.pad
+    rows, cols = (sliding.tops[-1] + KH - case.H - PH, sliding.lefts[-1] + KW - case.W - PW)
+    assert window_of(case).past_edge(case.H, case.W) == (max(0, rows), max(0, cols))
+
+
+@given(geometries())
 def test_cells_in_the_padded_image_are_counted(case):
     sliding, window = case.sliding(), window_of(case)
     expected = [[sliding.cells(oh, ow) for ow in range(len(sliding.lefts))] for oh in range(len(sliding.tops))]

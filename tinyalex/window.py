@@ -72,6 +72,14 @@ class Window(NamedTuple):
         )
         return [[row * col for col in cols] for row in rows]
 
+    def past_edge(self, height: int, width: int) -> Pair:
+        """How many rows and columns the last window reaches past the padded image: 0 unless ceil_mode rounds up."""
+        ends = zip(self.output_size(height, width), (height, width), self.kernel, self.stride, self.pad, strict=True)
+        rows, cols = (
+            max(0, (count - 1) * stride + kernel - size - 2 * pad) for count, size, kernel, stride, pad in ends
+        )
+        return rows, cols
+
     @property
     def number_dtype(self) -> str:
         """The dtype that holds a cell's number i*KW + j: one byte is enough up to 16 x 16 cells."""

@@ -2,6 +2,7 @@
 
 import math
 import os
+import sys
 from dataclasses import asdict, dataclass
 from json import dumps
 from pathlib import Path
@@ -9,12 +10,12 @@ from typing import Annotated, Literal
 
 from tinyalex import spec as nets
 from tinyalex import viz
-from tinyalex.backend import cpu_kernels, gpus, kernels_in_use, thread_count
+from tinyalex.backend import cpu_kernels, gpus, kernels_in_use, thread_count, use_threads
 from tinyalex.cli.images import images_of
 from tinyalex.cli.options import DATA, Command, Devices, Option, Variant
 from tinyalex.cli.terminal import shared_by
 from tinyalex.columns import column_names, crossing
-from tinyalex.cost import pictures, scaling, speed
+from tinyalex.cost import comparison, pictures, reproduction, scaling, speed
 from tinyalex.cost.accounting import measured
 from tinyalex.cost.loading import IMAGES, loading
 from tinyalex.cost.memory import predicted
@@ -43,9 +44,51 @@ class Bench(Command):
     layers: Annotated[bool, Option("also print each layer's time and draw it against the machine's limits")] = False
     json: Annotated[bool, Option("print one line of JSON instead of text")] = False
     out: Annotated[Path, Option("folder for the picture of --layers")] = Path("bench")
+    against: Annotated[
+        tuple[str, ...],
+        Option(f"compare with other engines: {', '.join(comparison.OTHERS)}, or all", metavar="NAME,..."),
+    ] = ()
+    python: Annotated[Path | None, Option("with --against, the Python that has the engines (this one)")] = None
+    rounds: Annotated[int, Option("with --against, how many times each engine has its turn")] = 3
+    table: Annotated[bool, Option("with --against, all nets, modes and batches of the README's table")] = False
 
     def run(self) -> None:
-        """Print images a second; with --layers also where the time goes."""
+        """Print images a second; with --layers also where the time goes, with --against also those of other engines."""
+        if self.against:
+            self._compare()
+        else:
+            self._measure()
+
+    def _compare(self) -> None:
+        """Print each row of the comparison as soon as it is measured; with --json all of it at the end."""
+        if self.layers or self.devices:
+            raise UsageError("got --against with --layers or --devices: expected it alone; the engines use the CPU")
+        python = str(self.python or sys.executable)
+        versions = comparison.installed(python)
+        names, missing = comparison.chosen(self.against, versions, python)
+        for line in missing:
+            print(line, file=sys.stderr)
+        with use_threads(self.threads):
+            threads = thread_count()
+        cells = comparison.TABLE if self.table else [comparison.Cell(self.variant, self.mode, self.batch)]
+        compared = (comparison.compare(cell, names, python, threads, self.rounds, self.steps) for cell in cells)
+        if self.json:
+            machine = {
+                "processor": comparison.processor(),
+                "threads": threads,
+                "versions": report.versions() | versions,
+            }
+            print(dumps({**machine, "rounds": self.rounds, "cells": [cell.figures() for cell in compared]}))
+            return
+        known = ", ".join(f"{package} {version}" for package, version in versions.items())
+        print(
+            f"{comparison.processor()}, {threads} threads; {known}\n\nimages a second, median of {self.rounds} rounds\n"
+        )
+        for line in comparison.lines(compared, names):
+            print(line, flush=True)
+
+    def _measure(self) -> None:
+        """Print images a second of tinyalex alone."""
         with ranks_at_work() as ranks:
             if self.layers and ranks.writes:
                 make_folder(self.out)
@@ -167,6 +210,7 @@ class Plan(Command):
     latency: Annotated[float, Option("microseconds that each message takes besides")] = 20.0
     loading: Annotated[float, Option("images a second that a process prepares")] = math.inf
     overlap: Annotated[bool, Option("sum gradients only after the backward pass, not during it")] = True
+    reproduce: Annotated[bool, Option("also print what a whole run on ILSVRC-2012 takes")] = False
     out: Annotated[Path, Option("folder for the picture")] = Path("plan")
 
     def run(self) -> None:
@@ -185,6 +229,10 @@ class Plan(Command):
             f"{update:.2f} ms, sends {self.bandwidth:g} GB/s, {self.latency:g} us a message\n\n"
             f"{scaling.table(steps)}\n"
         )
+        if self.reproduce:
+            spec = nets.variant(self.variant)
+            rows = count(spec)
+            print(f"{reproduction.table(spec, rows, steps, predicted(rows, self.batch)[0])}\n")
         print(f"drawn: {viz.save(pictures.scaling(steps), self.out / f'scaling-{self.variant}.png')}")
 
     def _steps(self, rate: float, update: float) -> list[scaling.StepCost]:

@@ -19,80 +19,19 @@ from pathlib import Path
 from typing import Any
 
 from tinyalex import spec as nets
-from tinyalex.backend import gpus, uses_tf32
+from tinyalex.backend import gpus, thread_count, uses_tf32
 from tinyalex.cost.accounting import free_gpu_pools
+from tinyalex.cost.engines.task import net_of, task_for
 from tinyalex.cost.speed import Bench
 from tinyalex.cost.stopwatch import HostStopwatch
-from tinyalex.count import Row, count
-from tinyalex.errors import TinyAlexError, UsageError
+from tinyalex.errors import TinyAlexError
 
 WARM_UP = 5  # steps that do not count
 BATCHES = 128, 512
 GPU = "cuda:0"
 
 
-class TorchNorm:
-    """Local response normalisation by PyTorch, which divides alpha by size and knows no groups of maps."""
-
-    def __init__(self, norm: nets.Norm, groups: int) -> None:
-        self.alpha = norm.alpha * (1 if norm.alpha_over_size else norm.size)
-        self.norm, self.groups = norm, groups
-        self._normalise = import_module("torch").nn.functional.local_response_norm
-
-    def __call__(self, x: Any) -> Any:
-        """x (N, C, H, W) -> y, same shape; each group of maps is an image of its own to PyTorch."""
-        N, C, H, W = x.shape
-        grouped = x.reshape(N * self.groups, C // self.groups, H, W)
-        y = self._normalise(grouped, self.norm.size, self.alpha, self.norm.beta, self.norm.k)
-        return y.reshape(N, C, H, W)
-
-
-def torch_layers(row: Row) -> list[Callable[[Any], Any]]:
-    """The layer in PyTorch: one function, or two. Raises UsageError for a kind that is not compared."""
-    nn = import_module("torch").nn
-    layer: Any = row.layer
-    makers: dict[type, Callable[[], list[Callable[[Any], Any]]]] = {
-        nets.Conv: lambda: _torch_conv(row, layer),
-        nets.Full: lambda: [nn.Linear(row.in_shape[0], row.out_shape[0])],
-        nets.Pool: lambda: [nn.MaxPool2d(layer.size, layer.stride, ceil_mode=layer.ceil_mode)],
-        nets.AveragePool: lambda: [nn.AvgPool2d(layer.size, layer.stride, ceil_mode=layer.ceil_mode)],
-        nets.Norm: lambda: [TorchNorm(layer, row.groups)],
-        nets.Flat: lambda: [nn.Flatten()],
-        nets.Drop: lambda: [nn.Dropout(0.5)],
-        nets.Activation: lambda: [nn.Tanh() if layer.kind == "tanh" else nn.ReLU(inplace=True)],
-    }
-    kind = type(layer)
-    if kind not in makers:
-        raise UsageError(f"got {row.name}, a {kind.__name__}: expected a layer that PyTorch has; use another variant")
-    return makers[kind]()
-
-
-def _torch_conv(row: Row, conv: nets.Conv) -> list[Callable[[Any], Any]]:
-    """A convolution; where cuda-convnet's size rule lets the last window reach past the edge, zeros come first."""
-    nn = import_module("torch").nn
-    past_edge = conv.stride * (row.out_shape[1] - 1) + conv.size - row.in_shape[1] - 2 * conv.pad
-    pads = [nn.ZeroPad2d((0, past_edge, 0, past_edge))] if past_edge > 0 else []
-    return [*pads, nn.Conv2d(row.in_shape[0], conv.kernels, conv.size, conv.stride, conv.pad, groups=row.groups)]
-
-
-def torch_net(rows: Sequence[Row], device: str = GPU) -> tuple[Callable[[Any], Any], list[Any]]:
-    """The net in PyTorch as a function of images (N, 3, H, W), and its parameters."""
-    module_class = import_module("torch").nn.Module
-    functions = [function for row in rows for function in torch_layers(row)]
-    modules: list[Any] = [function for function in functions if isinstance(function, module_class)]
-    parameters = [parameter for module in modules for parameter in module.to(device).parameters()]
-
-    def forward(x: Any) -> Any:
-        for function in functions:
-            x = function(x)
-        return x
-
-    return forward, parameters
-
-
-def torch_step(
-    rows: Sequence[Row], mode: str, batch: int, compiled: bool = False, device: str = GPU
-) -> Callable[[], None]:
+def torch_step(variant: str, mode: str, batch: int, compiled: bool = False, device: str = GPU) -> Callable[[], Any]:
     """A function that trains PyTorch's net by a step, or infers; mode: "train" or "infer".
 
     compiled: whether the forward pass, and so its backward pass, goes through `torch.compile`.
@@ -100,32 +39,17 @@ def torch_step(
     torch = import_module("torch")
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = uses_tf32()
     torch.backends.cudnn.benchmark = True  # cuDNN first tries its algorithms, then uses the fastest
-    forward, parameters = torch_net(rows, device)
     if compiled:
         torch.compiler.reset()
-        forward = torch.compile(forward, dynamic=False)
-    x = torch.randn(batch, *rows[0].in_shape, device=device)
-    labels = torch.randint(0, rows[-1].out_shape[0], (batch,), device=device)
-    sgd = torch.optim.SGD(parameters, lr=0.01, momentum=0.9, weight_decay=0.0005)
-
-    def train() -> None:
-        sgd.zero_grad(set_to_none=True)
-        torch.nn.functional.cross_entropy(forward(x), labels).backward()
-        sgd.step()
-
-    def infer() -> None:
-        with torch.no_grad():
-            forward(x)
-
-    return train if mode == "train" else infer
+    task = task_for(net_of(nets.variant(variant)), mode, batch, thread_count())
+    step: Callable[[], Any] = import_module("tinyalex.cost.engines.torch_net").build(task, device, compiled=compiled)
+    return step
 
 
-def torch_pace(
-    rows: Sequence[Row], mode: str, batch: int, steps: int, compiled: bool = False, device: str = GPU
-) -> float:
+def torch_pace(variant: str, mode: str, batch: int, steps: int, compiled: bool = False, device: str = GPU) -> float:
     """Images a second of PyTorch, for the median step; the arguments are those of `torch_step`."""
     torch = import_module("torch")
-    step = torch_step(rows, mode, batch, compiled, device)
+    step = torch_step(variant, mode, batch, compiled, device)
     watch = HostStopwatch(torch.cuda.synchronize if device == GPU else lambda: None)
     timed = watch.timed(step)
     for _ in range(WARM_UP + steps):
@@ -167,12 +91,11 @@ def compare(variant: str, steps: int, rounds: int) -> Iterator[dict[str, Any]]:
 
     "rounds" holds the figures of each round.
     """
-    rows = count(nets.variant(variant))
     for mode in ("train", "infer"):
         for batch in BATCHES:
             paces: dict[str, list[float]] = {"torch": [], "one": [], "two": []}
             for _ in range(rounds):
-                paces["torch"].append(torch_pace(rows, mode, batch, steps))
+                paces["torch"].append(torch_pace(variant, mode, batch, steps))
                 paces["one"].append(own_pace(variant, mode, batch, steps, (GPU,)))
                 paces["two"].append(own_pace(variant, mode, batch, steps, (GPU, GPU)))
             medians = {name: statistics.median(found) for name, found in paces.items()}

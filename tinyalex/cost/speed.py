@@ -8,7 +8,6 @@ Source: S. Williams, A. Waterman and D. Patterson, Roofline: an insightful visua
 
 import math
 import statistics
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -17,7 +16,8 @@ from typing import Any, NamedTuple, assert_never
 import numpy as np
 
 from tinyalex import spec as nets
-from tinyalex.backend import computing, is_cpu, synchronize, to_device
+from tinyalex.backend import Array, computing, is_cpu, synchronize, to_device
+from tinyalex.cost.engines.child import peak_memory
 from tinyalex.cost.stopwatch import HostStopwatch, Stopwatch, stopwatch
 from tinyalex.count import Row
 from tinyalex.errors import UsageError
@@ -91,26 +91,23 @@ class Bench:
         self.net = AlexNet(spec, num_classes=nets.usual_classes(spec), threads=threads, devices=devices)
         self.mode, self.batch = mode, batch
         self._ranks = Ranks() if ranks is None else ranks
-        own = self._own = len(range(batch)[self._ranks.share(batch)])
-        rng = np.random.default_rng(0)
-        images = rng.standard_normal((own, self.net.input_size, self.net.input_size, 3), dtype="float32")
-        self._x = images.transpose(0, 3, 1, 2)  # (N, 3, H, W), channels last in memory, as the loader returns them
+        self._own = len(range(batch)[self._ranks.share(batch)])
+        self._x, self._labels = random_images(self.net, self._own)
         if self.net.device:
             self._x = to_device(self._x, self.net.device)
         names = (devices,) if isinstance(devices, str) else tuple(devices or ())
         self._wait, self._stopwatch = partial(synchronize, *names), partial(stopwatch, *names)
-        self._labels = rng.integers(0, self.net.num_classes, own)
         self._sgd = SGD(self.net) if mode == "train" else None
 
-    def step(self) -> None:
-        """One training step, or one forward pass."""
+    def step(self) -> Array | float:
+        """One training step -> its loss; or one forward pass -> the logits (N, K)."""
         if self._sgd is None:
-            self.net.forward(self._x)
-            return
-        self.net.loss(self._x, self._labels, train=True)
+            return self.net.forward(self._x)
+        loss = self.net.loss(self._x, self._labels, train=True)
         self.net.backward(self.net.criterion.backward(), input_gradient=False, done=self._ranks.begin_sums)
         self._ranks.end_sums()
         self._sgd.step()
+        return loss
 
     def pace(self, steps: int) -> Pace:
         """Time `steps` steps, after WARM_UP that do not count. Raises UsageError for fewer than 1."""
@@ -153,6 +150,13 @@ class Bench:
             for layer, direction, watch, work in timed
             if (seconds := watch.seconds())
         ]
+
+
+def random_images(net: AlexNet, number: int) -> tuple[Array, Array]:
+    """Images (number, 3, H, W) of N(0, 1), channels last in memory as the loader returns them, and labels (number,)."""
+    rng = np.random.default_rng(0)
+    images = rng.standard_normal((number, net.input_size, net.input_size, 3), dtype="float32")
+    return images.transpose(0, 3, 1, 2), rng.integers(0, net.num_classes, number)
 
 
 def roofs(
@@ -260,12 +264,3 @@ def update_work(rows: Sequence[Row]) -> Work:
     """Six operations a weight; w, its velocity and its gradient are read, w and the velocity written."""
     weights = sum(row.parameters for row in rows)
     return Work(6 * weights, 20 * weights)
-
-
-def peak_memory() -> float | None:
-    """The most memory that this process has held, in MB of 2**20 bytes; None on Windows, which does not tell."""
-    try:
-        import resource
-    except ImportError:
-        return None
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20 if sys.platform == "darwin" else 1 << 10)

@@ -107,8 +107,8 @@ def _window(row: Row) -> dict[str, list[int]]:
     The pad that ONNX adds to a convolution is zeros; in a pool it does not count.
     """
     assert row.window
-    sides = zip(row.window.kernel, row.window.stride, row.window.pad, row.in_shape[1:], row.out_shape[1:], strict=True)
-    behind = [max(pad, (out - 1) * stride + kernel - pad - size) for kernel, stride, pad, size, out in sides]
+    past_edge = row.window.past_edge(*row.in_shape[1:])
+    behind = [pad + past for pad, past in zip(row.window.pad, past_edge, strict=True)]
     return {
         "kernel_shape": list(row.window.kernel),
         "strides": list(row.window.stride),

@@ -7,14 +7,12 @@ from collections.abc import Callable, Iterator
 from importlib import import_module
 from typing import Any
 
-from tinyalex import spec as nets
 from tinyalex.backend import device_scope, gpu_library, synchronize, uses_tf32
 from tinyalex.cost.accounting import free_gpu_pools
 from tinyalex.cost.against_torch import own_pace, torch_pace, why_no_torch
 from tinyalex.cost.gpu.rows import GPU, TWO, Row, Sizes
 from tinyalex.cost.speed import Bench, roofs
 from tinyalex.cost.stopwatch import stopwatch
-from tinyalex.count import count
 
 SHOWN = 12  # kernels of each profile
 NAME = 60  # characters of a kernel's name
@@ -96,7 +94,7 @@ def comparison(sizes: Sizes) -> Iterator[Row]:
         works = not isinstance(own, str) and not isinstance(two, str)
         yield {"what": case, "tinyalex": own, "two columns": two, "PyTorch": missing or "", "right": works}
         if not missing:
-            eager = attempt(torch_pace, _rows(sizes), mode, batch, sizes.steps)
+            eager = attempt(torch_pace, sizes.variant, mode, batch, sizes.steps)
             yield {"what": case, "PyTorch": eager, "tinyalex / PyTorch": _ratio(own, eager)}
     if not missing:
         yield from compiled(sizes, cases)
@@ -108,7 +106,7 @@ def compiled(sizes: Sizes, cases: list[tuple[str, int]]) -> Iterator[Row]:
         if sizes.seconds_left() < COMPILING:
             pace: float | str = "no time"
         else:
-            pace = attempt(torch_pace, _rows(sizes), mode, batch, sizes.steps, True)
+            pace = attempt(torch_pace, sizes.variant, mode, batch, sizes.steps, True)
         yield {"what": f"{mode} {batch}", "torch.compile": pace}
 
 
@@ -128,10 +126,6 @@ def attempt(pace: Callable[..., float], *arguments: Any) -> float | str:
         free_gpu_pools([GPU])
         reason = (str(error).splitlines() or [""])[0]
         return f"failed: {type(error).__name__} {reason}"[:100]
-
-
-def _rows(sizes: Sizes) -> Any:
-    return count(nets.variant(sizes.variant))
 
 
 def _ratio(one: float | str, other: float | str) -> float | str:
