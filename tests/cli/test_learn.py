@@ -60,10 +60,14 @@ def test_check_goes_through_every_layer(capsys):
     assert out.endswith("all gradients are right\n")
 
 
-@pytest.mark.parametrize("label", [None, "class3"])
-def test_step(capsys, here, label):
-    """The page is of the central crop, as the net reads it, and of the label, or of what the net says."""
-    classes = tuple(f"class{k}" for k in range(4))
+@pytest.mark.parametrize(
+    ("classes", "label"), [(("a", "b", "c", "d"), None), (("a", "b", "c", "d"), "d"), ((), None), ((), "'class 3'")]
+)
+def test_step(capsys, here, classes, label):
+    """The page is of the central crop, as the net reads it, and of the label, or of what the net says.
+
+    The classes of a net without their names are called by their numbers, as `predict` calls them.
+    """
     statistics = PixelStatistics(np.full((36, 36, 3), 90.0, "float32"), np.ones(3), np.eye(3))
     trained = Checkpoint(AlexNet("mini", num_classes=4), classes, statistics)
     write(trained, here / "mini.npz")
@@ -73,12 +77,13 @@ def test_step(capsys, here, label):
     assert (code, err) == (0, "")
     stored = prepare_image(read_image(here / image), 36)
     said = int(trained.net.predict(augmenter_for(trained).centre(stored[None]))[0].argmax())
-    assert f"checkpoint mini.npz\n{image}: the net says 'class{said}'" in out
+    names = classes or tuple(f"class {number}" for number in range(4))
+    assert f"checkpoint mini.npz\n{image}: the net says {names[said]!r}" in out
     assert ("give the true class by --label" in out) == (label is None)
     assert out.endswith("pages/step.html\n")
     text = (here / "pages" / "step.html").read_text("utf-8")
     about = json.loads(text.partition('type="application/json">')[2].partition("</script>")[0])
-    assert (about["label"], about["classes"]) == (said if label is None else 3, list(classes))
+    assert (about["label"], about["classes"]) == (said if label is None else 3, list(names))
     picture = Image.open(io.BytesIO(base64.b64decode(about["picture"].partition(",")[2])))
     np.testing.assert_array_equal(np.asarray(picture), stored[2:34, 2:34])
 

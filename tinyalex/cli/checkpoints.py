@@ -120,6 +120,11 @@ def find_trained(path: str | Path | None, given: Given | None = None, *, part: b
     return trained, f"checkpoint {path}{read_as}"
 
 
+def class_names(trained: Checkpoint) -> tuple[str, ...]:
+    """The names of a net's classes: "class 0", ... where they are not known."""
+    return trained.classes or tuple(f"class {number}" for number in range(trained.net.num_classes))
+
+
 def first_names(names: tuple[str, ...]) -> str:
     """The first three names; of more, also how many there are."""
     return ", ".join(names[:3]) + (f", ... ({len(names)})" if len(names) > 3 else "")

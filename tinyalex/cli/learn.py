@@ -9,7 +9,7 @@ import numpy as np
 from tinyalex import gradcheck, layers
 from tinyalex import spec as nets
 from tinyalex.backend import cpu_kernels, use_kernels
-from tinyalex.cli.checkpoints import find_trained, first_names
+from tinyalex.cli.checkpoints import class_names, find_trained, first_names
 from tinyalex.cli.images import first_kernel
 from tinyalex.cli.options import Argument, Command, Option, Variant, chosen
 from tinyalex.cli.own_layer import errors_in, own_layer
@@ -66,17 +66,17 @@ class Step(Command):
     def run(self) -> None:
         """Record the pass over the image's central crop, and write it as a page."""
         trained, message = find_trained(self.checkpoint)
-        net, preparation = trained.net, preparation_for(trained)
+        net, preparation, names = trained.net, preparation_for(trained), class_names(trained)
         stored = prepare_image(read_image(self.image, smallest=first_kernel(net.spec)), preparation)
         x = augmenter_for(trained).centre(stored[None])
         p = net.predict(x)[0]
         check_finite(p)
         answer = int(p.argmax())
-        label = answer if self.label is None else _class(trained.classes, self.label)
+        label = answer if self.label is None else _class(names, self.label)
         edge = (preparation.size - net.input_size) // 2
         crop = stored[edge : edge + net.input_size, edge : edge + net.input_size]
-        written = to_html(record(net, x, [label], classes=trained.classes, pictures=[crop]), self.out)
-        print(f"{message}\n{self.image}: the net says {trained.classes[answer]!r}")
+        written = to_html(record(net, x, [label], classes=names, pictures=[crop]), self.out)
+        print(f"{message}\n{self.image}: the net says {names[answer]!r}")
         if self.label is None:
             print("the loss is that of the net's own answer; give the true class by --label")
         print(written)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinyalex import viz
-from tinyalex.cli.checkpoints import NetOptions
+from tinyalex.cli.checkpoints import NetOptions, class_names
 from tinyalex.cli.images import first_kernel
 from tinyalex.cli.options import Devices, Option, Views
 from tinyalex.cli.photos import Images, exit_code, first_of
@@ -86,11 +86,6 @@ class Predict(NetOptions):
             print(json.dumps({"file": str(photo.path), **_as_json(photo, p, names)}), flush=True)
         elif p is not None:
             print(f"\n{legible(str(photo.path))}\n{viz.bars(names, p)}", flush=True)
-
-
-def class_names(trained: Checkpoint) -> tuple[str, ...]:
-    """The names of a net's classes: "class 0", ... where they are not known."""
-    return trained.classes or tuple(f"class {number}" for number in range(trained.net.num_classes))
 
 
 def _as_json(photo: Photo, p: NDArray[Any] | None, names: Sequence[str]) -> dict[str, Any]:
