@@ -1,7 +1,5 @@
-"""The package as a whole: its public names, what importing it costs, and which module may import which."""
+"""The package as a whole: its public names, and which module may import which. cli/test_start.py: what it loads."""
 
-import subprocess
-import sys
 from collections import Counter
 from importlib import metadata
 from pathlib import Path
@@ -27,13 +25,6 @@ def test_public_names():
     for name in tinyalex.__all__:
         assert getattr(tinyalex, name).__doc__, name
     assert tinyalex.__version__ == metadata.version("tinyalex")
-
-
-def test_import_brings_in_nothing_slow():
-    """Numba and matplotlib come with the first call that needs them."""
-    script = "import sys, tinyalex; print([m for m in ('numba', 'matplotlib', 'cupy', 'torch') if m in sys.modules])"
-    run = subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, timeout=60)
-    assert (run.stdout.strip(), run.stderr) == ("[]", "")
 
 
 # ---------------------------------------------------------------- the rooms of docs/design.md

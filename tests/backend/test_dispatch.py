@@ -1,6 +1,7 @@
 """Which library owns an array, copies between devices, and the choice between a definition and its twin."""
 
 import contextlib
+import gc
 import subprocess
 import sys
 import threading
@@ -12,6 +13,7 @@ import pytest
 import standin
 from tinyalex.backend import (
     beside,
+    check_choices,
     device_of,
     device_scope,
     get_array_module,
@@ -19,6 +21,7 @@ from tinyalex.backend import (
     kernel,
     kernels_in_use,
     library,
+    load_kernels,
     new_stream,
     record_event,
     synchronize,
@@ -312,6 +315,42 @@ def test_numba_where_there_is_none(monkeypatch):
     monkeypatch.setitem(vars(KINDS["cpu"]), "twins", None)
     with pytest.raises(UsageError, match="kernels='numba' needs Numba: pip install numba"), use_kernels("numba"):
         raise AssertionError("the block ran")
+
+
+def test_kernels_are_loaded_before_they_are_needed(monkeypatch):
+    loaded = []
+    monkeypatch.setitem(
+        vars(KINDS["cpu"]), "twins", types.SimpleNamespace(load_code=lambda: loaded.append(gc.isenabled()))
+    )
+    with use_kernels("reference"):
+        load_kernels()
+    assert loaded == []
+    load_kernels()
+    assert loaded == [False]  # Python looks for no garbage meanwhile
+    monkeypatch.setitem(vars(KINDS["cpu"]), "twins", types.SimpleNamespace(load_code=lambda: 1 // 0))
+    with pytest.raises(ZeroDivisionError):
+        load_kernels()
+    assert gc.isenabled()
+    monkeypatch.setitem(vars(KINDS["cpu"]), "twins", None)
+    load_kernels()  # without Numba there is nothing to do
+
+
+@pytest.mark.parametrize(
+    ("kernels", "threads", "variables", "message"),
+    [
+        ("numbas", None, {}, "kernels='numbas'"),
+        ("auto", 0, {}, "threads=0"),
+        ("auto", None, {"TINYALEX_KERNELS": "x"}, "TINYALEX_KERNELS='x'"),
+        ("auto", None, {"TINYALEX_THREADS": "x"}, "TINYALEX_THREADS=x"),
+    ],
+)
+def test_choices_are_checked_without_loading_kernels(monkeypatch, kernels, threads, variables, message):
+    monkeypatch.setattr(type(KINDS["cpu"]), "twins", property(lambda _: pytest.fail("it loads kernels")))
+    check_choices("auto", None)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UsageError, match=message):
+        check_choices(kernels, threads)
 
 
 TRAIN_ONE_STEP = """

@@ -7,8 +7,6 @@ import os
 from functools import partial
 from pathlib import Path
 
-from tqdm import tqdm
-
 from tinyalex.errors import DataError
 from tinyalex.files import make_folder, one_line
 
@@ -47,6 +45,7 @@ def fetch(url: str, checksum: str | None, path: Path) -> Path:
 def _download(part: Path, url: str, whole: str, _: object) -> None:
     """Append what is missing to the file `part`; when nothing is, move it to `whole`, where pooch expects the file."""
     import requests  # comes with pooch
+    from tqdm import tqdm
 
     here = part.stat().st_size if part.exists() else 0
     headers = {"Accept-Encoding": "identity", **({"Range": f"bytes={here}-"} if here else {})}
