@@ -1,6 +1,8 @@
-"""The development kit of ILSVRC-2012, small, in the formats of the real one."""
+"""ILSVRC-2012, small, in the formats of the real files: the development kit, and the tar files of the images."""
 
+import io
 import struct
+import tarfile
 import zlib
 
 
@@ -36,8 +38,32 @@ def meta(path, records, *, compressed=True):
 RECORDS = [(1, "n02119789", "kit fox, Vulpes macrotis"), (2, "n02100735", "English setter"), (300, "n01", "entity")]
 
 
-def devkit(root):
+def devkit(root, truth="2\n1\n"):
     data = root / "ILSVRC2012_devkit_t12/data"
     meta(data / "meta.mat", RECORDS)
-    (data / "ILSVRC2012_validation_ground_truth.txt").write_text("2\n1\n")
+    (data / "ILSVRC2012_validation_ground_truth.txt").write_text(truth)
     return data / "ILSVRC2012_validation_ground_truth.txt"
+
+
+def tar_of(members):
+    """The bytes of a tar file of these members, {name: bytes}."""
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w") as file:
+        for name, content in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            file.addfile(info, io.BytesIO(content))
+    return made.getvalue()
+
+
+def ilsvrc(root, train, val):
+    """What one downloads, with the kit unpacked: {wnid: JPEG files} to train on, [(number of the class, JPEG file)]."""
+    devkit(root, "".join(f"{number}\n" for number, _ in val))
+    classes = {
+        f"{wnid}.tar": tar_of({f"{wnid}_{number}.JPEG": jpeg for number, jpeg in enumerate(jpegs, start=1)})
+        for wnid, jpegs in train.items()
+    }
+    (root / "ILSVRC2012_img_train.tar").write_bytes(tar_of(classes))
+    names = (f"ILSVRC2012_val_{number:08}.JPEG" for number in range(1, len(val) + 1))
+    content = {name: jpeg for name, (_, jpeg) in zip(names, val, strict=True)}
+    (root / "ILSVRC2012_img_val.tar").write_bytes(tar_of(content))

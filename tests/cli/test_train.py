@@ -12,7 +12,7 @@ from tinyalex.training.settings import Settings, settings_for
 
 EVERY_OPTION = """train --data d --variant paper --out o --resume r --input-size 64 --cross-columns 3,5 --epochs 7
     --batch 9 --lr 0.5 --momentum 0.6 --weight-decay 0.7 --dropout 0.8 --schedule plateau --patience 3
-    --no-crops --no-reflections --colour off --limit 11 --seed 12 --save-every 13 --validate-every 14
+    --initial caffe --no-crops --no-reflections --colour off --zoom 0.3 --limit 11 --seed 12 --save-every 13 --validate-every 14
     --devices cuda:0,cpu --save-minutes 2.5 --check header --skip-bad --workers 4"""
 
 
@@ -23,7 +23,7 @@ def test_every_option_of_a_run_is_one_of_its_settings(saved):
     assert asdict(command.settings(saved)) == {
         **{"data": "d", "variant": "paper", "input_size": 64, "cross_columns": (3, 5), "epochs": 7, "batch": 9},
         **{"lr": 0.5, "momentum": 0.6, "weight_decay": 0.7, "dropout": 0.8, "schedule": "plateau", "drops": (2, 4, 6)},
-        **{"patience": 3, "crops": False, "reflections": False, "colour": "off", "limit": 11, "seed": 12},
+        **{"patience": 3, "initial": "caffe", "crops": False, "reflections": False, "colour": "off", "zoom": 0.3, "limit": 11, "seed": 12},
         **{"save_every": 13, "validate_every": 14, "devices": ("cuda:0", "cpu")},
         **{"save_minutes": 2.5, "check": "header", "skip_bad": True, "workers": 4},
     }
@@ -35,6 +35,7 @@ def test_every_option_of_a_run_is_one_of_its_settings(saved):
         ("--patience 3", "got --patience, which has no effect with --schedule steps: expected plateau"),
         ("--patience 3 --schedule constant", "got --patience, which has no effect with --schedule constant"),
         ("--drops 3 --schedule constant", "got --drops, which has no effect with --schedule constant: expected steps"),
+        ("--drops 3 --schedule linear", "got --drops, which has no effect with --schedule linear: expected steps"),
         ("--drops 3 --schedule plateau", "got --drops, which has no effect with --schedule plateau"),
     ],
 )

@@ -19,6 +19,7 @@ import pytest
 from PIL import Image
 
 from cifar_files import NAMES, as_file, batch, rows_of
+from devkit_files import RECORDS, ilsvrc
 from pages import PAGES, ROOT, blocks
 from runs import carried_out, pixels, slim
 from tinyalex import spec
@@ -37,12 +38,22 @@ ADDED = {
 SLIM = ("paper", "mini", "cuda-convnet")
 
 
-def write_pictures(root, suffix="jpg", count=20):
+def write_pictures(root):
     """root/cat/1.jpg, ...: pictures of 40 x 50 pixels."""
     for number, name in enumerate(CLASSES):
         (root / name).mkdir(parents=True)
-        for index, image in enumerate(pixels(3 * count, 50, 3, 0)[0][number::3], start=1):
-            Image.fromarray(image[:40]).save(root / name / f"{index}.{suffix}")
+        for index, image in enumerate(pixels(60, 50, 3, 0)[0][number::3], start=1):
+            Image.fromarray(image[:40]).save(root / name / f"{index}.jpg")
+
+
+def write_ilsvrc(root):
+    """ILSVRC-2012 as it is distributed, with pictures of two classes: 16 each to train on, 8 each to validate."""
+    jpegs = []
+    for image in pixels(48, 50, 2, 0)[0]:
+        Image.fromarray(image[:40]).save(file := io.BytesIO(), "JPEG")
+        jpegs.append(file.getvalue())
+    wnids = [wnid for _, wnid, _ in RECORDS[:2]]
+    ilsvrc(root, {wnid: jpegs[k:32:2] for k, wnid in enumerate(wnids)}, [(1 + k % 2, jpegs[k]) for k in range(32, 48)])
 
 
 def write_cifar(folder):
@@ -58,8 +69,7 @@ def here(tmp_path, monkeypatch):
     """The folder that the pages' commands are carried out in."""
     for name in ("photos", "imagenette-224", "DIR"):
         write_pictures(tmp_path / name)
-    for split in ("train", "val"):
-        write_pictures(tmp_path / "imagenet" / split, "JPEG", count=8)
+    write_ilsvrc(tmp_path / "imagenet")
     write_cifar(tmp_path / "cache" / "cifar-10-batches-py")
     write_cifar(tmp_path / "cifar-10-batches-py")
     for name in SLIM:

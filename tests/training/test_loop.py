@@ -101,10 +101,11 @@ def test_a_run_prepares_batches_in_as_many_threads_as_its_settings_say(tmp_path,
     assert asked == [workers, workers]
 
 
-@pytest.mark.parametrize("given", [{"crops": False}, {"reflections": False}, {"colour": "off"}], ids=str)
+@pytest.mark.parametrize("given", [{"crops": False}, {"reflections": False}, {"colour": "off"}, {"zoom": 0.5}], ids=str)
 def test_augmentation_is_by_the_settings(tmp_path, given):
     found = vars(started(tmp_path, **given).augmenter)
-    expected = {"crops": True, "reflections": True, "colour": "paper", "crop": 16, "pixel_scale": 64.0, **given}
+    usual = {"crops": True, "reflections": True, "colour": "paper", "zoom": 1.0, "crop": 16, "pixel_scale": 64.0}
+    expected = usual | given
     assert {name: found[name] for name in expected} == expected
 
 
@@ -114,6 +115,16 @@ def test_the_net_is_by_the_settings(tmp_path):
     assert (net.layers["dropout6"].p, net.layers["dropout7"].p) == (0.25, 0.25)
     expected = np.random.default_rng(7).standard_normal(2, dtype="float32") * np.float32((2 / 27) ** 0.5)
     np.testing.assert_allclose(net.params["conv1.w"].ravel()[:2], expected, rtol=1e-6)
+
+
+def test_a_net_begins_as_another_would(tmp_path):
+    """conv1 and conv2 get what `mini` draws for them: N(0, 0.02**2) and N(0, 2 / fan-in); the others keep their own."""
+    net = started(tmp_path, initial="mini", seed=7).net
+    assert net.spec.name == "tiny"
+    drawn = np.random.default_rng(7).standard_normal(2, dtype="float32")
+    np.testing.assert_allclose(net.params["conv1.w"].ravel()[:2], 0.02 * drawn, rtol=1e-6)
+    assert net.spec.layers["conv1"].kernels == 8
+    assert net.spec.layers["fc8"].initial == spec.MINI.layers["fc8"].initial
 
 
 def test_a_limited_run_measures_and_trains_on_its_images_only(tmp_path):
@@ -129,6 +140,7 @@ def test_a_limited_run_measures_and_trains_on_its_images_only(tmp_path):
     [
         ({"schedule": "constant"}, [1, 1, 1, 1, 1, 1]),
         ({"drops": (1, 3)}, [1, 0.1, 0.1, 0.01, 0.01, 0.01]),
+        ({"schedule": "linear"}, [1, 5 / 6, 4 / 6, 3 / 6, 2 / 6, 1 / 6]),
         # The rate is too low to change anything: after the first epoch no error is a new minimum.
         ({"schedule": "plateau", "patience": 1}, [1, 1, 0.1, 0.01, 0.001, 0.001]),
         ({"schedule": "plateau", "patience": 2}, [1, 1, 1, 0.1, 0.1, 0.01]),

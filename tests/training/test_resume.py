@@ -233,6 +233,8 @@ def test_the_history_file_follows_the_checkpoint(tmp_path):
         {"variant": "mini"},
         {"data": "shapes"},
         {"limit": 30},
+        {"initial": "caffe"},
+        {"zoom": 0.5},
     ],
     ids=str,
 )

@@ -1,5 +1,6 @@
 """The settings of a run: where they come from, and which make no sense."""
 
+import math
 import re
 from dataclasses import replace
 
@@ -37,6 +38,7 @@ def test_settings_come_from_the_recipe():
         {"drops": (0, 2)},
         {"drops": (3, -1)},
         {"schedule": "cosine"},
+        *({"zoom": share} for share in (0.0, 1.5, math.nan)),
     ],
     ids=str,
 )
@@ -57,6 +59,8 @@ def test_counts_have_a_limit(key):
 def test_unknown_variant():
     with pytest.raises(UsageError, match="got the variant 'vgg': expected one of paper, "):
         settings_for("vgg")
+    with pytest.raises(UsageError, match="got the variant 'vgg': expected one of paper, "):
+        settings(initial="vgg")
 
 
 def test_a_net_alone_is_no_run():

@@ -9,6 +9,7 @@ from tinyalex.backend import cpu_kernels
 from tinyalex.cli.options import DATA, VARIANT, Command, Devices, Option, chosen
 from tinyalex.cli.runs import train
 from tinyalex.errors import UsageError
+from tinyalex.spec import VARIANTS
 from tinyalex.training.settings import Settings, settings_for
 
 InputSize = Annotated[int | None, Option("height and width of the net's input (the variant's)", metavar="PIXELS")]
@@ -59,6 +60,10 @@ class Train(Command):
     ] = None
     input_size: InputSize = None
     cross_columns: CrossColumns = None
+    initial: Annotated[
+        str | None,
+        Option("begin with the initial weights of this net's layers (the variant's)", metavar="NAME", choices=VARIANTS),
+    ] = None
     devices: Devices = None
     epochs: Annotated[int | None, Option("passes over the training images")] = None
     batch: Annotated[int | None, Option("images a step (128)")] = None
@@ -67,10 +72,11 @@ class Train(Command):
     weight_decay: Annotated[float | None, Option("weight decay (0.0005)")] = None
     dropout: Annotated[float | None, Option("probability to drop a hidden unit of fc6 and fc7 (0.5)")] = None
     schedule: Annotated[
-        Literal["steps", "plateau", "constant"] | None,
+        Literal["steps", "plateau", "linear", "constant"] | None,
         Option(
-            "when the learning rate is divided by 10: after the epochs in --drops (steps, the default), when the "
-            "validation error has not improved for --patience epochs (plateau), or never (constant)"
+            "how the learning rate falls: it is divided by 10 after the epochs in --drops (steps, the default) or when "
+            "the validation error has not improved for --patience epochs (plateau); it falls by the same amount after "
+            "each epoch, to 0 at the end (linear); or it stays (constant)"
         ),
     ] = None
     drops: Annotated[tuple[int, ...] | None, Option("epochs after which the learning rate is divided by 10")] = None
@@ -80,6 +86,10 @@ class Train(Command):
     colour: Annotated[
         Literal["paper", "cuda-convnet", "off"] | None,
         Option("colour noise: the paper's formula (paper, the default), the released code's, or none (off)"),
+    ] = None
+    zoom: Annotated[
+        float | None,
+        Option("train on random parts of images, enlarged; of each side at least the share X (1: the whole image)"),
     ] = None
     limit: Annotated[int | None, Option("train on N images only, as many of each class")] = None
     seed: Annotated[int | None, Option("seed of all random numbers (0)")] = None
@@ -128,9 +138,11 @@ class Train(Command):
             patience=chosen(self.patience, base.patience),
             dropout=chosen(self.dropout, base.dropout),
             cross_columns=chosen(self.cross_columns, base.cross_columns),
+            initial=chosen(self.initial, base.initial),
             crops=chosen(self.crops, base.crops),
             reflections=chosen(self.reflections, base.reflections),
             colour=chosen(self.colour, base.colour),
+            zoom=chosen(self.zoom, base.zoom),
             seed=chosen(self.seed, base.seed),
             limit=chosen(self.limit, base.limit),
             validate_every=chosen(self.validate_every, base.validate_every),

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from tinyalex.backend import Array, get_array_module, kernel
 from tinyalex.data.statistics import PixelStatistics
+from tinyalex.data.zoom import zoomed
 from tinyalex.errors import ShapeError, UsageError
 
 COLOURS = ("paper", "cuda-convnet", "off")
@@ -95,10 +96,12 @@ class Augmenter:
                  "cuda-convnet": 255 * sum of alpha_i sqrt(lambda_i) p_i, and y is divided by 1.1: the released code
                                  takes standard deviations, which gives a stronger noise;
                  "off":          no noise.
+    zoom:        below 1: a training image is a random part of the stored one, enlarged, before it is cropped; the
+                 part's height and width are each at least this share of the image's. 1, the paper: the whole image.
     pixel_scale: a divisor, or three for red, green and blue. The paper's nets read 0 ... 255 units (1); small nets
                  train better on values near 1.
-    Raises:      ShapeError if the crop is larger than the stored images; UsageError for an unknown `colour` or a
-                 `pixel_scale` that is not above 0.
+    Raises:      ShapeError if the crop is larger than the stored images; UsageError for an unknown `colour`, a `zoom`
+                 outside 0 ... 1, or a `pixel_scale` that is not above 0.
     """
 
     def __init__(
@@ -109,6 +112,7 @@ class Augmenter:
         crops: bool = True,
         reflections: bool = True,
         colour: str = "paper",
+        zoom: float = 1.0,
         pixel_scale: float | Sequence[float] = 1.0,
     ) -> None:
         size = statistics.mean.shape[0]
@@ -116,11 +120,13 @@ class Augmenter:
             raise ShapeError(f"got crop={crop}: expected 1 ... {size}, as the stored images are {size} x {size}")
         if colour not in COLOURS:
             raise UsageError(f"got colour noise {colour!r}: expected one of {', '.join(COLOURS)}")
+        if not 0 < zoom <= 1:
+            raise UsageError(f"got zoom={zoom}: expected a share above 0, 1 at most")
         scales = np.broadcast_to(np.asarray(pixel_scale, float), 3)  # for red, green and blue
         if not (scales > 0).all():
             raise UsageError(f"got pixel_scale={pixel_scale}: expected a number above 0")
         self.crop, self.margin = crop, size - crop  # margin: the largest offset of a crop
-        self.crops, self.reflections, self.colour = crops, reflections, colour
+        self.crops, self.reflections, self.colour, self.zoom = crops, reflections, colour, zoom
         self.pixel_scale = float(scales[0])
         self._ratios = (scales / scales[0]).tolist()  # what is left to divide the colours by
         self.mean = np.asarray(statistics.mean, np.float32)
@@ -137,7 +143,9 @@ class Augmenter:
         Raises ShapeError if the images do not have the size of the mean image.
         """
         count = len(images) if batch is None else batch
-        return self.view(images, self.draw(count, rng, slice(first, first + len(images))))
+        own = slice(first, first + len(images))
+        views = self.draw(count, rng, own)
+        return self.view(self.enlarge(images, count, rng, own), views)
 
     def centre(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Stored images (n, S, S, 3) -> their central crops (n, 3, crop, crop) float32."""
@@ -192,6 +200,15 @@ class Augmenter:
             scale *= 1 + NOISE  # so that noisy images are not larger overall than test images
         tops, lefts = tops[own].astype(np.int32), lefts[own].astype(np.int32)
         return Views(tops, lefts, mirrored[own], noise.astype(np.float32), scale)
+
+    def enlarge(
+        self, images: NDArray[np.uint8], count: int, rng: np.random.Generator, own: slice = slice(None)
+    ) -> NDArray[np.uint8]:
+        """Random parts of stored training images (n, S, S, 3), enlarged by `tinyalex.data.zoom`; with zoom=1 the whole.
+
+        To be called after `draw`, with the same count, rng and own; it draws nothing if it does nothing.
+        """
+        return images if self.zoom == 1 else zoomed(images, self.zoom, count, rng, own)
 
     def centre_views(self, count: int) -> Views:
         """The central crops of `count` images, V = 1."""

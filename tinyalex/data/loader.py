@@ -92,8 +92,10 @@ def batches(
     def read(number: int) -> Stored:
         indices = order[number * batch_size : (number + 1) * batch_size]
         own = share(len(indices))
-        views = augmenter.draw(len(indices), _stream(seed, epoch, number), own)
-        return dataset.read(indices[own]), views, dataset.labels[indices[own]]
+        rng = _stream(seed, epoch, number)
+        views = augmenter.draw(len(indices), rng, own)
+        images = augmenter.enlarge(dataset.read(indices[own]), len(indices), rng, own)
+        return images, views, dataset.labels[indices[own]]
 
     numbers = range(start, batch_count(len(dataset), batch_size))
     return Batches(_augmented(read, numbers, augmenter, device, workers, depth))

@@ -36,6 +36,7 @@ from tinyalex.spec.variants import (
     SIX_CONV,
     TORCHVISION,
     VARIANTS,
+    begun_as,
     variant,
 )
 
@@ -69,6 +70,7 @@ __all__ = [
     "SpatialNorm",
     "Spec",
     "at_least",
+    "begun_as",
     "stored_size",
     "usual_classes",
     "variant",

@@ -237,3 +237,13 @@ def variant(name: str) -> Spec:
     if name not in VARIANTS:
         raise UsageError(f"got the variant {name!r}: expected one of {', '.join(VARIANTS)}")
     return VARIANTS[name]
+
+
+def begun_as(spec: Spec, other: Spec) -> Spec:
+    """The net of `spec`, but its layers begin with the weights and biases of the layers of the same name in `other`."""
+    layers = dict(spec.layers)
+    for name, layer in spec.layers.items():
+        like = other.layers.get(name)
+        if isinstance(layer, Conv | Full) and isinstance(like, Conv | Full):
+            layers[name] = replace(layer, initial=like.initial)
+    return replace(spec, layers=layers)

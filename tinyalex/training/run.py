@@ -10,6 +10,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import NoReturn, Self
 
+from tinyalex import spec as nets
 from tinyalex.backend import to_device
 from tinyalex.data import Dataset, PixelStatistics, pixel_statistics
 from tinyalex.errors import CheckpointError
@@ -63,9 +64,8 @@ class Run:
         )
         for name, velocity in checkpoint.velocity.items():
             self.optimizer.velocity[name] = to_device(velocity, self.net.device or "cpu")
-        self.augmenter = augmenter_for(
-            checkpoint, crops=self.settings.crops, reflections=self.settings.reflections, colour=self.settings.colour
-        )
+        augmentation = {name: getattr(self.settings, name) for name in ("crops", "reflections", "colour", "zoom")}
+        self.augmenter = augmenter_for(checkpoint, **augmentation)
         self._stop = StopSignals()
         self._saves = Saves(folder, self.settings.save_minutes)
         self._losses = UnreadLosses(self.ranks, self._wishes)
@@ -186,8 +186,9 @@ class Run:
 
 
 def _new_net(settings: Settings, classes: int) -> AlexNet:
+    spec = nets.variant(settings.variant)
     return AlexNet(
-        settings.variant,
+        spec if settings.initial is None else nets.begun_as(spec, nets.variant(settings.initial)),
         num_classes=classes,
         input_size=settings.input_size,
         seed=settings.seed,

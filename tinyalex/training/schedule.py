@@ -7,7 +7,7 @@ from tinyalex.training.settings import Settings
 
 
 def learning_rate(settings: Settings, epoch: int, errors: Sequence[float]) -> float:
-    """The learning rate of `epoch` (0, 1, ...) by the schedule of the settings: "steps", "plateau" or "constant".
+    """The learning rate of `epoch` (0, 1, ...) by the schedule of the settings; see `Settings`.
 
     errors: the validation errors measured so far, which "plateau" goes by.
     """
@@ -15,4 +15,6 @@ def learning_rate(settings: Settings, epoch: int, errors: Sequence[float]) -> fl
         return stepped_rate(settings.lr, epoch, settings.drops)
     if settings.schedule == "plateau":
         return plateau_rate(settings.lr, errors, settings.patience)
+    if settings.schedule == "linear":
+        return settings.lr * (1 - epoch / settings.epochs)
     return settings.lr

@@ -39,10 +39,12 @@ class Settings:
     limit: the number of images to train on, evenly spread over the classes; None for all.
     input_size: height and width of the net's input, in pixels.
     seed: of the initial weights, the dropout masks, the order of the images and their augmentation.
+    initial: the variant whose layers' initial weights the net begins with; None: its own.
     lr, momentum, weight_decay: of `tinyalex.SGD`.   dropout: the probability that a unit is dropped.
     schedule: "steps": the rate is divided by 10 after each number of epochs in `drops`; "plateau": it is divided by 10
-        whenever the validation error has not improved for `patience` epochs, three times at most; "constant".
-    crops, reflections, colour: the augmentation, see `tinyalex.data.Augmenter`.
+        whenever the validation error has not improved for `patience` epochs, three times at most; "linear": it falls
+        by the same amount after each epoch, and would be 0 after the last; "constant".
+    crops, reflections, colour, zoom: the augmentation, see `tinyalex.data.Augmenter`.
     validate_every: epochs between validations; the last epoch is always validated.
     save_minutes: the longest time between checkpoints, in minutes; `tinyalex.training.saves` says when there are more.
     save_every: also the most steps between them, if it is given.
@@ -50,7 +52,7 @@ class Settings:
     skip_bad: whether images that cannot be read are left out; otherwise they are an error before the first step.
     workers: the number of threads that prepare batches; None for one, or for a GPU one for each core.
     devices: the name of one device, or of two, one for each column; None for the CPU.
-    Raises UsageError for values out of range.
+    Raises UsageError for values out of range, and for an unknown variant as `initial`.
     """
 
     data: str
@@ -66,9 +68,11 @@ class Settings:
     patience: int = 5
     dropout: float = 0.5
     cross_columns: tuple[int, ...] = (3,)
+    initial: str | None = None
     crops: bool = True
     reflections: bool = True
     colour: str = "paper"
+    zoom: float = 1.0
     seed: int = 0
     limit: int | None = None
     validate_every: int = 1
@@ -82,6 +86,8 @@ class Settings:
     def __post_init__(self) -> None:
         for key in COUNTS:
             _check_count(key, getattr(self, key))
+        if self.initial is not None:
+            nets.variant(self.initial)
         if min(self.drops, default=1) < 1:
             raise UsageError(
                 f"got drops={self.drops}: expected epochs, 1 or more, after which the rate is divided by 10"
@@ -90,10 +96,12 @@ class Settings:
             raise UsageError(f"got seed={self.seed}: expected 0 or more")
         if not self.save_minutes > 0:
             raise UsageError(f"got save_minutes={self.save_minutes}: expected minutes above 0")
+        if not 0 < self.zoom <= 1:
+            raise UsageError(f"got zoom={self.zoom}: expected a share above 0, 1 at most")
         if self.check not in ("decode", "header"):
             raise UsageError(f"got check {self.check!r}: expected decode or header")
-        if self.schedule not in ("steps", "plateau", "constant"):
-            raise UsageError(f"got schedule {self.schedule!r}: expected steps, plateau or constant")
+        if self.schedule not in ("steps", "plateau", "linear", "constant"):
+            raise UsageError(f"got schedule {self.schedule!r}: expected steps, plateau, linear or constant")
 
     @property
     def stored_size(self) -> int:
