@@ -23,14 +23,17 @@ from tinyalex.window import Window
 Floats = NDArray[np.floating[Any]]
 
 
-def compiled(loop: Callable[..., None]) -> Any:
+def compiled(loop: Callable[..., None], in_any_order: bool = False) -> Any:
     """`loop`, compiled at its first call; it runs without Python's global lock, and the code is cached on disk.
 
+    in_any_order: a sum may be computed as several sums side by side, as a vector register holds them. The compiler
+    chooses the order, so it is the same in every run.
     Other loops that it calls must be in the same file, because the cache notices changes in that file only.
     Where Numba finds no folder that it may write, each process compiles anew.
     """
     # "contract" allows a * b + c as one instruction with one rounding. NaN and infinity behave as IEEE 754 says.
-    compile_ = partial(numba.njit, nogil=True, error_model="numpy", fastmath={"contract"})
+    allowed = {"contract", "reassoc"} if in_any_order else {"contract"}
+    compile_ = partial(numba.njit, nogil=True, error_model="numpy", fastmath=allowed)
     try:
         return compile_(cache=True)(loop)
     except RuntimeError:

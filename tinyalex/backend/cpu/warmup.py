@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tinyalex.backend.cpu import activations, conv, direct, dropout, loss, lrn, optim, pool
+from tinyalex.backend.cpu import activations, conv, direct, dropout, linear, loss, lrn, optim, pool
 from tinyalex.backend.cpu.augment import augment
 from tinyalex.window import Window
 
@@ -38,6 +38,7 @@ def _call_each(dtype: str) -> None:
     lrn.lrn_backward(y, x, 5, 1e-4, 0.75, 2.0, 2)
     activations.relu_backward(activations.relu_forward(x), x)
     dropout.masked(x, x > 0.5, 1.0)
+    linear.linear_forward(x[:, :, 0, 0], w[:, :, 0, 0], b)
     loss.softmax(x.reshape(IMAGES, -1))
     optim.sgd_update(b, b.copy(), b.copy(), 0.1, 0.9, 0.0)
     zeros, images = np.zeros(1, "int32"), np.zeros((1, 4, 4, 3), "uint8")
