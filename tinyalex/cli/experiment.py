@@ -74,7 +74,7 @@ class Experiment(Command):
         left = [task for task in tasks if not lab.done(task)]
         if left:
             names = ", ".join(dict.fromkeys(task.experiment.name for task in left))
-            print(f"left: {lab.runs_left(left)} runs, of {names}; the same command goes on")
+            print(f"\nruns left: {lab.runs_left(left)}, of {names}; the same command goes on")
 
     def _lab(self, folder: Path) -> Lab:
         """The lab in `folder`. Raises UsageError if the folder holds results of another set-up."""

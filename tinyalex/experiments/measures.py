@@ -89,9 +89,10 @@ def _epochs(runs: Sequence[Finished]) -> Values:
     errors, goal = run.record.train_errors, run.goal
     if goal is None or run.record.diverged or not errors or errors[-1] > goal:
         return np.array([max(1, len(errors))], float)
-    before, last = errors[-2] if len(errors) > 1 else goal, errors[-1]
-    part = (before - goal) / (before - last) if before > last else 1.0
-    return np.array([len(errors) - 1 + part])
+    if len(errors) == 1:
+        return np.ones(1)
+    before, last = errors[-2:]
+    return np.array([len(errors) - 1 + (before - goal) / (before - last)])
 
 
 EPOCHS = Measure("epochs to the goal", _epochs, ratio=True)
