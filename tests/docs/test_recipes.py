@@ -31,7 +31,7 @@ TESTS = {  # by recipe, those that list what there is
     "-k 'not test_layer or every_layer or L2Pool2D or l2_pool'",
     "Add a faster twin": "tests/backend/cpu/test_twins.py -k every_twin_takes",
     "Add a file format for weights": "tests/weights/test_weights.py",
-    "Add an experiment": "tests/test_spec.py",
+    "Add an experiment": "tests/experiments/test_catalogue.py",
 }
 MOVED = (
     "docs/design.md quotes a line of {0} that is not there as quoted (it was found {1} times): update the recipe\n{2}"
