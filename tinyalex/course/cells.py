@@ -29,6 +29,12 @@ def is_tests(cell: Any) -> bool:
     return bool(cell.cell_type == "code" and data.get("grade") and not data.get("solution"))
 
 
+def is_given(cell: Any) -> bool:
+    """Whether the cell is code that every student is given, such as imports, and that a student may not change."""
+    data = cell.metadata.get("nbgrader", {})
+    return bool(cell.cell_type == "code" and data.get("locked") and not data.get("grade"))
+
+
 def is_students(cell: Any) -> bool:
     """Whether students fill in the cell, with code or with text."""
     return bool(cell.metadata.get("nbgrader", {}).get("solution"))

@@ -1,10 +1,14 @@
-"""Runs a notebook for marking, as nbgrader does; survives cells that never end, exhaust memory or kill the kernel."""
+"""Runs a notebook for marking; survives cells that never end, exhaust memory or kill the kernel.
+
+The student's cells run in a kernel, a process of their own. The tests run in this process: see `judge`.
+"""
 
 import asyncio
 import os
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +20,11 @@ from traitlets import Integer, default
 
 import tinyalex
 from tinyalex.course.cells import is_tests
+from tinyalex.course.judge import Judge, line
 
-# A student's cells may have replaced the checks. So each test cell imports them afresh. The code leaves no name behind.
-FRESH_CHECKS = """
-(lambda loaded: [loaded.pop(name) for name in list(loaded) if name.startswith("tinyalex.course")])(
-    __import__("sys").modules
-);
+# Run in the student's kernel for each test cell: it answers the judge, and leaves no name behind.
+SERVE = """
+__import__("tinyalex.course.serve", fromlist=["serve"]).serve({port}, "{token}", get_ipython().user_ns);
 """
 
 # A student's `!pip install`, which is right on Colab, would change the packages that everybody is marked with.
@@ -52,6 +55,7 @@ class MarkingExecute(Execute):  # type: ignore[misc]
         """Run all cells, in order."""
         self.kc: Any
         self.end = time.monotonic() + self.total
+        self.judge = Judge(notebook)
         self.fatal: set[int] = set()  # cells that killed a kernel, and must not run again
         return super().preprocess(notebook, resources, km)
 
@@ -79,8 +83,9 @@ class MarkingExecute(Execute):  # type: ignore[misc]
             return cell, resources
         try:
             if is_tests(cell):
-                self._run_aside(index, FRESH_CHECKS)
-            cell, resources = super().preprocess_cell(cell, resources, index)
+                self._judge_cell(cell, index)
+            else:
+                cell, resources = super().preprocess_cell(cell, resources, index)
         except (DeadKernelError, CellTimeoutError) as error:
             self.fatal.add(index)
             died = isinstance(error, DeadKernelError)
@@ -89,6 +94,18 @@ class MarkingExecute(Execute):  # type: ignore[misc]
         if any(output.get("ename") == "CellTimeoutError" for output in cell.get("outputs", [])):
             self.fatal.add(index)
         return cell, resources
+
+    def _judge_cell(self, cell: Any, index: int) -> None:
+        """Run a test in this process, while the kernel answers its calls of the student's functions."""
+        with line(self.timeout) as called, ThreadPoolExecutor(1) as thread:
+            judged = thread.submit(self.judge.outputs, cell.source, called)
+            served: list[Any] = []
+            try:
+                served = self._run_aside(index, SERVE.format(port=called.port, token=called.token)).outputs
+            finally:
+                called.hang_up()
+                printed = [output for output in served if output.output_type == "stream"]
+                cell.outputs = [*printed, *judged.result()]
 
     def output(self, outs: list[Any], *args: Any) -> Any:
         """Keep an output of a cell; printed text only up to the limit."""
@@ -109,11 +126,14 @@ class MarkingExecute(Execute):  # type: ignore[misc]
 
     execute_cell = run_sync(async_execute_cell)
 
-    def _run_aside(self, index: int, source: str) -> None:
-        """Run code that leaves no trace in the notebook."""
+    def _run_aside(self, index: int, source: str) -> Any:
+        """Run code that leaves no trace in the notebook -> a cell with its outputs."""
         cell = self.nb.cells[index]
-        self.execute_cell(nbformat.v4.new_code_cell(source), index, store_history=False)
-        self.nb.cells[index] = cell
+        aside = nbformat.v4.new_code_cell(source)
+        try:
+            return self.execute_cell(aside, index, store_history=False)
+        finally:
+            self.nb.cells[index] = cell
 
     def _start_again(self, index: int) -> None:
         """Start a new kernel and run the cells before `index` again, except tests and fatal cells."""

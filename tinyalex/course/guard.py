@@ -1,7 +1,6 @@
 """Calls a student's function under the rules of marking: own work, no endless loop, arguments left unchanged."""
 
 import builtins
-import dis
 import functools
 import inspect
 import re
@@ -17,13 +16,19 @@ from typing import Any
 
 import numpy as np
 
+from tinyalex.backend import kernels_in_use
 from tinyalex.course.checks import CheckError
+from tinyalex.course.scope import global_names
+from tinyalex.course.wire import Remote
 
 LIBRARIES = frozenset(
     ("torch", "tensorflow", "keras", "jax", "scipy", "cupy", "cv2", "skimage", "sklearn", "mxnet", "autograd")
 )
 PACKAGE = Path(__file__).parent.parent
-FREE = ("tinyalex.course.checks", "tinyalex.course.guard", "tinyalex.errors")  # modules that students may call
+FREE = tuple(  # modules that students may call
+    f"tinyalex.{name}"
+    for name in ("course.checks", "course.guard", "course.serve", "course.values", "course.wire", "errors")
+)
 ESCAPES = {  # compiled functions (module, name) that would escape the watch, and what they do
     ("sys", "setprofile"): "switches off the watch of the marking",
     ("_thread", "start_new_thread"): "starts a thread",
@@ -64,7 +69,11 @@ def call(
     Raises LibraryError if the call reaches a library that does the work of the exercise, or starts a thread or a
     process, which could; TimeLimitError; CheckError if an array among the arguments was changed; and any error of the
     function itself.
+    In marking, the function is in the student's process: it runs there, under the same rules.
     """
+    if isinstance(function, Remote):
+        settings = {"seconds": seconds, "allow": allow, "hint": hint}
+        return _called_there(function, args, kwargs, {**(given or {})}, settings)
     name = getattr(function, "__qualname__", str(function))
     watch = _Watch(name, allow)
     watch.look_at(function)
@@ -79,6 +88,15 @@ def call(
                 error.add_note(f"What usually causes this: {hint}")
             raise
     _check_unchanged(name, arrays, before)
+    return result
+
+
+def _called_there(function: Remote, args: Any, kwargs: Any, given: dict[str, Any], settings: dict[str, Any]) -> Any:
+    """The result of a function in the student's process, which may change no array among its arguments."""
+    arrays = {f"{at}": array for at, array in enumerate([*args, *kwargs.values()], 1) if isinstance(array, np.ndarray)}
+    before = {at: array.copy() for at, array in arrays.items()}
+    result = function._end.ask("call", function, list(args), kwargs, given, settings, kernels_in_use())
+    _check_unchanged("The function", arrays, before)
     return result
 
 
@@ -193,7 +211,7 @@ class _Watch:
             library = self.library_of(one.__code__.co_filename)
             if library:
                 raise self._error(f"calls {library}")
-            for name in _names(one.__code__):
+            for name in global_names(one.__code__):
                 library = self._owner(one.__globals__.get(name))
                 if library:
                     raise self._error(f"calls {library}")
@@ -266,11 +284,3 @@ class _Watch:
             if isinstance(module, str) and self._refused(module):
                 return self._refused(module)
         return ""
-
-
-def _names(code: types.CodeType) -> Iterator[str]:
-    """The global names that a function reads, including its inner functions."""
-    yield from (one.argval for one in dis.get_instructions(code) if one.opname == "LOAD_GLOBAL")
-    for constant in code.co_consts:
-        if isinstance(constant, types.CodeType):
-            yield from _names(constant)

@@ -171,6 +171,6 @@ MISTAKES = [
         "NaN passes",
         old="errors[np.isnan(errors)] = np.inf",
         new="errors[np.isnan(errors)] = 0",
-        symptom="its error must be infinite",
+        symptom="its error is infinite",
     ),
 ]

@@ -1,0 +1,152 @@
+"""The judge: runs the tests of an assignment in a process that never runs a student's code.
+
+A test calls the student's functions over a wire (see `wire`), which carries arrays and numbers only. What the test
+expects, and how it compares, stays here.
+"""
+
+import builtins
+import contextlib
+import io
+import secrets
+import socket
+import traceback
+import types
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import nbformat
+
+from tinyalex.course.cells import Notebook, is_given
+from tinyalex.course.checks import CheckError
+from tinyalex.course.guard import LibraryError, TimeLimitError
+from tinyalex.course.scope import global_names
+from tinyalex.course.serve import NAME
+from tinyalex.course.values import WireError
+from tinyalex.course.wire import End, Remote
+
+OWN_ERRORS = {kind.__name__: kind for kind in (CheckError, LibraryError, TimeLimitError)}
+
+
+SILENT = "the notebook's Python does not answer: did a cell end it, or change its modules?"
+
+
+class StudentError(Exception):
+    """An error in the student's code, of a type that this process does not know."""
+
+
+class Judge:
+    """The tests of one notebook. It first runs the cells that every student is given, in a scope of its own."""
+
+    def __init__(self, notebook: Notebook) -> None:
+        self.given: dict[str, Any] = {"__name__": "__main__"}
+        with contextlib.redirect_stdout(io.StringIO()):
+            for cell in notebook.cells:
+                if is_given(cell):
+                    exec(compile(cell.source, "<given>", "exec"), self.given)
+
+    def outputs(self, source: str, line: "Line") -> list[Any]:
+        """Run a test cell against the student's process at the other end -> what the notebook shows below it."""
+        printed, outputs = io.StringIO(), []
+        try:
+            code = compile(source, "<test>", "exec")
+            with line.answered() as connection, contextlib.redirect_stdout(printed):
+                end = End(connection, "judge", _error_to_send, _error_received)
+                exec(code, self._scope(code, end))
+        except Exception as error:
+            outputs = [_shown(error)]
+        finally:
+            line.server.close()  # the student's process waits no longer, though the test may not have called it
+        text = printed.getvalue()
+        return [*([nbformat.v4.new_output("stream", name="stdout", text=text)] if text else []), *outputs]
+
+    def _scope(self, code: types.CodeType, end: End) -> dict[str, Any]:
+        """The names of a test: what students are given, and for all other names the student's functions."""
+        others = {name for name in global_names(code) if name not in self.given and not hasattr(builtins, name)}
+        return {**self.given, **{name: Remote(end, NAME + name) for name in others}}
+
+
+@dataclass
+class Line:
+    """Where the student's process calls the judge.   port, token: what it must know to do so."""
+
+    server: socket.socket
+    token: str
+    seconds: float
+    hung_up: bool = False
+
+    @property
+    def port(self) -> int:
+        """The number of the port, on this machine only."""
+        return int(self.server.getsockname()[1])
+
+    def hang_up(self) -> None:
+        """End the wait for a process that does not call: call in its place."""
+        self.hung_up = True
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), self.seconds):
+            return
+
+    @contextlib.contextmanager
+    def answered(self) -> Iterator[socket.socket]:
+        """The connection to the student's process. Raises WireError if it does not call."""
+        self.server.settimeout(self.seconds)
+        while True:
+            try:
+                connection, _ = self.server.accept()
+            except OSError:
+                raise WireError(SILENT) from None
+            connection.settimeout(self.seconds)
+            with connection:
+                if self.hung_up:
+                    raise WireError(SILENT)
+                if _received(connection, len(self.token)) == self.token:
+                    yield connection
+                    return
+
+
+@contextlib.contextmanager
+def line(seconds: float) -> Iterator[Line]:
+    """A line that is open within the block. seconds: the longest time to wait for the student's process."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield Line(server, secrets.token_hex(16), seconds)
+
+
+def _received(connection: socket.socket, size: int) -> str:
+    found = b""
+    with contextlib.suppress(OSError):
+        while len(found) < size and (part := connection.recv(size - len(found))):
+            found += part
+    return found.decode(errors="replace")
+
+
+# ---------------------------------------------------------------- errors
+
+
+def _error_to_send(error: BaseException) -> dict[str, Any]:
+    """An error of a function that the test passed to the student's function: its type and text, nothing else."""
+    return {"type": type(error).__name__, "text": str(error)}
+
+
+def _error_received(message: dict[str, Any]) -> Exception:
+    """The student's error: of the same type, if Python or the course has it, so that a test can catch it."""
+    name, text = str(message["type"]), str(message["text"])
+    kind: Any = OWN_ERRORS.get(name) or getattr(builtins, name, None)
+    known = isinstance(kind, type) and issubclass(kind, Exception)
+    try:
+        error: Exception = kind(text) if known else StudentError(f"{name}: {text}")
+    except TypeError:  # UnicodeDecodeError, for one, wants more than a text
+        error = StudentError(f"{name}: {text}")
+    for note in message.get("notes", []):
+        error.add_note(str(note))
+    error.told = [str(one) for one in message.get("traceback", [])]  # type: ignore[attr-defined]
+    return error
+
+
+def _shown(error: Exception) -> Any:
+    """The error as a notebook shows it: without a traceback if it is about the answer, else with the student's."""
+    render: Callable[[], list[str]] | None = getattr(error, "_render_traceback_", None)
+    lines = render() if render else getattr(error, "told", None) or traceback.format_exception(error)
+    text = "\n".join([str(error), *getattr(error, "__notes__", [])])
+    return nbformat.v4.new_output(
+        "error", ename=type(error).__name__, evalue=text, traceback="".join(lines).splitlines()
+    )
