@@ -1,8 +1,8 @@
 """What an experiment trains: a net and the settings of its run, and the changes that make one from another."""
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
 from hashlib import sha256
 from typing import Any
 
@@ -11,6 +11,7 @@ from tinyalex.training.settings import Settings
 
 # What a result does not depend on: where the images lie, when a run validates and saves, and the seed, which is apart.
 APART = ("data", "variant", "seed", "validate_every", "save_every", "save_minutes", "check", "workers", "devices")
+NET_APART = ("name", "layers", "input_size", "recipe")  # the settings have the size and the recipe that count
 
 
 @dataclass(frozen=True)
@@ -26,19 +27,32 @@ class Trial:
     goal: float | None = None
 
     def described(self) -> dict[str, Any]:
-        """The trial as JSON values, in full: two trials with the same ones give the same results."""
-        net = {field.name: getattr(self.spec, field.name) for field in fields(Spec)} | {
-            "layers": [f"{name}: {layer}" for name, layer in self.spec.layers.items()]  # a list has an order
-        }
-        for unused in ("name", "recipe", "input_size"):  # the settings have what counts
-            del net[unused]
-        settings = {key: value for key, value in asdict(self.settings).items() if key not in APART}
-        return {"net": net, "settings": settings, "goal": self.goal}
+        """The trial as JSON values: two trials with the same ones give the same results.
+
+        Values that are the defaults of their class are left out, so that a setting that is new in tinyalex changes
+        nothing.
+        """
+        net = _stated(replace(self.spec, layers={}), NET_APART)
+        layers = [{"name": name, **_stated(layer)} for name, layer in self.spec.layers.items()]  # a list has an order
+        return {"net": net, "layers": layers, "settings": _stated(self.settings, APART), "goal": self.goal}
 
     @property
     def key(self) -> str:
         """16 hexadecimal digits that stand for `described`."""
         return sha256(json.dumps(self.described(), sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _stated(value: Any, apart: Sequence[str] = ()) -> dict[str, Any]:
+    """The class of a dataclass, and its fields that have no default or another value than that; but for some."""
+    given = {
+        field.name: getattr(value, field.name)
+        for field in fields(value)
+        if field.name not in apart and getattr(value, field.name) != field.default
+    }
+    return {"kind": type(value).__name__} | {
+        name: _stated(one) if is_dataclass(one) else list(one) if isinstance(one, tuple) else one
+        for name, one in given.items()
+    }
 
 
 Change = Callable[[Trial], Trial]
