@@ -31,7 +31,7 @@ def test_the_commands_in_their_groups(capsys):
     found = {group: [line.split()[0] for line in lines] for group, lines in listed(out).items()}
     assert found == {
         "learn": ["demo", "summary", "step", "check"],
-        "train": ["prepare", "warmup", "train", "finetune"],
+        "train": ["prepare", "warmup", "train", "finetune", "experiment"],
         "use": ["predict", "features", "neighbours", "eval", "weights", "verify"],
         "measure": ["bench", "loader", "memory", "crossing", "plan", "info"],
         "teach": ["assignments", "grade"],
