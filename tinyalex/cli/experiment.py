@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -84,13 +85,13 @@ class Experiment(Command):
             train, val = subset(train, min(QUICK_IMAGES, len(train))), subset(val, min(QUICK_VALIDATED, len(val)))
         epochs = chosen(self.epochs, QUICK_EPOCHS if self.quick else EPOCHS)
         setup = Setup(train.name, train.fingerprint(), len(train), len(val), self.size, epochs)
-        images = examined(train, val, setup.base().settings, folder, Ranks())
         store = Store(folder)
         if store.setup is None:
             store.begin(setup)
         for key, value in asdict(setup).items():
             if (there := getattr(store.setup, key)) != value:
                 raise UsageError(f"got {key}={value}: expected {there}, as {folder} has it; use another --out")
+        images = examined(train, val, setup.base().settings, folder, Ranks())
         return Lab(store, setup.base(), images.train, images.val, print, RunBar)
 
 
@@ -102,20 +103,17 @@ class RunBar(Bar):
 
 
 def _carry_out(lab: Lab, tasks: Sequence[Task], hours: float | None) -> None:
-    """Carry out what is left of the tasks, in their order, until the time is up; report after each seed."""
+    """Carry out what is left of the tasks, in their order, until the time is up; report when another begins."""
     began, images = time.monotonic(), lab.images_left(tasks)
     for number, task in enumerate(tasks):
         if hours is not None and time.monotonic() - began > 3600 * hours:
             return
         if not lab.done(task):
             lab.carry_out(task)
-            left, hours_so_far = lab.images_left(tasks), (time.monotonic() - began) / 3600
-            to_go = hours_so_far * left / max(1, images - left)
-            print(
-                f"{task.experiment.name}, {task.arm.name}, seed {task.seed}: done; about {to_go:.1f} h left", flush=True
-            )
-            last = [*tasks, None][number + 1]
-            if last is None or last.experiment != task.experiment:
+            left = lab.images_left(tasks)
+            to_go = timedelta(seconds=round((time.monotonic() - began) * left / max(1, images - left)))
+            print(f"{task.experiment.name}, {task.arm.name}, seed {task.seed}: done; about {to_go} left", flush=True)
+            if any(following.experiment != task.experiment for following in tasks[number + 1 : number + 2]):
                 report(lab.store, task.experiment.name)
 
 

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 def chart(outcome: Outcome) -> Figure:
     """Draw the arms (left: a dot for each seed, a line at the mean) and the differences (right: with intervals).
 
-    A hollow diamond is the difference that the paper gives, a cross that of the largest rerun of others.
+    A difference is blue if the two arms are told apart, else grey. A hollow diamond is the difference that the paper
+    gives, a cross that of the largest rerun of others.
     """
     rows = max(len(outcome.arms), len(outcome.found))
     figure = new_figure(10, 1.6 + 0.45 * rows, arranged=True)
@@ -46,13 +47,17 @@ def _draw_differences(axes: Axes, outcome: Outcome) -> None:
         color = BLUE if effect.told_apart else GREY
         axes.hlines(row, low, high, color=color, linewidth=2.5)
         axes.plot(mean, row, "o", color=color, markersize=7)
-        for value, marker in ((comparison.paper, "D"), (comparison.elsewhere, "x")):
+        for value, marker in zip((comparison.paper, comparison.elsewhere), "Dx", strict=True):
             if value is not None:
                 axes.plot(value, row, marker, color=ORANGE, fillstyle="none", markersize=8, markeredgewidth=1.6)
     axes.axvline(1 if ratio else 0, color=INK, linewidth=0.8, zorder=0)
     _rows(axes, [f"{found.comparison.of}\nagainst {found.comparison.against}" for found in outcome.found])
     axes.set_xlabel("ratio" if ratio else "difference (percentage points)", fontsize=11, color=INK)
-    axes.set_title("◇ the paper   × others, whole of ImageNet", fontsize=9, color=ORANGE, loc="left")
+    known = {
+        "◇ the paper": any(found.comparison.paper is not None for found in outcome.found),
+        "× others, on ImageNet": any(found.comparison.elsewhere is not None for found in outcome.found),
+    }
+    axes.set_title("   ".join(text for text, there in known.items() if there), fontsize=9, color=ORANGE, loc="left")
 
 
 def _rows(axes: Axes, names: list[str]) -> None:
