@@ -4,7 +4,6 @@ import inspect
 import re
 import shlex
 import signal
-import sys
 import textwrap
 
 import pytest
@@ -12,14 +11,14 @@ import pytest
 import tinyalex
 from runs import carried_out, refused
 from tinyalex import __main__, cli, spec
-from tinyalex.cli import measure
+from tinyalex.cli import learn, measure
 from tinyalex.cli.measure import Info
 from tinyalex.cli.parser import GROUPS, parse
 from tinyalex.cli.use import Features
 from tinyalex.count import count
 from tinyalex.errors import ShapeError, Stopped
 
-COMMANDS = [command.__name__.lower() for group in GROUPS.values() for command in group]
+COMMANDS = [place.partition(":")[2].lower() for group in GROUPS.values() for place in group]
 
 
 # ---------------------------------------------------------------- help
@@ -58,9 +57,10 @@ def test_help_has_an_example_that_works(capsys, command):
 def test_the_command_that_the_documentation_adds(capsys, monkeypatch):
     """The class in the docstring of tinyalex.cli, as it stands there, among the commands of its group."""
     code = textwrap.dedent(re.search(r"( +@dataclass.*?)\n\n\d\.", cli.__doc__, re.DOTALL)[1])
-    names = vars(sys.modules["tinyalex.cli.learn"]) | {"__name__": "tinyalex.cli.learn"}
+    names = vars(learn) | {"__name__": learn.__name__}
     exec(code, names)
-    monkeypatch.setitem(GROUPS, "learn", (*GROUPS["learn"], names["Flops"]))
+    monkeypatch.setattr(learn, "Flops", names["Flops"], raising=False)
+    monkeypatch.setitem(GROUPS, "learn", (*GROUPS["learn"], "learn:Flops"))
     total = sum(row.multiply_adds for row in count(spec.variant("mini"), 10))
     assert carried_out(capsys, "flops --variant mini --classes 10") == (0, f"{total}\n", "")
     assert "\n  flops        Print how many multiply-adds a net computes" in carried_out(capsys, "--help")[1]
@@ -173,7 +173,7 @@ def test_a_mistake_in_the_environment_names_its_variable(capsys, monkeypatch, na
         ("train --epochs 1.5", "--epochs: got '1.5': expected a whole number"),
         ("train --lr fast", "--lr: got 'fast': expected a number"),
         ("train --drops 1,x", "--drops: got '1,x': expected whole numbers with commas between them, such as 3,5"),
-        ("train --schedule cosine", "--schedule: got 'cosine': expected one of steps, plateau, constant"),
+        ("train --schedule cosine", "--schedule: got 'cosine': expected one of steps, plateau, linear, constant"),
         ("train --colour sepia", "--colour: got 'sepia': expected one of paper, cuda-convnet, off"),
         ("train --unknown", "unrecognized arguments: --unknown"),
         ("train --epochs 0", "got epochs=0: expected 1 or more"),

@@ -17,7 +17,7 @@ modules are the groups that `tinyalex --help` shows: learn, train, use, measure,
                rows = count(nets.variant(self.variant), self.classes)
                print(sum(row.multiply_adds for row in rows))
 
-2. Add the class to `GROUPS` in parser.py.
+2. Add its place, "learn:Flops", to `GROUPS` in parser.py.
 
 This gives `tinyalex flops --variant NAME --classes N`. A field's annotation says how its word is read, and mypy checks
 it up to the call in `run`; options.py has the types that can be read, and the options that several commands share.

@@ -10,35 +10,40 @@ from collections.abc import Sequence
 from contextlib import suppress
 from inspect import getdoc
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import NoReturn
 
 import numpy as np
 
 import tinyalex
 from tinyalex.backend import kernels_in_use, thread_count
-from tinyalex.cli.evaluation import Eval
-from tinyalex.cli.experiment import Experiment
-from tinyalex.cli.finetune import Finetune
-from tinyalex.cli.learn import Check, Demo, Step, Summary
-from tinyalex.cli.measure import Bench, Crossing, Info, Loader, Memory, Plan
-from tinyalex.cli.neighbours import Neighbours
 from tinyalex.cli.options import Command, add_options
-from tinyalex.cli.prepare import Prepare
-from tinyalex.cli.teach import Assignments, Grade
 from tinyalex.cli.terminal import complain, lost_streams, prepare_streams
-from tinyalex.cli.train import Train, Warmup
-from tinyalex.cli.use import Features, Predict
-from tinyalex.cli.weights import Verify, Weights
 from tinyalex.errors import Stopped, TinyAlexError
 
 PACKAGE = Path(tinyalex.__file__).parent
 
-GROUPS: dict[str, tuple[type[Command], ...]] = {
-    "learn": (Demo, Summary, Step, Check),
-    "train": (Prepare, Warmup, Train, Finetune, Experiment),
-    "use": (Predict, Features, Neighbours, Eval, Weights, Verify),
-    "measure": (Bench, Loader, Memory, Crossing, Plan, Info),
-    "teach": (Assignments, Grade),
+# Each command is "module:Class", as only the module of the one that is called is loaded.
+GROUPS: dict[str, tuple[str, ...]] = {
+    "learn": ("learn:Demo", "learn:Summary", "learn:Step", "learn:Check"),
+    "train": ("prepare:Prepare", "train:Warmup", "train:Train", "finetune:Finetune", "experiment:Experiment"),
+    "use": (
+        "use:Predict",
+        "use:Features",
+        "neighbours:Neighbours",
+        "evaluation:Eval",
+        "weights:Weights",
+        "weights:Verify",
+    ),
+    "measure": (
+        "measure:Bench",
+        "measure:Loader",
+        "measure:Memory",
+        "measure:Crossing",
+        "measure:Plan",
+        "measure:Info",
+    ),
+    "teach": ("teach:Assignments", "teach:Grade"),
 }
 
 
@@ -56,12 +61,16 @@ class Parser(argparse.ArgumentParser):
         super().exit(status, message)
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """The parser of all commands. It sets `command` to the class of the one that was called."""
+def build_parser(called: str | None = None) -> argparse.ArgumentParser:
+    """The parser of all commands. It sets `command` to the class of the one that was called.
+
+    called: the word of the only command that matters; the others are then left out.
+    """
+    groups = GROUPS if called is None else {}
     parser = Parser(
         prog="tinyalex",
         usage="tinyalex [--help] [--version] COMMAND ...",
-        description="\n\n".join(["AlexNet (2012), whole and by hand, in NumPy.", *map(_listed, GROUPS)]),
+        description="\n\n".join(["AlexNet (2012), whole and by hand, in NumPy.", *map(_listed, groups)]),
         epilog="tinyalex COMMAND --help explains a command, with an example.",
         formatter_class=argparse.RawDescriptionHelpFormatter,  # keeps the lines of the groups
     )
@@ -69,10 +78,11 @@ def build_parser() -> argparse.ArgumentParser:
     subparsers = parser.add_subparsers(
         prog="tinyalex", metavar="COMMAND", required=True, parser_class=Parser, help=argparse.SUPPRESS
     )
-    for commands in GROUPS.values():
-        for command in commands:
+    for word, place in _places().items():
+        if called in (None, word):
+            command = _command(place)
             added = subparsers.add_parser(
-                _name(command), description=getdoc(command), epilog=f"example: tinyalex {command.example}"
+                word, description=getdoc(command), epilog=f"example: tinyalex {command.example}"
             )
             add_options(added, command)
             added.set_defaults(command=command)
@@ -81,18 +91,31 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _listed(group: str) -> str:
     """The lines of a group in `tinyalex --help`: each command, and its docstring up to the first colon or sentence."""
-    texts = {command: re.split(r"[:.]\s", f"{getdoc(command)}\n")[0] for command in GROUPS[group]}
-    return "\n".join([f"{group}:", *(f"  {_name(command):<13}{text}" for command, text in texts.items())])
+    texts = {place: re.split(r"[:.]\s", f"{getdoc(_command(place))}\n")[0] for place in GROUPS[group]}
+    return "\n".join([f"{group}:", *(f"  {_word(place):<13}{text}" for place, text in texts.items())])
 
 
-def _name(command: type[Command]) -> str:
+def _word(place: str) -> str:
     """The word that calls a command: the name of its class in lower case."""
-    return command.__name__.lower()
+    return place.partition(":")[2].lower()
+
+
+def _places() -> dict[str, str]:
+    """The word of each command -> its place in GROUPS."""
+    return {_word(place): place for group in GROUPS.values() for place in group}
+
+
+def _command(place: str) -> type[Command]:
+    """The class of a command, its module loaded."""
+    command: type[Command] = resolve_name(f"tinyalex.cli.{place}")
+    return command
 
 
 def parse(arguments: Sequence[str] | None = None) -> Command:
     """The command that the words call, with its options; None: the words in sys.argv."""
-    options = vars(build_parser().parse_args(arguments))
+    words = sys.argv[1:] if arguments is None else arguments
+    called = words[0] if words and words[0] in _places() else None
+    options = vars(build_parser(called).parse_args(words))
     command: type[Command] = options.pop("command")
     return command(**options)
 
