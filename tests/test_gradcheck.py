@@ -94,11 +94,54 @@ def test_an_error_names_the_index_and_both_numbers():
     error = found.value
     assert (error.name, error.index) == ("w", (1, 2))
     assert error.analytic == pytest.approx(3 * error.numerical, rel=1e-6)
-    assert (
-        str(error)
-        == f"gradient of w[1, 2]: got {error.analytic:.9g} from backward, expected {error.numerical:.9g} (numerical)"
-    )
+    assert str(error).splitlines() == [
+        f"gradient of w[1, 2]: got {error.analytic:.9g} from backward, expected {error.numerical:.9g} (numerical)",
+        "w: 1 of 8 compared entries are wrong",
+        "What it looks like: only entries with axis 0 = 1 are wrong (of 0 ... 1)",
+        "What it looks like: only entries with axis 1 = 2 are wrong (of 0 ... 3)",
+        "    . . . .",
+        "    . . x .",
+        "Right: x",
+    ]
+    assert (error.wrong, error.right) == (1, ("x",))
     assert isinstance(error, AssertionError)
+
+
+W = np.arange(1.0, 13.0).reshape(3, 4)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        (lambda g: 2 * g, "every entry is 2 times what it should be: a sum for a mean"),
+        (lambda g: g / 3, "every entry is 0.3333 times what it should be: a mean for a sum"),
+        (lambda g: -g, "every entry has the wrong sign"),
+        (lambda g: 0 * g, "every entry is 0"),
+        (lambda g: g + 5, "every entry is off by the same number"),
+        (lambda g: g[:, ::-1], "the right numbers, reversed along axis 1"),
+        (lambda g: np.where(np.arange(4) == 1, 7 * g, g), "only entries with axis 1 = 1 are wrong"),
+        (lambda g: np.where(np.pad(np.zeros((1, 2)), 1, constant_values=1) > 0, 7 * g, g), "only entries at the edge"),
+        (lambda g: np.where(g > 11, np.nan, g), "some entries are nan"),
+        (lambda g: np.where(g > 11, np.inf, g), "some entries are inf"),
+    ],
+)
+def test_an_error_names_the_pattern(wrong, words):
+    with pytest.raises(GradientError) as found:
+        check_function(lambda w: (w**2).sum() / 2, lambda dy, w: dy * wrong(w), W)
+    assert words in str(found.value)
+
+
+def test_a_transposed_gradient_is_told_by_its_numbers():
+    w = away_from_zero((3, 3))
+    with pytest.raises(GradientError, match="the right numbers with the axes in another order: axis 1, axis 0"):
+        check_function(lambda w: (w**3).sum(), lambda dy, w: dy * 3 * w.T**2, w)
+
+
+def test_a_large_array_has_no_map():
+    with pytest.raises(GradientError) as found:
+        check_function(lambda w: (w**2).sum(), lambda dy, w: dy * w, away_from_zero((20, 30)))
+    assert "a mean for a sum" in str(found.value)
+    assert len(str(found.value).splitlines()) == 3
 
 
 @pytest.mark.parametrize(("off", "tolerance", "passes"), [(1e-4, 1e-6, False), (1e-4, 1e-3, True), (1e-8, 1e-6, True)])
@@ -294,7 +337,7 @@ def test_check_function():
 
     a, b = away_from_zero((2, 3)), away_from_zero((3, 4))
     found = check_function(product, lambda dy, a, b: (dy @ b.T, a.T @ dy), a, b)
-    assert [(one.name, one.entries) for one in found] == [("0", 6), ("1", 12)]
+    assert [(one.name, one.entries) for one in found] == [("a", 6), ("b", 12)]
     check_function(np.sin, lambda dy, x: dy * np.cos(x), a)
     check_function(np.sin, lambda dy, x: (dy * np.cos(x),), a.astype("float32"))
     check_function(lambda x: (x**2).sum(), lambda dy, x: dy * 2 * x, a)
@@ -304,12 +347,12 @@ def test_check_function_finds_mistakes():
     a, b = away_from_zero((3, 3)), away_from_zero((3, 3))
     with pytest.raises(GradientError) as found:
         check_function(lambda a, b: a @ b, lambda dy, a, b: (dy @ b.T, dy @ a), a, b)
-    assert found.value.name == "1"
-    with pytest.raises(GradientError, match=r"gradient of 0\["):
+    assert (found.value.name, found.value.right) == ("b", ("a",))
+    with pytest.raises(GradientError, match=r"gradient of x\["):
         check_function(lambda x: softmax(x), lambda _, x: np.zeros_like(x), a)
-    with pytest.raises(TinyAlexError, match=r"gradient of 1: got none, expected shape \(3, 3\)"):
+    with pytest.raises(TinyAlexError, match=r"gradient of b: got none, expected shape \(3, 3\)"):
         check_function(lambda a, b: a @ b, lambda dy, _, b: (dy @ b.T,), a, b)
-    with pytest.raises(TinyAlexError, match=r"gradient of 0: got shape \(3,\)"):
+    with pytest.raises(TinyAlexError, match=r"gradient of x: got shape \(3,\)"):
         check_function(np.sin, lambda dy, x: (dy * np.cos(x))[0], a)
 
 

@@ -1,6 +1,6 @@
 """tinyalex: AlexNet (Krizhevsky, Sutskever & Hinton 2012), whole and by hand, in NumPy."""
 
-from tinyalex.gradcheck import check_function, check_layer, check_net
+from tinyalex.gradcheck import GradientError, check_function, check_layer, check_net
 from tinyalex.layers import (
     AveragePool2D,
     Conv2D,
@@ -26,6 +26,7 @@ __all__ = [
     "Conv2D",
     "Dropout",
     "Flatten",
+    "GradientError",
     "Linear",
     "LocalResponseNorm",
     "MaxPool2D",

@@ -17,7 +17,7 @@ from tinyalex.cli.train import CrossColumns, InputSize, Train
 from tinyalex.count import count
 from tinyalex.count import summary as table
 from tinyalex.data import prepare_image, read_image
-from tinyalex.errors import UsageError
+from tinyalex.errors import TinyAlexError, UsageError
 from tinyalex.net import AlexNet
 from tinyalex.step import record, to_html
 from tinyalex.training.evaluate import augmenter_for, check_finite, preparation_for
@@ -104,7 +104,7 @@ class Check(Command):
     seed: Annotated[int, Option("seed of the inputs")] = 0
 
     def run(self) -> None:
-        """Print the largest errors of the gradients. Raises GradientError where one is wrong."""
+        """Print the largest errors of the gradients. Raises TinyAlexError where one is wrong, and prints what it is."""
         if self.seed < 0:
             raise UsageError(f"got seed={self.seed}: expected 0 or more")
         shape = chosen(self.shape, (2, 3, 8, 8))
@@ -121,7 +121,11 @@ class Check(Command):
             print("all gradients are right")
             return
         with errors_in(self.layer):
-            checked = gradcheck.check_layer(own_layer(self.layer), rng.standard_normal(shape), rng=rng)
+            try:
+                checked = gradcheck.check_layer(own_layer(self.layer), rng.standard_normal(shape), rng=rng)
+            except gradcheck.GradientError as error:
+                print("\n".join(error.details))
+                raise TinyAlexError(error.summary) from None
         print(gradcheck.table(self.layer, checked))
 
 

@@ -1,12 +1,12 @@
 """Comparisons for test cells. Their messages teach: which entry differs, by how much, in which pattern, and why."""
 
-from collections.abc import Callable, Iterator, Mapping
-from itertools import permutations
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tinyalex import patterns
 from tinyalex.errors import TinyAlexError
 
 TOLERANCES = {"float32": 1e-4, "float64": 1e-8}  # relative to the largest expected entry; other dtypes must be equal
@@ -102,62 +102,18 @@ def _number(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-Equal = Callable[[NDArray[Any], NDArray[Any]], bool]
-
-
-def _patterns(got: NDArray[Any], expected: NDArray[Any], axes: list[str], equal: Equal) -> Iterator[str]:
+def _patterns(got: NDArray[Any], expected: NDArray[Any], axes: list[str], equal: patterns.Equal) -> Iterator[str]:
     """Descriptions of the pattern that the wrong entries form, the most certain first."""
     names = axes if len(axes) == expected.ndim else [f"axis {i}" for i in range(expected.ndim)]
     if got.dtype.kind not in "fiu" or expected.dtype.kind not in "fiu" or not got.size:
         return
     if got.shape == expected.shape:
         if not np.isfinite(got).all():
-            yield "some entries are nan or inf: a division by 0, a logarithm of 0, or an exp of something large"
+            yield from patterns.not_finite(got)
             return
+        yield from patterns.factor(got, expected, equal)
         if not got.any():
-            yield "every entry is 0: the array was made, but nothing was written into it"
             return
-        yield from _factor(got, expected, equal)
-    yield from _moved(got, expected, names, equal)
+    yield from patterns.moved(got, expected, names, equal)
     if got.shape == expected.shape:
-        yield from _place(~np.isclose(got, expected, rtol=1e-4, atol=1e-6), names)
-
-
-def _factor(got: NDArray[Any], expected: NDArray[Any], equal: Equal) -> Iterator[str]:
-    """The wrong sign, a common factor, or a common offset."""
-    factor = float(np.vdot(got, expected) / max(float(np.vdot(expected, expected)), 1e-30))
-    offset = float(np.mean(got - expected))
-    if equal(got, -expected):
-        yield "every entry has the wrong sign"
-    elif factor and equal(got / factor, expected):
-        yield f"every entry is {factor:.4g} times what it should be: a mean for a sum, or a factor too many or too few"
-    elif got.size > 1 and equal(got - offset, expected):
-        yield f"every entry is off by the same number, {offset:.4g}"
-
-
-def _moved(got: NDArray[Any], expected: NDArray[Any], names: list[str], equal: Equal) -> Iterator[str]:
-    """The right numbers at the wrong places: axes in another order, an axis reversed, or another shape."""
-    if expected.ndim > 5 or np.ptp(expected) == 0:
-        return
-    for order in permutations(range(expected.ndim)):
-        if order != tuple(range(expected.ndim)) and equal(got, expected.transpose(order)):
-            yield f"the right numbers with the axes in another order: {', '.join(names[i] for i in order)}"
-            return
-    for axis, name in enumerate(names):
-        if equal(got, np.flip(expected, axis)):
-            yield f"the right numbers, reversed along {name}"
-    if got.size == expected.size and got.shape != expected.shape and equal(got.reshape(expected.shape), expected):
-        yield "the right numbers in the right order, in another shape"
-
-
-def _place(wrong: NDArray[np.bool_], names: list[str]) -> Iterator[str]:
-    """The wrong entries lie only at some indices of an axis, or only at the edge of the image."""
-    if wrong.all() or not wrong.any():
-        return
-    if wrong.ndim >= 2 and min(wrong.shape[-2:]) > 2 and not wrong[..., 1:-1, 1:-1].any():
-        yield f"only entries at the edge are wrong (first or last of {names[-2]} or {names[-1]})"
-    for axis, name in enumerate(names):
-        others = tuple(i for i in range(wrong.ndim) if i != axis)
-        bad = np.flatnonzero(wrong.any(axis=others)).tolist()
-        if len(bad) < wrong.shape[axis]:
-            yield f"only entries with {name} = {', '.join(map(str, bad))} are wrong (of 0 ... {wrong.shape[axis] - 1})"
+        yield from patterns.place(~np.isclose(got, expected, rtol=1e-4, atol=1e-6), names)

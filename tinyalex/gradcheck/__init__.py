@@ -6,46 +6,18 @@ Every check works on copies, in float64, as float32 leaves too few digits to com
 """
 
 import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import inspect
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tinyalex.errors import DTypeError, TinyAlexError, UsageError
+from tinyalex.gradcheck.entries import Checked, Floats, GradientError, check_all
 from tinyalex.net import AlexNet
 
-Floats = NDArray[np.float64]
-STEP = 1e-5  # h, for entries up to 1: the truncation error of a central difference grows as h**2, rounding as 1/h
-
-
-class GradientError(TinyAlexError, AssertionError):
-    """An analytic gradient that is not the derivative.
-
-    name: of the array.   index: of the entry.   analytic, numerical: the two gradients of that entry.
-    """
-
-    def __init__(self, name: str, index: tuple[int, ...], analytic: float, numerical: float) -> None:
-        self.name, self.index, self.analytic, self.numerical = name, index, analytic, numerical
-        where = f"{name}[{', '.join(map(str, index))}]"
-        super().__init__(f"gradient of {where}: got {analytic:.9g} from backward, expected {numerical:.9g} (numerical)")
-
-
-@dataclass(frozen=True)
-class Checked:
-    """The result of checking one array.
-
-    name: of the array.   entries: how many were compared.   error: the largest relative error among them.
-    kinks: how many further entries lie at a kink (a ReLU at 0, a tie in max-pooling). There the slopes on the two
-    sides differ, and the analytic gradient lies between them.
-    """
-
-    name: str
-    entries: int
-    kinks: int
-    error: float
+__all__ = ["Checked", "GradientError", "check_function", "check_layer", "check_net", "table"]
 
 
 def check_layer(
@@ -57,8 +29,8 @@ def check_layer(
     entries: how many entries of an array are compared; a larger array is compared at random places.
     rng: a seed or Generator, for dy and the places.   tolerance: the largest relative error.
     A layer that draws random numbers (dropout) draws the same ones in every evaluation.
-    Raises GradientError at the first wrong entry, TinyAlexError for a layer that writes into x or dy, and DTypeError
-    for one that turns float32 into float64.
+    Raises GradientError for a wrong entry, after all arrays were compared; TinyAlexError for a layer that writes into x
+    or dy, and DTypeError for one that turns float32 into float64.
     """
     rng = np.random.default_rng(rng)
     layer, x = copy.deepcopy(layer), np.array(x, np.float64)
@@ -76,7 +48,7 @@ def check_layer(
         with _frozen(generators):
             return np.asarray(dy * layer.forward(x, train=True))
 
-    return _check_all(forward, {"x": x, **params}, analytic, rng, entries, tolerance)
+    return check_all(forward, {"x": x, **params}, analytic, rng, entries, tolerance)
 
 
 def check_net(
@@ -110,7 +82,7 @@ def check_net(
 
     loss()
     analytic = {"x": net.backward(net.criterion.backward()), **net.grads}
-    return _check_all(loss, {"x": x, **params}, analytic, rng, entries, tolerance)
+    return check_all(loss, {"x": x, **params}, analytic, rng, entries, tolerance)
 
 
 def check_function(
@@ -124,7 +96,8 @@ def check_function(
     """Check the gradients of a function: gradient(dy, *arrays) against function(*arrays) -> y.
 
     gradient: returns a tuple with one gradient for each array; for a single array it may return just that gradient.
-    The arrays are named "0", "1", ... The other arguments, the result and GradientError are as for `check_layer`.
+    The arrays have the names of the function's parameters; "0", "1", ... if it does not tell them. The other arguments,
+    the result and GradientError are as for `check_layer`.
     """
     rng = np.random.default_rng(rng)
     copies = [np.array(array, np.float64) for array in arrays]
@@ -132,14 +105,26 @@ def check_function(
     gradients = gradient(dy.copy(), *copies)
     if len(copies) == 1 and not isinstance(gradients, tuple):
         gradients = (gradients,)
-    return _check_all(
+    names = _parameters(function, len(copies))
+    return check_all(
         lambda: dy * function(*copies),
-        {str(i): array for i, array in enumerate(copies)},
-        {str(i): array for i, array in enumerate(gradients)},
+        dict(zip(names, copies, strict=True)),
+        dict(zip(names, gradients, strict=False)),  # a gradient too few is missing, and told
         rng,
         entries,
         tolerance,
     )
+
+
+def _parameters(function: Callable[..., Any], count: int) -> list[str]:
+    """The names of the function's first `count` parameters, or their numbers."""
+    numbers = [str(number) for number in range(count)]
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):  # compiled functions have none
+        return numbers
+    names = [one.name for one in parameters if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)]
+    return names[:count] if len(names) >= count else numbers
 
 
 def table(title: str, checked: Sequence[Checked]) -> str:
@@ -147,84 +132,6 @@ def table(title: str, checked: Sequence[Checked]) -> str:
     lines = [f"{title:<28}{'entries':>8}{'kinks':>7}{'largest relative error':>24}"]
     lines += [f"  {one.name:<26}{one.entries:>8}{one.kinks:>7}{one.error:>24.1e}" for one in checked]
     return "\n".join(lines)
-
-
-# ---------------------------------------------------------------- one array, one entry
-
-
-def _check_all(
-    evaluate: Callable[[], Floats],
-    arrays: Mapping[str, Floats],
-    analytic: Mapping[str, Any],
-    rng: np.random.Generator,
-    entries: int,
-    tolerance: float,
-) -> list[Checked]:
-    """Check every array.   evaluate: returns the terms of the sum L for the current values of the arrays."""
-    found = []
-    for name, array in arrays.items():
-        if name not in analytic or np.shape(analytic[name]) != array.shape:
-            found_shape = f"shape {np.shape(analytic[name])}" if name in analytic else "none"
-            raise TinyAlexError(f"gradient of {name}: got {found_shape}, expected shape {array.shape}")
-        found.append(_check_array(name, evaluate, array, np.asarray(analytic[name]), rng, entries, tolerance))
-    return found
-
-
-def _check_array(
-    name: str,
-    evaluate: Callable[[], Floats],
-    array: Floats,
-    analytic: Floats,
-    rng: np.random.Generator,
-    entries: int,
-    tolerance: float,
-) -> Checked:
-    """Check up to `entries` entries of one array."""
-    places = np.arange(array.size) if array.size <= entries else rng.choice(array.size, entries, replace=False)
-    floor = 1e-3 * float(np.abs(analytic).max(initial=0.0))  # errors of smaller entries are relative to this
-    kinks, largest = 0, 0.0
-    for place in places:
-        index = tuple(int(i) for i in np.unravel_index(place, array.shape))
-        error = _check_entry(name, evaluate, array, index, float(analytic[index]), floor, tolerance)
-        kinks += error is None
-        largest = max(largest, error or 0.0)
-    if kinks == len(places) > 0:
-        raise TinyAlexError(f"{name}: got kinks at all {kinks} entries: expected some without; use another input")
-    return Checked(name, len(places) - kinks, kinks, largest)
-
-
-def _check_entry(
-    name: str,
-    evaluate: Callable[[], Floats],
-    array: Floats,
-    index: tuple[int, ...],
-    analytic: float,
-    floor: float,
-    tolerance: float,
-) -> float | None:
-    """The relative error of one entry, or None at a kink. Raises GradientError."""
-    value = array[index]
-
-    def terms_at(shifted: float) -> Floats:
-        array[index] = shifted
-        try:
-            return evaluate()
-        finally:
-            array[index] = value
-
-    here = terms_at(value)
-    for h in STEP * max(1.0, abs(value)) * np.array([1.0, 0.1, 0.01]):  # a smaller step may avoid a kink nearby
-        above, below = terms_at(value + h), terms_at(value - h)
-        right, left = float((above - here).sum() / h), float((here - below).sum() / h)
-        numerical = float((above - below).sum() / (2 * h))
-        rounding = 1e-15 * float(np.abs(here[above != below]).sum() / h)
-        size = max(abs(analytic), abs(numerical), floor)
-        if abs(analytic - numerical) <= tolerance * size + rounding:
-            return abs(analytic - numerical) / size if size else 0.0
-    slack = 1e-3 * max(abs(right), abs(left)) + rounding
-    if abs(right - left) > slack and min(right, left) - slack <= analytic <= max(right, left) + slack:
-        return None
-    raise GradientError(name, index, analytic, numerical)
 
 
 # ---------------------------------------------------------------- arguments left alone, dtypes, random numbers

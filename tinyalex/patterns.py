@@ -1,0 +1,78 @@
+"""Patterns in wrong numbers, and the mistakes that usually make them; for messages that teach.
+
+All functions yield descriptions, the most certain first; none if they see no pattern. `equal` says whether two arrays
+of the same shape agree.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import permutations
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+Equal = Callable[[Array, Array], bool]
+
+
+def not_finite(got: Array) -> Iterator[str]:
+    """Entries that are NaN or infinite."""
+    if np.isnan(got).any():
+        yield "some entries are nan: 0 / 0, inf / inf after an exp of something large, or the log of a number below 0"
+    elif np.isinf(got).any():
+        yield "some entries are inf: a division by 0, the logarithm of 0, or an exp of something large"
+
+
+def factor(got: Array, expected: Array, equal: Equal) -> Iterator[str]:
+    """Zeros, the wrong sign, a common factor, or a common offset."""
+    if not got.any():
+        yield "every entry is 0: the array was made, but nothing was written into it"
+        return
+    ratio = float(np.vdot(got, expected) / max(float(np.vdot(expected, expected)), 1e-30))
+    offset = float(np.mean(got - expected))
+    if equal(got, -expected):
+        yield "every entry has the wrong sign"
+    elif ratio and equal(got / ratio, expected):
+        if abs(ratio - 1) < 1e-3:
+            yield "right to a few digits only: a part was computed in a dtype with fewer digits, such as float32"
+        else:
+            cause = "a sum for a mean" if ratio > 1 else "a mean for a sum"
+            yield f"every entry is {ratio:.4g} times what it should be: {cause}, or a factor too many or too few"
+    elif got.size > 1 and equal(got - offset, expected):
+        yield f"every entry is off by the same number, {offset:.4g}"
+
+
+def moved(got: Array, expected: Array, names: Sequence[str], equal: Equal) -> Iterator[str]:
+    """The right numbers at the wrong places: axes in another order, an axis reversed, or another shape."""
+    if expected.ndim > 5 or np.ptp(expected) == 0:
+        return
+    for order in permutations(range(expected.ndim)):
+        if order != tuple(range(expected.ndim)) and equal(got, expected.transpose(order)):
+            yield f"the right numbers with the axes in another order: {', '.join(names[i] for i in order)}"
+            return
+    for axis, name in enumerate(names):
+        if equal(got, np.flip(expected, axis)):
+            yield f"the right numbers, reversed along {name}"
+    if got.size == expected.size and got.shape != expected.shape and equal(got.reshape(expected.shape), expected):
+        yield "the right numbers in the right order, in another shape"
+
+
+def place(wrong: NDArray[np.bool_], names: Sequence[str], seen: NDArray[np.bool_] | None = None) -> Iterator[str]:
+    """Entries that are wrong only at the edge of the image, or only at some indices of an axis.
+
+    wrong: where the entries are wrong.   seen: where they were compared; None: everywhere.
+    """
+    seen = np.ones_like(wrong) if seen is None else seen
+    right = seen & ~wrong
+    if not wrong.any() or not right.any():
+        return
+    if wrong.ndim >= 2 and min(wrong.shape[-2:]) > 2:
+        inside = (..., slice(1, -1), slice(1, -1))
+        if not wrong[inside].any() and right[inside].any():
+            yield f"only entries at the edge are wrong (first or last of {names[-2]} or {names[-1]})"
+    for axis, name in enumerate(names):
+        others = tuple(i for i in range(wrong.ndim) if i != axis)
+        bad = np.flatnonzero(wrong.any(axis=others)).tolist()
+        good = np.flatnonzero(right.any(axis=others)).tolist()
+        if len(bad) < len({*bad, *good}):
+            yield f"only entries with {name} = {', '.join(map(str, bad))} are wrong (of 0 ... {wrong.shape[axis] - 1})"
