@@ -52,7 +52,7 @@ def test_links_on_the_site():
     cases = {
         "https://example.org/a#b": "https://example.org/a#b",
         "#here": "#here",
-        "../speed.md#beside-pytorch": "/speed.md#beside-pytorch",
+        "../speed.md#beside-other-engines": "/speed.md#beside-other-engines",
         "../pictures/kernels.png": "/pictures/kernels.png",
         "../../tinyalex/layers/conv.py#im2col": "source:/tinyalex/layers/conv.py#im2col",
         "../../tinyalex/layers": "source:/tinyalex/layers",
