@@ -47,6 +47,7 @@ def calls(dtype, N, window, H, W, groups=1, channels=3, size=5, beta=0.75):
     yield "linear_forward", (features, units, draw(5))
     yield "linear_backward", (dunits, features, units)
     yield "max_pool_forward", (x, unpadded)
+    yield "maxima", (x, unpadded)
     yield "max_pool_backward", (draw(*pooled.shape), argmax, x.shape, unpadded)
     yield "average_pool_forward", (x, window)
     yield "average_pool_backward", (draw(N, C, OH, OW), x.shape, window)

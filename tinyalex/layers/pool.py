@@ -35,6 +35,15 @@ def max_pool_forward(x: Array, window: Window) -> tuple[Array, Array]:
 
 
 @kernel
+def maxima(x: Array, window: Window) -> Array:
+    """The largest pixel under each window, as max_pool_forward gives it: all that inference needs.
+
+    x (N, C, H, W) -> y (N, C, OH, OW).
+    """
+    return max_pool_forward(x, window)[0]
+
+
+@kernel
 def max_pool_backward(dy: Array, argmax: Array, x_shape: tuple[int, ...], window: Window) -> Array:
     """dx: each dy is added to the pixel that was the largest; windows overlap, so a pixel may receive several.
 
@@ -114,8 +123,11 @@ class MaxPool2D(_Pool2D):
     def forward(self, x: Array, *, train: bool = False) -> Array:
         """x (N, C, H, W) -> y (N, C, OH, OW)."""
         self._check_input(x, "N C H W")
+        if not train:
+            self._cache = None
+            return maxima(x, self.window)
         y, argmax = max_pool_forward(x, self.window)
-        self._cache = (argmax, x.shape) if train else None
+        self._cache = argmax, x.shape
         return y
 
     def backward(self, dy: Array) -> Array:

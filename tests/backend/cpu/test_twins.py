@@ -32,7 +32,7 @@ def twins_agree(dtype, *case, **settings):
 
 
 def test_every_twin_takes_what_its_definition_takes():
-    others = {"code_folder", "simulated_pool", "warm_up", "winograd_where", "workspace"}
+    others = {"code_folder", "load_code", "simulated_pool", "warm_up", "winograd_where", "workspace"}
     assert set(cpu.__all__) == {*DEFINITIONS, *others}
     for name, definition in DEFINITIONS.items():
         twin, own = inspect.signature(getattr(cpu, name)), inspect.signature(definition)
@@ -125,6 +125,20 @@ def test_nan_and_infinity_in_max_pooling():
         expected = pool.max_pool_forward(x, window)
     for actual, right in zip(cpu.max_pool_forward(x, window), expected, strict=True):
         np.testing.assert_array_equal(actual, right)
+    np.testing.assert_array_equal(cpu.maxima(x, window), expected[0])
+
+
+@pytest.mark.parametrize(
+    ("kernel", "stride", "pad"), [((3, 3), (2, 2), (0, 0)), ((6, 5), (4, 2), (2, 3)), ((4, 7), (1, 1), (3, 0))]
+)
+def test_maxima_of_windows_of_every_width(kernel, stride, pad):
+    """They compare three rows at a time; here one, two, or more are left over, and windows reach past the edges."""
+    x = np.random.default_rng(1).standard_normal((2, 3, 11, 9), dtype="float32")
+    for ceil_mode in (False, True):
+        window = Window(kernel, stride, pad, ceil_mode)
+        with use_kernels("reference"):
+            expected, _ = pool.max_pool_forward(x, window)
+        np.testing.assert_array_equal(cpu.maxima(x, window), expected)
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])

@@ -21,6 +21,7 @@ from tinyalex.backend.cpu.pool import (
     average_pool_forward,
     max_pool_backward,
     max_pool_forward,
+    maxima,
 )
 from tinyalex.backend.cpu.warmup import load_code, warm_up
 from tinyalex.backend.cpu.winograd import winograd_where
@@ -43,6 +44,7 @@ __all__ = [
     "masked",
     "max_pool_backward",
     "max_pool_forward",
+    "maxima",
     "relu_backward",
     "relu_forward",
     "sgd_update",

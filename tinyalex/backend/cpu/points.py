@@ -130,8 +130,8 @@ def _sort(image, top, PW, pixels):
 _sort_compiled = compiled(_sort)
 
 
-def _add_sorted(pixels, top, PW, image):
-    """Add pixels (rows, step, B, C) to the pixels of the image (H, W, C) from which _sort reads them."""
+def _put_back(pixels, top, PW, image, add):
+    """Write pixels (rows, step, B, C) to the places in the image (H, W, C) from which _sort reads them, or add them."""
     H, W, C = image.shape
     rows, step, B = pixels.shape[:3]
     for i in range(max(0, -top), min(rows, H - top)):
@@ -140,11 +140,15 @@ def _add_sorted(pixels, top, PW, image):
                 w = b * step + s - PW
                 if 0 <= w < W:
                     there, pixel = image[top + i, w], pixels[i, s, b]
-                    for c in range(C):
-                        there[c] += pixel[c]
+                    if add:
+                        for c in range(C):
+                            there[c] += pixel[c]
+                    else:
+                        for c in range(C):
+                            there[c] = pixel[c]
 
 
-_add_sorted_compiled = compiled(_add_sorted)
+_put_back_compiled = compiled(_put_back)
 
 
 def _to_points(x, points, matrix, seen, step, PH, PW, TH, TW):
@@ -187,6 +191,7 @@ def _from_points(points, x, matrix, n, step, PH, PW, TH, TW):
     The steps of _to_points in reverse: sums over the columns, then over the rows, then each pixel to its place.
     """
     C, made = x.shape[3], len(matrix)  # a tile has made x made pixels
+    overlap = made > step
     B, run = TW + (made - 1) // step, TW * C
     line = B * C
     lines = np.empty((n, step * line), x.dtype)
@@ -194,18 +199,20 @@ def _from_points(points, x, matrix, n, step, PH, PW, TH, TW):
     plane, memory = points.shape[1] * C, points.reshape(-1)
     starts = np.zeros(TERMS, np.int64)
     for image in range(len(x)):
-        x[image] = 0
+        if overlap:
+            x[image] = 0
         for th in range(TH):
-            lines[:] = 0
+            if overlap:
+                lines[:] = 0
             tile = (image * TH + th) * run
             for i in range(n):
                 for term in range(TERMS):
                     starts[term] = (i * n + (term if term < n else 0)) * plane + tile
                 for j in range(made):
                     place = j % step * line + j // step * C
-                    _weighted_sum_compiled(matrix[j], memory, starts, lines[i, place : place + run], True)
+                    _weighted_sum_compiled(matrix[j], memory, starts, lines[i, place : place + run], overlap)
             _sum_over_rows_compiled(matrix, lines, pixels.reshape(made, step * line))
-            _add_sorted_compiled(pixels, th * step - PH, PW, x[image])
+            _put_back_compiled(pixels, th * step - PH, PW, x[image], overlap)
 
 
 _from_points_compiled = compiled(_from_points)
