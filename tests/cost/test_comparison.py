@@ -27,7 +27,7 @@ import numpy as np
 def build(task, wrong=False, crash=False):
     if crash:
         raise RuntimeError("no compiler")
-    logits = task.arrays["images"].mean((2, 3)) @ task.arrays["fc8.w"][:, :3].T + wrong
+    logits = task.arrays["images"].mean((2, 3)) @ task.arrays["fc8.w"][:, :3].T * (1 + 3e-4 * wrong)
     return lambda: logits if task.mode == "infer" else task.arrays["labels"].mean() + wrong
 """
 
@@ -90,6 +90,17 @@ def test_engines_take_turns():
     assert found.failed["crash"] == "RuntimeError: no compiler"
     assert found.failed["wrong"].startswith("its logits differ by ")
     assert found.best[0] == "right"
+
+
+def test_images_a_second(monkeypatch):
+    """Of each round; the peak is that of all rounds."""
+    runs = iter([0.5, 0.25])
+    monkeypatch.setattr(comparison, "_prepare", lambda *_: None)
+    monkeypatch.setattr(
+        comparison, "_run", lambda *_: {"seconds": (s := next(runs)), "peak_rss_mb": 100 * s, "first": [1.0]}
+    )
+    found = compared(Cell("mini", "infer", 8), rounds=2)
+    assert (found.rounds, found.peaks) == ({OWN: [16.0, 32.0]}, {OWN: 50.0})
 
 
 @pytest.mark.usefixtures("standins")
