@@ -90,4 +90,4 @@ def _check_nbgrader() -> None:
     try:
         import nbgrader  # noqa: F401
     except ImportError:
-        raise UsageError("marking needs nbgrader: run pip install 'tinyalex[course]'") from None
+        raise UsageError("marking needs nbgrader: run pip install nbgrader jupyter") from None

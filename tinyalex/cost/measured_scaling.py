@@ -55,7 +55,7 @@ def output_of(program: Sequence[str], ranks: int = 1) -> str:
     command = [sys.executable, *program]
     if ranks > 1:
         if not MPIEXEC.exists():
-            raise UsageError(f"got no {MPIEXEC}: expected an mpiexec; pip install 'tinyalex[mpi]'")
+            raise UsageError(f"got no {MPIEXEC}: expected an mpiexec; pip install mpi4py mpich")
         command = [str(MPIEXEC), "-n", str(ranks), *command]
     run = subprocess.run(command, capture_output=True, text=True, check=False)
     if run.returncode:

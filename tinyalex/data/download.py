@@ -1,6 +1,6 @@
 """Files from the net, fetched when somebody asks for them: resumed after a break, and compared with a checksum.
 
-pooch does the fetching, and comes with pip install 'tinyalex[download]'.
+pooch does the fetching, and comes with pip install pooch.
 """
 
 import os
@@ -30,7 +30,7 @@ def fetch(url: str, checksum: str | None, path: Path) -> Path:
     try:
         import pooch
     except ImportError as error:
-        raise DataError("got no pooch: expected it for a download; run pip install 'tinyalex[download]'") from error
+        raise DataError("got no pooch: expected it for a download; run pip install pooch") from error
     resuming = partial(_download, path.with_name(f"{path.name}.part"))
     try:
         pooch.retrieve(url, checksum, fname=path.name, path=make_folder(path.parent), downloader=resuming)

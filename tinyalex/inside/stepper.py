@@ -66,7 +66,7 @@ class Stepper(ABC):
         try:
             import ipywidgets
         except ImportError:
-            raise UsageError("the widget needs ipywidgets: pip install 'tinyalex[notebooks]'; or use show(i)") from None
+            raise UsageError("the widget needs ipywidgets: pip install ipywidgets; or use show(i)") from None
         back = ipywidgets.Button(description="back", icon="arrow-left")
         forward = ipywidgets.Button(description="forward", icon="arrow-right")
         slider = ipywidgets.IntSlider(0, 0, len(self) - 1, description="step")

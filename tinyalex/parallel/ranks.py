@@ -89,7 +89,7 @@ class MpiRanks(Ranks):
         try:
             self._mpi: Any = import_module("mpi4py.MPI")
         except ImportError:
-            raise UsageError("several ranks need mpi4py: pip install 'tinyalex[mpi]'") from None
+            raise UsageError("several ranks need mpi4py: pip install mpi4py mpich") from None
         self._world = self._mpi.COMM_WORLD
         self.rank, self.size = self._world.rank, self._world.size
         self._here = self._world.Split_type(self._mpi.COMM_TYPE_SHARED)  # the ranks on this machine

@@ -25,7 +25,7 @@ try:
     import traitlets
 except ImportError as error:
     raise ImportError(
-        f"the widget needs {error.name}: pip install 'tinyalex[notebooks]'; or use tinyalex.step.show", name=error.name
+        f"the widget needs {error.name}: pip install ipywidgets anywidget; or use tinyalex.step.show", name=error.name
     ) from None
 
 DPI = 85  # less than in print, as the figure is drawn again at every click

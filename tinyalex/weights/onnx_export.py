@@ -42,9 +42,7 @@ def write(net: AlexNet, path: str | Path, about: str = "") -> None:
     try:
         from onnx import helper, numpy_helper
     except ImportError:
-        raise CheckpointError(
-            f"got {path}: expected the library onnx, which writes it; pip install 'tinyalex[weights]'"
-        ) from None
+        raise CheckpointError(f"got {path}: expected the library onnx, which writes it; pip install onnx") from None
     arrays = {name: to_numpy(w) for name, w in net.params.items()}
     nodes = []
     for number, operation in enumerate(_operations(net)):

@@ -26,7 +26,7 @@ def write(net: AlexNet, path: str | Path, about: str = "") -> None:
         from safetensors.numpy import save
     except ImportError:
         raise CheckpointError(
-            f"got {path}: expected the library safetensors, which writes it; pip install 'tinyalex[weights]'"
+            f"got {path}: expected the library safetensors, which writes it; pip install safetensors"
         ) from None
     names = Layout(positions).names(net.spec)
     # The library takes the bytes as they lie in memory, whatever the strides say.

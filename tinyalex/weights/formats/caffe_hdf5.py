@@ -18,7 +18,7 @@ def blobs_in(file: IO[bytes]) -> dict[str, NDArray[Any]]:
     try:
         import h5py
     except ImportError:
-        raise CheckpointError("expected the library h5py, which reads it; pip install 'tinyalex[weights]'") from None
+        raise CheckpointError("expected the library h5py, which reads it; pip install h5py") from None
     arrays: dict[str, NDArray[Any]] = {}
     left = file.seek(0, 2)
     with h5py.File(file, "r") as archive:
