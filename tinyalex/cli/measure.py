@@ -45,9 +45,9 @@ class Bench(Command):
     json: Annotated[bool, Option("print one line of JSON instead of text")] = False
     out: Annotated[Path, Option("folder for the picture of --layers")] = Path("bench")
     against: Annotated[
-        tuple[str, ...],
+        tuple[str, ...] | None,
         Option(f"compare with other engines: {', '.join(comparison.OTHERS)}, or all", metavar="NAME,..."),
-    ] = ()
+    ] = None
     python: Annotated[Path | None, Option("with --against, the Python that has the engines (this one)")] = None
     rounds: Annotated[int, Option("with --against, how many times each engine has its turn")] = 3
     table: Annotated[bool, Option("with --against, all nets, modes and batches of the README's table")] = False
@@ -55,17 +55,17 @@ class Bench(Command):
     def run(self) -> None:
         """Print images a second; with --layers also where the time goes, with --against also those of other engines."""
         if self.against:
-            self._compare()
+            self._compare(self.against)
         else:
             self._measure()
 
-    def _compare(self) -> None:
+    def _compare(self, others: tuple[str, ...]) -> None:
         """Print each row of the comparison as soon as it is measured; with --json all of it at the end."""
         if self.layers or self.devices:
             raise UsageError("got --against with --layers or --devices: expected it alone; the engines use the CPU")
         python = str(self.python or sys.executable)
         versions = comparison.installed(python)
-        names, missing = comparison.chosen(self.against, versions, python)
+        names, missing = comparison.chosen(others, versions, python)
         for line in missing:
             print(line, file=sys.stderr)
         with use_threads(self.threads):
