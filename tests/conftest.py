@@ -15,6 +15,8 @@ from hypothesis import HealthCheck, settings
 import standin
 from tinyalex.backend import use_kernels
 
+os.environ["TINYALEX_ALGORITHMS"] = "rule"  # the same algorithms on every machine; child processes inherit it
+
 # The same few examples on every run. No deadline, as compiling a kernel at its first use may take a second.
 settings.register_profile(
     "tinyalex",

@@ -56,10 +56,19 @@ def col2im(patches: Array, x_shape: tuple[int, ...], window: Window) -> Array:
 
 
 @kernel
-def conv_forward(x: Array, w: Array, b: Array, window: Window, groups: int, relu: bool = False) -> Array:
+def conv_forward(
+    x: Array,
+    w: Array,
+    b: Array,
+    window: Window,
+    groups: int,
+    relu: bool = False,
+    inference: bool = False,  # noqa: ARG001, twins use it
+) -> Array:
     """y[n, o, oh, ow] = b[o] + sum over c, i, j of w[o, c, i, j] * x[n, c, oh*SH + i - PH, ow*SW + j - PW].
 
     x (N, C, H, W), w (OC, C/G, KH, KW), b (OC,) -> y (N, OC, OH, OW); with `relu` max(0, y).
+    inference: no gradient follows; a twin may use the algorithm that is fastest on this machine, whatever it rounds.
     """
     xp = get_array_module(x, w, b)
     N, OC = x.shape[0], w.shape[0]
@@ -169,7 +178,7 @@ class Conv2D(Layer):
         """x (N, C, H, W) -> y (N, OC, OH, OW); with `relu` max(0, y), as a ReLU after it would compute."""
         self._check_input(x, "N C H W", self.in_channels)
         self._cache = x if train else None
-        return conv_forward(x, self.params["w"], self.params["b"], self.window, self.groups, relu)
+        return conv_forward(x, self.params["w"], self.params["b"], self.window, self.groups, relu, inference=not train)
 
     def backward(self, dy: Array, *, input_gradient: bool = True) -> Array:
         """dy (N, OC, OH, OW) -> dx (N, C, H, W), or None with `input_gradient=False`: the images need no gradient."""

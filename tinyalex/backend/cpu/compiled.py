@@ -23,7 +23,7 @@ from tinyalex.window import Window
 Floats = NDArray[np.floating[Any]]
 
 
-def compiled(loop: Callable[..., None], in_any_order: bool = False, estimates: bool = False) -> Any:
+def compiled(loop: Callable[..., object], in_any_order: bool = False, estimates: bool = False) -> Any:
     """`loop`, compiled at its first call; it runs without Python's global lock, and the code is cached on disk.
 
     in_any_order: a sum may be computed as several sums side by side, as a vector register holds them. The compiler

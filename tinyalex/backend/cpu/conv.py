@@ -2,14 +2,21 @@
 
 from types import ModuleType
 
-from tinyalex.backend.cpu import direct, winograd
+from tinyalex.backend.cpu import direct, few, winograd
 from tinyalex.backend.cpu.compiled import Floats, channels_last, compiled
 from tinyalex.backend.memory import empty
 from tinyalex.window import Window
 
 
-def conv_forward(x: Floats, w: Floats, b: Floats, window: Window, groups: int, relu: bool = False) -> Floats:
-    """The twin of tinyalex.layers.conv.conv_forward. Bias and ReLU are applied while the sums are in cache."""
+def conv_forward(
+    x: Floats, w: Floats, b: Floats, window: Window, groups: int, relu: bool = False, inference: bool = False
+) -> Floats:
+    """The twin of tinyalex.layers.conv.conv_forward. Bias and ReLU are applied while the sums are in cache.
+
+    inference: a few images are computed by `few.py`, each layer by the algorithm that is fastest on this machine.
+    """
+    if inference and len(x) <= few.MOST_IMAGES:
+        return few.forward(x, w, b, window, groups, relu)
     x = channels_last(x)
     y = empty((len(x), *window.output_size(*x.shape[1:3]), len(w)), x.dtype)
     algorithm = _algorithm(x, w, window, groups)

@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from tinyalex.backend.cpu import activations, conv, direct, dropout, linear, loss, lrn, optim, pool
+from tinyalex.backend.cpu import activations, conv, direct, dropout, few, linear, loss, lrn, optim, pool
 from tinyalex.backend.cpu.augment import augment
+from tinyalex.backend.cpu.registers import ROWS
 from tinyalex.window import Window
 
 IMAGES = 8  # enough for the convolution to choose Winograd's algorithm
@@ -29,10 +30,16 @@ def _call_each(dtype: str) -> None:
         w = np.ones((32, 32 // groups, size, size), dtype)
         y = conv.conv_forward(x, w, b, window, groups, relu=True)
         conv.conv_backward(y, x, w, window, groups)
+    window = Window((1, 1), (1, 1), (0, 0), False)
+    for rows in ROWS:  # a few images, in blocks of each height; the input of a net, and that of its other layers
+        image = x[:1, :, :1, :1].repeat(rows, axis=3)
+        for maps_last in (image, image.transpose(0, 2, 3, 1).copy().transpose(0, 3, 1, 2)):
+            few.computed(None, maps_last, w[:, :, :1, :1], b, window, 1, False)
     window = Window((3, 3), (2, 2), (0, 0), False)
     direct.col2im(direct.im2col(x, window), x.shape, window)
     y, argmax = pool.max_pool_forward(x, window)
     pool.max_pool_backward(y, argmax, x.shape, window)
+    pool.maxima(x, window)
     pool.average_pool_backward(pool.average_pool_forward(x, window), x.shape, window)
     y = lrn.lrn_forward(x, 5, 1e-4, 0.75, 2.0, 2)
     lrn.lrn_backward(y, x, 5, 1e-4, 0.75, 2.0, 2)

@@ -24,6 +24,7 @@ Source: S. Winograd, Arithmetic Complexity of Computations (1980); A. Lavin and 
 Convolutional Neural Networks (2016).
 """
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -34,6 +35,7 @@ import numpy as np
 from tinyalex.backend.cpu.compiled import Floats
 from tinyalex.backend.cpu.direct import chunks, group_slices, sum_of_shares
 from tinyalex.backend.cpu.points import Transforms, from_points, to_points, transforms
+from tinyalex.backend.cpu.registers import multiply, panel_width
 from tinyalex.backend.memory import empty
 from tinyalex.backend.threads import in_shares
 from tinyalex.window import Pair, Window
@@ -42,6 +44,7 @@ SIZES = (6, 7, 8)  # values of n to choose from
 ROWS = 64  # each matrix product has at least so many rows, which are tiles of several images
 FEWEST_MAPS = 16  # input and output maps of a group; with fewer, the matrix products are too thin to be fast
 KERNEL_COST = 6  # to transform one of a kernel's r x r numbers, compared with one tile; repeated in each call
+LONG_ROW = 128  # terms of a sum; for longer sums the products of registers.py are faster than those of BLAS
 PRODUCT = 1 << 18  # numbers in a part of dw's products: small enough to be added while it is in cache
 
 
@@ -86,23 +89,36 @@ def winograd_where(allowed: Callable[[Plan], bool]) -> Iterator[None]:
 def plan(x_shape: tuple[int, ...], w_shape: tuple[int, ...], window: Window, groups: int) -> Plan | None:
     """The plan with the fewest multiplications for x (N, H, W, C) and w (OC, C/G, KH, KW); None for the direct sum.
 
-    The direct sum is used if the kernel, without its stride, is not 3 x 3 or 5 x 5, if there are few channels, and if
-    there are too few images to repay the transform of the kernels.
+    None if no plan is possible, and if there are too few images to repay the transform of the kernels.
     """
     N, H, W, _ = x_shape
+    possible = plans(x_shape, w_shape, window, groups, SIZES)
+    if not possible:
+        return None
+    best = min(possible, key=lambda plan: plan.tiles_an_image * plan.n**2)
+    transformed = best.n**2 * best.stride**2 * (N * best.tiles_an_image + KERNEL_COST * best.r**2)
+    return best if transformed < N * math.prod(window.output_size(H, W)) * math.prod(w_shape[2:]) else None
+
+
+def plans(
+    x_shape: tuple[int, ...], w_shape: tuple[int, ...], window: Window, groups: int, sizes: tuple[int, ...]
+) -> list[Plan]:
+    """A plan for each number n of `sizes`; none if the kernel, without its stride, is not 3 x 3 or 5 x 5, or few maps.
+
+    x (N, H, W, C), w (OC, C/G, KH, KW).
+    """
+    _, H, W, _ = x_shape
     OC, CG, KH, KW = w_shape
     S = window.stride[0]
     r = -(-KH // S)
     if KH != KW or window.stride != (S, S) or r not in (3, 5) or (S > 1 and groups > 1):
-        return None
+        return []
     if min(CG * S * S, OC // groups) < FEWEST_MAPS:
-        return None
+        return []
     OH, OW = window.output_size(H, W)
-    sizes = [n - r + 1 for n in SIZES]  # of tiles
-    plans = [Plan(S, r, m, (-(-OH // m), -(-OW // m)), window.pad) for m in sizes]
-    best = min(plans, key=lambda plan: plan.tiles_an_image * plan.n**2)
-    transformed = best.n**2 * S * S * (N * best.tiles_an_image + KERNEL_COST * r * r)
-    return best if transformed < N * OH * OW * KH * KW and _allowed.get()(best) else None
+    tiles = [n - r + 1 for n in sizes if n > r]
+    possible = [Plan(S, r, m, (-(-OH // m), -(-OW // m)), window.pad) for m in tiles]
+    return [plan for plan in possible if _allowed.get()(plan)]
 
 
 # ---------------------------------------------------------------- the three directions
@@ -116,7 +132,7 @@ def forward(x: Floats, w: Floats, y: Floats, window: Window, groups: int, finish
     """
     work = _Work(x, w, window, groups)
     cut, OC = work.cut, len(w)
-    kernels = _at_points(w, cut, work.matrices)  # (P, S*S*C/G, OC)
+    kernels = _at_points(w, cut, groups, work.matrices)
 
     def share(first: int, last: int) -> None:
         points_of_x, points_of_y = (work.points(maps, last - first) for maps in (work.maps_seen, OC))
@@ -124,8 +140,7 @@ def forward(x: Floats, w: Floats, y: Floats, window: Window, groups: int, finish
             seen, sums = _phases(x[images], cut, y.shape[1:3]), y[images]
             rows = len(seen) * cut.tiles_an_image
             to_points(seen, points_of_x, work.matrices.to_points, cut.n, cut.m, cut.edge, cut.tiles)
-            for maps_in, maps_out in work.maps:
-                np.matmul(points_of_x[:, :rows, maps_in], kernels[:, :, maps_out], out=points_of_y[:, :rows, maps_out])
+            _multiply(points_of_x, kernels, points_of_y, rows, groups)
             from_points(points_of_y, sums, work.matrices.outputs, cut.n, cut.m, (0, 0), cut.tiles)
             finish(sums.reshape(-1, OC))
 
@@ -136,7 +151,7 @@ def backward(dy: Floats, x: Floats, w: Floats, dx: Floats | None, window: Window
     """Like tinyalex.backend.cpu.direct.backward. A dy A' is computed once, for dw and dx."""
     work = _Work(x, w, window, groups)
     cut, OC, P = work.cut, len(w), work.cut.n**2
-    kernels = None if dx is None else _at_points(w, cut, work.matrices, transposed=True)  # (P, OC, S*S*C/G)
+    kernels = None if dx is None else _at_points(w, cut, groups, work.matrices, transposed=True)
 
     def share(first: int, last: int) -> tuple[Floats, Floats]:
         points_of_x, points_of_y = (work.points(maps, last - first) for maps in (work.maps_seen, OC))
@@ -152,9 +167,8 @@ def backward(dy: Floats, x: Floats, w: Floats, dx: Floats | None, window: Window
                 of_x, of_y = points_of_x[:, :rows, maps_in], points_of_y[:, :rows, maps_out]
                 for at in chunks(0, P, max(1, PRODUCT * groups // dkernels[0].size)):
                     dkernels[at, :, maps_out] += of_x[at].transpose(0, 2, 1) @ of_y[at]
-                if kernels is not None:
-                    np.matmul(of_y, kernels[:, maps_out], out=of_x)  # x at these points is no longer needed
             if dx is not None:
+                _multiply(points_of_y, kernels, points_of_x, rows, groups)  # x at these points is no longer needed
                 dseen = dx[images] if cut.stride == 1 else empty(seen.shape, x.dtype)
                 from_points(points_of_x, dseen, work.matrices.from_points, cut.n, cut.m, cut.edge, cut.tiles)
                 if cut.stride > 1:
@@ -204,17 +218,45 @@ def points_shape(cut: Plan, at_once: int, images: int, maps: int) -> tuple[int, 
 # ---------------------------------------------------------------- phases of a stride
 
 
-def _at_points(w: Floats, cut: Plan, matrices: Transforms, transposed: bool = False) -> Floats:
-    """G w G' of w (OC, C/G, KH, KW), for each phase: (P, S*S*C/G, OC), or (P, OC, S*S*C/G) if `transposed`."""
-    OC, CG, KH, KW = w.shape
-    S, r = cut.stride, cut.r
-    whole = np.zeros((OC, CG, r * S, r * S), w.dtype)
-    whole[:, :, :KH, :KW] = w
-    order = (2, 4, 0, 3, 5, 1) if transposed else (2, 4, 3, 5, 1, 0)
-    matrix = whole.reshape(OC, CG, r, S, r, S).transpose(order).reshape(r * r, -1)
+def _at_points(w: Floats, cut: Plan, groups: int, matrices: Transforms, transposed: bool = False) -> Floats:
+    """G w G' of w (OC, C/G, KH, KW), for each phase: the kernels that `_multiply` takes, from x to y or the way back.
+
+    Where a row is long enough they are laid out in panels, (P, columns/width, row, width), else as (P, groups, row,
+    columns of a group). A row has the S*S*C/G maps of x, the columns are the maps of y; `transposed` swaps the two.
+    """
+    phases = phases_of_kernels(w, cut)  # (OC, S*S*C/G, r*r)
+    kernels = phases.reshape(groups, -1, *phases.shape[1:])  # (G, columns, row, r*r)
+    if transposed:
+        kernels = kernels.transpose(0, 2, 1, 3)
+    _, columns, row, cells = kernels.shape
+    width = panel_width(w.dtype)
+    if row >= LONG_ROW and columns % width == 0:
+        kernels = kernels.reshape(-1, width, row, cells)  # (G*columns/width, width, row, r*r)
+    matrix = kernels.transpose(3, 0, 2, 1).reshape(cells, -1)
     points = empty((cut.n**2, matrix.shape[1]), w.dtype)
     in_shares(lambda first, last: np.matmul(matrices.kernel[first:last], matrix, out=points[first:last]), len(points))
-    return points.reshape(len(points), *((OC, -1) if transposed else (-1, OC)))
+    return points.reshape(len(points), len(kernels), row, -1)
+
+
+def _multiply(points: Floats, kernels: Floats, into: Floats, rows: int, groups: int) -> None:
+    """At each point: the first `rows` rows of into = those of points times the kernels; each group its own maps."""
+    if kernels.shape[2] >= LONG_ROW and kernels.shape[3] == panel_width(kernels.dtype):
+        multiply(points, kernels, into, rows)
+        return
+    maps = zip(group_slices(points.shape[2], groups), group_slices(into.shape[2], groups), strict=True)
+    for g, (maps_in, maps_out) in enumerate(maps):
+        np.matmul(points[:, :rows, maps_in], kernels[:, g], out=into[:, :rows, maps_out])
+
+
+def phases_of_kernels(w: Floats, cut: Plan) -> Floats:
+    """w (OC, C/G, KH, KW) -> its S x S phases as channels, (OC, S*S*C/G, r*r); 0 where a phase has fewer cells."""
+    OC, CG, KH, KW = w.shape
+    S, r = cut.stride, cut.r
+    if S == 1:
+        return np.ascontiguousarray(w).reshape(OC, CG, r * r)
+    whole = np.zeros((OC, CG, r * S, r * S), w.dtype)
+    whole[:, :, :KH, :KW] = w
+    return whole.reshape(OC, CG, r, S, r, S).transpose(0, 3, 5, 1, 2, 4).reshape(OC, -1, r * r)
 
 
 def _kernels_of_phases(matrix: Floats, w_shape: tuple[int, ...], cut: Plan) -> Floats:

@@ -12,7 +12,15 @@ from tinyalex.backend.gpu.sums import sum_of_rows
 from tinyalex.window import Window
 
 
-def conv_forward(x: Array, w: Array, b: Array, window: Window, groups: int, relu: bool = False) -> Array:
+def conv_forward(
+    x: Array,
+    w: Array,
+    b: Array,
+    window: Window,
+    groups: int,
+    relu: bool = False,
+    inference: bool = False,  # noqa: ARG001
+) -> Array:
     """The twin of tinyalex.layers.conv.conv_forward: im2col, a product for each group, bias and ReLU.
 
     N*OH*OW*OC*KH*KW*C/G multiply-adds in cuBLAS. The patches of some images at a time are written once and read once.
