@@ -6,7 +6,7 @@ import pytest
 from cases import assert_close
 from tinyalex import spec
 from tinyalex.backend import use_kernels
-from tinyalex.backend.cpu import conv, winograd
+from tinyalex.backend.cpu import conv, registers, winograd
 from tinyalex.count import count
 from tinyalex.layers import conv as definition
 from tinyalex.window import Window
@@ -88,6 +88,20 @@ def test_however_it_is_cut_up(monkeypatch, threads, rows, product):
     monkeypatch.setattr(winograd, "ROWS", rows)
     monkeypatch.setattr(winograd, "PRODUCT", product)
     agrees("3x3, as in the paper", 7, "float64", 1e-13)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("N", "groups", "C", "OC"), [(3, 1, 32, 64), (1, 2, 64, 32), (2, 3, 32, 40), (4, 1, 24, 32)])
+def test_products_in_registers(monkeypatch, dtype, N, groups, C, OC):
+    """Several panels and groups, panels for one direction only, and blocks whose last one overlaps."""
+    monkeypatch.setattr(winograd, "LONG_ROW", 24)
+    monkeypatch.setitem(CASES, "maps", (Window((3, 3), (1, 1), (1, 0), False), 9, 7, C, groups, OC))
+    called = []
+    monkeypatch.setattr(winograd, "multiply", lambda *args: called.append(args[1].shape) or registers.multiply(*args))
+    agrees("maps", N, dtype, 1e-13 if dtype == "float64" else 1e-5)
+    width = registers.panel_width(np.dtype(dtype))
+    by_panels = {"y": OC % width == 0, "x": C % width == 0}
+    assert {"y": C in [shape[2] for shape in called], "x": OC in [shape[2] for shape in called]} == by_panels
 
 
 @pytest.mark.parametrize(
