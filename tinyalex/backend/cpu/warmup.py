@@ -4,7 +4,7 @@ import numpy as np
 
 from tinyalex.backend.cpu import activations, conv, direct, dropout, few, linear, loss, lrn, optim, pool
 from tinyalex.backend.cpu.augment import augment
-from tinyalex.backend.cpu.registers import ROWS
+from tinyalex.backend.cpu.registers import ROWS, multiply, panel_width
 from tinyalex.window import Window
 
 IMAGES = 8  # enough for the convolution to choose Winograd's algorithm
@@ -35,6 +35,10 @@ def _call_each(dtype: str) -> None:
         image = x[:1, :, :1, :1].repeat(rows, axis=3)
         for maps_last in (image, image.transpose(0, 2, 3, 1).copy().transpose(0, 3, 1, 2)):
             few.computed(None, maps_last, w[:, :, :1, :1], b, window, 1, False)
+        panel = np.zeros((1, 1, 1, panel_width(x.dtype)), dtype)
+        multiply(np.zeros((1, rows, 1), dtype), panel, np.zeros((1, rows, panel.size), dtype), rows)
+    colours, w, window = x[:, :3], np.ones((32, 3, 5, 5), dtype), Window((5, 5), (1, 1), (2, 2), False)
+    conv.conv_backward(conv.conv_forward(colours, w, b, window, 1), colours, w, window, 1, input_gradient=False)
     window = Window((3, 3), (2, 2), (0, 0), False)
     direct.col2im(direct.im2col(x, window), x.shape, window)
     y, argmax = pool.max_pool_forward(x, window)
