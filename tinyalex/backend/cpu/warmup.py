@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tinyalex.backend.cpu import activations, conv, direct, dropout, few, linear, loss, lrn, optim, pool
+from tinyalex.backend.cpu import activations, conv, direct, dropout, few, linear, loss, lrn, optim, pool, winograd
 from tinyalex.backend.cpu.augment import augment
 from tinyalex.backend.cpu.registers import ROWS, multiply, panel_width
 from tinyalex.window import Window
@@ -30,6 +30,8 @@ def _call_each(dtype: str) -> None:
         w = np.ones((32, 32 // groups, size, size), dtype)
         y = conv.conv_forward(x, w, b, window, groups, relu=True)
         conv.conv_backward(y, x, w, window, groups)
+        for plan in winograd.plans((1, 12, 12, 32), w.shape, window, groups, few.SIZES[:1]):
+            few.computed(plan, x[:1], w, b, window, groups, False)
     window = Window((1, 1), (1, 1), (0, 0), False)
     for rows in ROWS:  # a few images, in blocks of each height; the input of a net, and that of its other layers
         image = x[:1, :, :1, :1].repeat(rows, axis=3)
