@@ -1,5 +1,7 @@
 """The package as a whole: its public names, and which module may import which. cli/test_start.py: what it loads."""
 
+import subprocess
+import sys
 from collections import Counter
 from importlib import metadata
 from pathlib import Path
@@ -11,7 +13,7 @@ from site_tools import rooms
 
 PROMISED = """
     AlexNet Conv2D ReLU Tanh LocalResponseNorm MaxPool2D AveragePool2D Linear Dropout Flatten SoftmaxCrossEntropy SGD
-    check_layer check_net load save record
+    check_layer check_net GradientError load save record
 """
 PACKAGE = Path(tinyalex.__file__).parent
 ARROWS = rooms.imports(rooms.modules(PACKAGE))
@@ -114,3 +116,14 @@ def test_the_floors_are_those_of_the_page(tmp_path):
     page = tmp_path / "page.md"
     page.write_text("# House\n\n```text\nroof\nleft right\nground\n```\n\n```text\nother\n```\n")
     assert rooms.floors_on(page) == [["ground"], ["left", "right"], ["roof"]]
+
+
+# ---------------------------------------------------------------- as it is installed
+
+
+def test_a_folder_of_the_same_name_does_not_hide_the_package(tmp_path):
+    """As in the folder above a clone: Python takes a folder without code for a package if it finds no other."""
+    (tmp_path / "tinyalex").mkdir()
+    words = [sys.executable, "-c", "import tinyalex; print(tinyalex.AlexNet.__name__)"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("AlexNet\n", "")
