@@ -33,7 +33,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tinyalex.backend.cpu.compiled import Floats
-from tinyalex.backend.cpu.direct import chunks, group_slices, sum_of_shares
+from tinyalex.backend.cpu.direct import chunks, group_slices, sum_of_rows, sum_of_shares
 from tinyalex.backend.cpu.points import Transforms, from_points, to_points, transforms
 from tinyalex.backend.cpu.registers import multiply, panel_width
 from tinyalex.backend.memory import empty
@@ -160,14 +160,14 @@ def backward(dy: Floats, x: Floats, w: Floats, dx: Floats | None, window: Window
         for images in chunks(first, last, work.at_once):
             seen, slopes = _phases(x[images], cut, dy.shape[1:3]), dy[images]
             rows = len(seen) * cut.tiles_an_image
-            db += slopes.reshape(-1, OC).sum(axis=0)
+            db += sum_of_rows(slopes.reshape(-1, OC))
             to_points(seen, points_of_x, work.matrices.to_points, cut.n, cut.m, cut.edge, cut.tiles)
             to_points(slopes, points_of_y, work.matrices.of_outputs, cut.m, cut.m, (0, 0), cut.tiles)
             for maps_in, maps_out in work.maps:
                 of_x, of_y = points_of_x[:, :rows, maps_in], points_of_y[:, :rows, maps_out]
                 for at in chunks(0, P, max(1, PRODUCT * groups // dkernels[0].size)):
                     dkernels[at, :, maps_out] += of_x[at].transpose(0, 2, 1) @ of_y[at]
-            if dx is not None:
+            if dx is not None and kernels is not None:
                 _multiply(points_of_y, kernels, points_of_x, rows, groups)  # x at these points is no longer needed
                 dseen = dx[images] if cut.stride == 1 else empty(seen.shape, x.dtype)
                 from_points(points_of_x, dseen, work.matrices.from_points, cut.n, cut.m, cut.edge, cut.tiles)
