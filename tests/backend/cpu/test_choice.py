@@ -80,18 +80,17 @@ def test_another_word(monkeypatch):
     [
         "no JSON",
         "[]",
-        '{"version": 0, "processor": "mine", "chosen": {"a layer": "direct"}}',
-        '{"version": 1, "processor": "another", "chosen": {"a layer": "direct"}}',
-        '{"version": 1, "processor": "mine", "chosen": {"a layer": "an old one"}}',
-        '{"version": 1, "processor": "mine"}',
+        '{"machine": "another", "chosen": {"a layer": "direct"}}',
+        '{"machine": "mine", "chosen": {"a layer": "an old one"}}',
+        '{"machine": "mine"}',
     ],
 )
 def test_a_file_that_does_not_help_is_replaced(monkeypatch, file, content):
-    monkeypatch.setattr(choice, "processor", lambda: "mine")
+    monkeypatch.setattr(choice, "machine", lambda: "mine")
     file.write_text(content)
     found = Algorithms(monkeypatch, direct=3.0, other=1.0)
     assert choice.choose("a layer", "direct", found.algorithms) == "other"
-    assert json.loads(file.read_text()) == {"version": 1, "processor": "mine", "chosen": {"a layer": "other"}}
+    assert json.loads(file.read_text()) == {"machine": "mine", "chosen": {"a layer": "other"}}
 
 
 def test_without_a_folder_the_process_remembers(monkeypatch):

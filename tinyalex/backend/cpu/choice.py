@@ -27,7 +27,6 @@ SETTING = "TINYALEX_ALGORITHMS"
 TRIES = 3  # of each algorithm, in turn; the fastest counts, because other programs can only slow a try down
 CLEARLY = 0.9  # of the time of the rule's algorithm
 FLUSH = 1 << 25  # bytes read before each try: in a net other layers run before, and the kernels come from memory
-VERSION = 1  # of the file; a change of the algorithms makes older trials worthless
 
 
 def choose(case: str, rule: str, algorithms: Mapping[str, Callable[[], object]]) -> str:
@@ -66,22 +65,23 @@ def _fastest(rule: str, algorithms: Mapping[str, Callable[[], object]]) -> str:
 
 @cache
 def chosen() -> dict[str, str]:
-    """The choices of this process: at first those of earlier ones, as far as a file has them for this processor."""
+    """The choices of this process: at first those of earlier ones, if a file has them for this machine."""
     with suppress(OSError, ValueError, KeyError, TypeError):
         content = json.loads(_file().read_text("utf-8"))
-        if content["version"] == VERSION and content["processor"] == processor():
+        if content["machine"] == machine():
             return {str(case): str(name) for case, name in content["chosen"].items()}
     return {}
 
 
-def processor() -> str:
-    """The name of this kind of processor, such as "znver4"."""
-    return str(llvmlite.binding.get_host_cpu_name())
+def machine() -> str:
+    """What a trial holds for: a kind of processor, such as "znver4", and the code as it was last edited."""
+    edited = max(path.stat().st_mtime_ns for path in Path(__file__).parent.glob("*.py"))
+    return f"{llvmlite.binding.get_host_cpu_name()} {edited}"
 
 
 def _write(known: dict[str, str]) -> None:
     """Keep the choices for later processes, if there is a folder that can be written."""
-    content = {"version": VERSION, "processor": processor(), "chosen": known}
+    content = {"machine": machine(), "chosen": known}
     with suppress(OSError), replacing(_file()) as file:
         file.write(json.dumps(content, indent=1).encode())
 

@@ -18,6 +18,8 @@ Axes: N images, C channels, H, W height and width, OC kernels, G groups, P = n*n
 
 import math
 from functools import cache, partial
+from itertools import accumulate
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,8 +89,9 @@ def _direct(x: Floats, w: Floats, b: Floats, y: Floats, window: Window, groups: 
     rows, cols = (OH - 1) * SH + KH, (OW - 1) * SW + KW
     pixels = _padded(x, window.pad, rows, cols, 1)
     starts = _starts((len(x), OH, OW), (rows * cols * C, SH * cols * C, SW * C))
-    whole_rows = (KH, cols * C, 1, 0, KW * C)  # in one group a row of a patch is one run
-    steps = whole_rows if groups == 1 else (KH, cols * C, KW, C, CG)
+    steps = (KH, cols * C, KW, C, CG, kernels.room)
+    if groups == 1 and kernels.room == C:  # then a row of a patch is one run
+        steps = (KH, cols * C, 1, 0, KW * C, KW * C)
     outputs = y.reshape(1, -1, OC)
 
     def share_of_kernels(first: int, last: int) -> None:
@@ -137,13 +140,13 @@ def _winograd(x: Floats, w: Floats, b: Floats, y: Floats, cut: Plan, groups: int
         tiles, C = (tops.stop - tops.start, cut.tiles[1]), part.shape[-1]
         T = len(part) * math.prod(tiles)
         left, right = kernels.column(first), kernels.column(last)
-        of_x, of_y = (empty((n * n, T | 1, maps), x.dtype) for maps in (C, right - left))
+        rows = slice(tops.start * m, min(OH, tops.stop * m))
+        shapes = (n * n, T | 1, C), (n * n, T | 1, right - left), (len(part), rows.stop - rows.start, OW, right - left)
+        of_x, of_y, sums = _empty_together(shapes, x.dtype)
         edge = cut.edge[0] - tops.start * m, cut.edge[1]
         to_points(part, of_x, matrices.to_points, n, m, edge, tiles)
         starts = _starts((T,), (C,)) - groups_in.start * CG
-        product(of_x, starts, ((T | 1) * C, CG), (1, 0, 1, 0, CG), kernels, zeros, False, of_y, left, first, last)
-        rows = slice(tops.start * m, min(OH, tops.stop * m))
-        sums = empty((len(part), rows.stop - rows.start, OW, right - left), x.dtype)
+        product(of_x, starts, ((T | 1) * C, CG), (1, 0, 1, 0, CG, 0), kernels, zeros, False, of_y, left, first, last)
         from_points(of_y, sums, matrices.outputs, n, m, (0, 0), tiles)
         for image, of_image in zip(y[images, rows], sums, strict=True):
             place(of_image.reshape(-1, right - left), b, relu, image.reshape(-1, OC), left)
@@ -155,6 +158,13 @@ def _winograd(x: Floats, w: Floats, b: Floats, y: Floats, cut: Plan, groups: int
         in_shares(lambda first, last: compute(all_images, slice(first, last), 0, every), cut.tiles[0])
     else:
         in_shares(lambda first, last: compute(slice(first, last), all_rows, 0, every), N)
+
+
+def _empty_together(shapes: tuple[tuple[int, ...], ...], dtype: np.dtype[Any]) -> list[Floats]:
+    """Arrays in one piece of memory: asking the pool takes about 15 microseconds."""
+    ends = list(accumulate(math.prod(shape) for shape in shapes))
+    memory = empty((ends[-1],), dtype)
+    return [memory[end - math.prod(shape) : end].reshape(shape) for end, shape in zip(ends, shapes, strict=True)]
 
 
 # ---------------------------------------------------------------- the image

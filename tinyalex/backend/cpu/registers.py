@@ -1,4 +1,4 @@
-"""A matrix product whose sums stay in registers: the innermost part of the convolution of a few images.
+"""A matrix product whose sums stay in registers: the innermost part of a convolution, above all of a few images.
 
 BLAS first copies both factors into an order that suits it, which pays for a large product. One image has few rows. Here
 its rows are read where they lie, even from the padded image itself. The kernels are laid out a panel at a time, in
@@ -51,8 +51,8 @@ def block_rows(count: int) -> tuple[int, ...]:
 def _generated_block(_, rows, a, starts, row, shift, steps, kernels, panel, out, at, out_step):
     """out[at + r*out_step ...] (width) = sum over k of the number k of row r times kernels[panel + k*width ...].
 
-    Row r begins at a[starts[row + r] + shift]. It has outer x inner runs of `run` numbers that lie side by side;
-    steps: (outer, from one outer run to the next, inner, from one inner run to the next, run).
+    Row r begins at a[starts[row + r] + shift]. It has outer x inner runs of `run` numbers that lie side by side; steps:
+    (outer, from one outer run to the next, inner, from one inner run to the next, run, kernels from run to run).
     """
     signature = types.void(rows, a, starts, row, shift, steps, kernels, panel, out, at, out_step)
 
@@ -66,7 +66,7 @@ def _generated_block(_, rows, a, starts, row, shift, steps, kernels, panel, out,
 
         sums = _Sums(builder, a.dtype, rows.count)
         firsts = [first_number(r) for r in range(rows.count)]
-        sums.add_all(firsts, cgutils.unpack_tuple(builder, values[5], 5), builder.gep(memory(6), [values[7]]))
+        sums.add_all(firsts, cgutils.unpack_tuple(builder, values[5], 6), builder.gep(memory(6), [values[7]]))
         sums.store(builder.gep(memory(8), [values[9]]), values[10])
         return context.get_dummy_value()
 
@@ -92,10 +92,10 @@ class _Sums:
     def add_all(self, firsts: list[Any], steps: list[Any], kernels: Any) -> None:
         """Add the products of all numbers of the rows that begin at `firsts`."""
         builder, width = self.builder, VECTORS * self.lanes
-        outer, outer_step, inner, inner_step, run = steps
+        outer, outer_step, inner, inner_step, run, kernel_step = steps
         with cgutils.for_range(builder, outer) as i, cgutils.for_range(builder, inner) as j:
             at = builder.add(builder.mul(i.index, outer_step), builder.mul(j.index, inner_step))
-            done = builder.mul(builder.add(builder.mul(i.index, inner), j.index), run)
+            done = builder.mul(builder.add(builder.mul(i.index, inner), j.index), kernel_step)
             with cgutils.for_range(builder, run) as k:
                 begin = builder.mul(builder.add(done, k.index), ir.Constant(done.type, width))
                 vectors = [self._load(kernels, _plus(builder, begin, v * self.lanes)) for v in range(VECTORS)]
@@ -147,66 +147,64 @@ def _finish_block(sums, b, relu, y, top, left):
 _finish_block_compiled = compiled(_finish_block)
 
 
-def _transpose(w, first, last, width, out):
-    """out[(k - first)*width + column] = w[column, k] for k = first ... last - 1: w (columns, K), of each line a run."""
-    for column in range(len(w)):
-        run, to = w[column, first:last], out[column:]
-        for k in range(len(run)):
-            to[k * width] = run[k]
+def _transpose(w, first, last, cell_step, channel_step, out):
+    """out[c*channel_step + i*cell_step + column] = w[column, first + c, i]: w (columns, C, cells), some channels."""
+    columns, _, cells = w.shape
+    for column in range(columns):
+        for channel in range(first, last):
+            run, at = w[column, channel], (channel - first) * channel_step + column
+            for cell in range(cells):
+                out[at + cell * cell_step] = run[cell]
 
 
 _transpose_compiled = compiled(_transpose)
 
 
 def _lay_out(rows, w, G, cell_starts, some, panel):
-    """Fill panel (cells, C, width) with the kernels w (columns, C*cells); or (P, C or one more, width), G times them.
+    """Fill panel (cells, C or more, width) with w (columns, C, cells); or (P, C or more, width) with G times each w.
 
-    some (channels, cells, width): memory for a part of them that fits the first-level cache.
+    some: memory for the cells of some channels, which fits the first-level cache. Only as many are read at a time.
     """
-    at_once, cells, width = some.shape
-    step, R = panel.shape[1], len(rows)
-    C = w.shape[1] // cells
-    flat_some, flat, flat_G = some.reshape(-1), panel.reshape(-1), G.reshape(-1)
+    step, width = panel.shape[1:]
+    _, C, cells = w.shape
+    R, flat, flat_G, at_once = len(rows), panel.reshape(-1), G.reshape(-1), len(some) // (cells * width)
     for begin in range(0, C, at_once):
-        count = min(at_once, C - begin)
-        _transpose_compiled(w, begin * cells, (begin + count) * cells, width, flat_some)
+        end = min(C, begin + at_once)
         if len(G) == 0:
-            for cell in range(cells):
-                for channel in range(count):
-                    there, here = (cell * step + begin + channel) * width, (channel * cells + cell) * width
-                    for column in range(width):
-                        flat[there + column] = flat_some[here + column]
-        for channel in range(count):
+            _transpose_compiled(w, begin, end, step * width, width, flat[begin * width :])
+            continue
+        _transpose_compiled(w, begin, end, width, cells * width, some)
+        for channel in range(begin, end):
+            here = (channel - begin) * cells * width
             for t in range(0, len(G), R):
                 top = min(t, len(G) - R)
-                there, here = (top * step + begin + channel) * width, channel * cells * width
-                _block(
-                    rows, flat_G, cell_starts, top, 0, (1, 0, 1, 0, cells), flat_some, here, flat, there, step * width
-                )
+                there = (top * step + channel) * width
+                _block(rows, flat_G, cell_starts, top, 0, (1, 0, 1, 0, cells, 0), some, here, flat, there, step * width)
 
 
 _lay_out_compiled = compiled(_lay_out)
 
 
-def _product(rows, a, starts, plane, group, steps, w, groups, G, cell_starts, width, b, relu, y, left, first, last):
+def _product(
+    rows, a, starts, plane, group, steps, w, groups, G, cell_starts, room, width, b, relu, y, left, first, last
+):
     """Fill the columns of the panels first ... last - 1 of y (P, T or more, columns): rows times kernels, + b, ReLU.
 
     Row t of plane p and group g begins at a[p*plane + starts[t] + g*group]; steps: its runs, see _block.
-    w (OC, C/G, cells), G: see Kernels; b and ReLU only without G. y begins at column `left` of the product.
+    w (OC, C/G, cells), G, room: see Kernels; b and ReLU only without G. y begins at column `left` of the product.
     """
-    OC, C, cells = w.shape
+    OC, _, cells = w.shape
     OCG, P, T, R = OC // groups, len(y), len(starts), len(rows)
     count = -(-OCG // width)
-    some, sums = np.empty((max(1, AT_ONCE // cells), cells, width), y.dtype), np.empty((R, width), y.dtype)
-    step = C | 1 if len(G) else C  # an odd number: with a power of two all points of a channel would share a cache set
-    panel = np.empty((max(len(G), cells), step, width), y.dtype)
+    some, sums = np.empty(max(cells, AT_ONCE) * width, y.dtype), np.empty((R, width), y.dtype)
+    panel = np.empty((max(len(G), cells), room, width), y.dtype)
     flat, flat_y, line = panel.reshape(-1), y.reshape(-1), y.shape[2]
     for number in range(first, last):
         g, q = number // count, number % count
         column, columns = g * OCG + q * width, min(width, OCG - q * width)
-        _lay_out_compiled(rows, w[column : column + columns].reshape(columns, -1), G, cell_starts, some, panel)
+        _lay_out_compiled(rows, w[column : column + columns], G, cell_starts, some, panel)
         for p in range(P):
-            at, kernels = p * plane + g * group, p * step * width
+            at, kernels = p * plane + g * group, p * panel.shape[1] * width
             for t in range(0, T, R):
                 top = min(t, T - R)  # the last block ends with the last row
                 if len(G) and columns == width:
@@ -232,6 +230,12 @@ class Kernels(NamedTuple):
         """How many panels there are, those of each group apart."""
         return self.groups * -(-len(self.w) // self.groups // panel_width(self.w.dtype))
 
+    @property
+    def room(self) -> int:
+        """The channels that a panel has room for: if they were a power of two, all cells would share a set of cache."""
+        C: int = self.w.shape[1]
+        return C if C < 16 else C | 1
+
     def column(self, panel: int) -> int:
         """The first column that the panel makes; after the last panel OC."""
         in_group, columns = self.panels // self.groups, len(self.w) // self.groups
@@ -242,7 +246,7 @@ def product(
     a: Floats,
     starts: NDArray[np.int64],
     strides: Pair,
-    steps: tuple[int, int, int, int, int],
+    steps: tuple[int, int, int, int, int, int],
     kernels: Kernels,
     b: Floats,
     relu: bool,
@@ -254,23 +258,22 @@ def product(
     """Fill y (P, T or more, columns) with the panels first ... last - 1 of the products of P planes, + b, and ReLU.
 
     a: all numbers; row t of plane p and group g begins at p*strides[0] + starts[t] + g*strides[1]; a row has
-    outer x inner runs of `run` numbers, steps = (outer, outer_step, inner, inner_step, run).
+    outer x inner runs of `run` numbers, steps = (outer, outer_step, inner, inner_step, run, kernels from run to run).
     b (OC,).   The first column of y is column `left` of the product.
     Cost: P*T*K*OC multiply-adds. The kernels are read once; a panel stays in cache for all its blocks.
     """
-    w, groups, G = kernels
-    cell_starts = np.arange(len(G)) * G.shape[1]
+    rows, width = block_rows(len(starts)), panel_width(kernels.w.dtype)
+    cell_starts = np.arange(len(kernels.G)) * kernels.G.shape[1]
     _product_compiled(
-        block_rows(len(starts)),
+        rows,
         a.reshape(-1),
         starts,
         *strides,
         steps,
-        w,
-        groups,
-        G,
+        *kernels,
         cell_starts,
-        panel_width(w.dtype),
+        kernels.room,
+        width,
         b,
         relu,
         y,
@@ -300,7 +303,7 @@ def _multiply(rows, a, starts, kernels, y):
             for t in range(0, T, R):
                 top = min(t, T - R)  # the last block ends with the last row
                 into = (p * y.shape[1] + top) * line + panel * width
-                _block(rows, flat_a, starts, top, at, (1, 0, 1, 0, K), flat, kernel, flat_y, into, line)
+                _block(rows, flat_a, starts, top, at, (1, 0, 1, 0, K, 0), flat, kernel, flat_y, into, line)
 
 
 _multiply_compiled = compiled(_multiply)
@@ -313,3 +316,58 @@ def multiply(a: Floats, kernels: Floats, y: Floats, rows: int) -> None:
     Cost: P*rows*OC*C/G multiply-adds. A panel is in the second-level cache while all rows of a plane use it.
     """
     _multiply_compiled(block_rows(rows), a, np.arange(rows) * a.shape[2], kernels, y)
+
+
+# ---------------------------------------------------------------- for the gradient of the kernels
+
+
+def _copy_panel(numbers, panel):
+    """Fill the first rows and columns of panel (K or more, width) with numbers (K, columns)."""
+    for k in range(len(numbers)):
+        line, into = numbers[k], panel[k]
+        for c in range(len(line)):
+            into[c] = line[c]
+
+
+_copy_panel_compiled = compiled(_copy_panel)
+
+
+def _correlate(rows, a, starts, plane, band, steps, b, width, sums):
+    """sums[t, c] += the sum over all planes p and numbers k of the number k of row t times b[p, k, c].
+
+    Row t of plane p begins at a[p*plane + starts[t]]; steps: its runs, see _block; `band` outer runs at a time.
+    b (P, K, columns), K = outer * inner * run; sums (T, columns).
+    """
+    outer, outer_step, inner, inner_step, run, kernel_step = steps
+    T, R, columns, line = len(starts), len(rows), b.shape[2], inner * run
+    panel, block = np.zeros((band * line, width), b.dtype), np.empty((R, width), b.dtype)
+    flat, flat_block = panel.reshape(-1), block.reshape(-1)
+    for p in range(len(b)):
+        for begin in range(0, outer, band):
+            end, at = min(outer, begin + band), p * plane + begin * outer_step
+            runs = (end - begin, outer_step, inner, inner_step, run, kernel_step)
+            for left in range(0, columns, width):
+                right = min(columns, left + width)
+                _copy_panel_compiled(b[p, begin * line : end * line, left:right], panel)
+                for t in range(0, T, R):
+                    top = min(t, T - R)  # the last block ends with the last row, and begins with some that are done
+                    _block(rows, a, starts, top, at, runs, flat, 0, flat_block, 0, width)
+                    for r in range(t - top, R):
+                        for c in range(right - left):
+                            sums[top + r, left + c] += block[r, c]
+
+
+_correlate_compiled = compiled(_correlate)
+
+
+def correlate(
+    a: Floats, starts: NDArray[np.int64], plane: int, band: int, steps: tuple[int, ...], b: Floats, sums: Floats
+) -> None:
+    """Add to sums (T, columns), for each plane, its T rows of K numbers times its matrix: b (P, K, columns).
+
+    Row t of plane p begins at p*plane + starts[t] of all numbers of `a`; steps: its runs, as for `product`.
+    band: how many outer runs are summed at a time, so that their part of b stays in cache.
+    Cost: P*T*K*columns multiply-adds. b is read once from memory.
+    """
+    rows, width = block_rows(len(starts)), panel_width(b.dtype)
+    _correlate_compiled(rows, a.reshape(-1), starts, plane, band, steps, b, width, sums)
