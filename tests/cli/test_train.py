@@ -12,8 +12,8 @@ from tinyalex.training.settings import Settings, settings_for
 
 EVERY_OPTION = """train --data d --variant paper --out o --resume r --input-size 64 --cross-columns 3,5 --epochs 7
     --batch 9 --lr 0.5 --momentum 0.6 --weight-decay 0.7 --dropout 0.8 --schedule plateau --patience 3
-    --initial caffe --no-crops --no-reflections --colour off --zoom 0.3 --limit 11 --seed 12 --save-every 13 --validate-every 14
-    --devices cuda:0,cpu --save-minutes 2.5 --check header --skip-bad --workers 4"""
+    --initial caffe --no-crops --no-reflections --colour off --zoom 0.3 --limit 11 --seed 12
+    --save-every 13 --validate-every 14 --devices cuda:0,cpu --save-minutes 2.5 --check header --skip-bad --workers 4"""
 
 
 @pytest.mark.parametrize("saved", [None, settings_for("mini")])
@@ -23,7 +23,8 @@ def test_every_option_of_a_run_is_one_of_its_settings(saved):
     assert asdict(command.settings(saved)) == {
         **{"data": "d", "variant": "paper", "input_size": 64, "cross_columns": (3, 5), "epochs": 7, "batch": 9},
         **{"lr": 0.5, "momentum": 0.6, "weight_decay": 0.7, "dropout": 0.8, "schedule": "plateau", "drops": (2, 4, 6)},
-        **{"patience": 3, "initial": "caffe", "crops": False, "reflections": False, "colour": "off", "zoom": 0.3, "limit": 11, "seed": 12},
+        **{"patience": 3, "initial": "caffe", "crops": False, "reflections": False, "colour": "off", "zoom": 0.3},
+        **{"limit": 11, "seed": 12},
         **{"save_every": 13, "validate_every": 14, "devices": ("cuda:0", "cpu")},
         **{"save_minutes": 2.5, "check": "header", "skip_bad": True, "workers": 4},
     }
