@@ -28,6 +28,7 @@ CALLED_BY_LOOPS = {
     "_largest_compiled",
     "_transpose_compiled",
     "_lay_out_compiled",
+    "_copy_panel_compiled",
 }
 
 WARM = """

@@ -2,7 +2,7 @@
 
 from types import ModuleType
 
-from tinyalex.backend.cpu import direct, few, winograd
+from tinyalex.backend.cpu import direct, few, thin, winograd
 from tinyalex.backend.cpu.compiled import Floats, channels_last, compiled
 from tinyalex.backend.memory import empty
 from tinyalex.window import Window
@@ -19,6 +19,9 @@ def conv_forward(
         return few.forward(x, w, b, window, groups, relu)
     x = channels_last(x)
     y = empty((len(x), *window.output_size(*x.shape[1:3]), len(w)), x.dtype)
+    if thin.suits(x.shape, w.shape, window, groups):
+        thin.forward(x, w, b, y, window, relu)
+        return y.transpose(0, 3, 1, 2)
     algorithm = _algorithm(x, w, window, groups)
     algorithm.forward(x, w, y, window, groups, lambda sums: _finish_compiled(sums, b, relu))
     return y.transpose(0, 3, 1, 2)
@@ -29,6 +32,8 @@ def conv_backward(
 ) -> tuple[Floats | None, Floats, Floats]:
     """The twin of tinyalex.layers.conv.conv_backward. Without the input gradient it computes one product less."""
     dy, x = channels_last(dy), channels_last(x)
+    if not input_gradient and thin.suits(x.shape, w.shape, window, groups):
+        return None, *thin.backward(dy, x, w, window)
     dx = empty(x.shape, x.dtype) if input_gradient else None
     dw, db = _algorithm(x, w, window, groups).backward(dy, x, w, dx, window, groups)
     return None if dx is None else dx.transpose(0, 3, 1, 2), dw, db

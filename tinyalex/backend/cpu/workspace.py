@@ -6,7 +6,7 @@ Shapes are in channels-last order: x (N, H, W, C); w (OC, C/G, KH, KW).
 
 import math
 
-from tinyalex.backend.cpu import direct, winograd
+from tinyalex.backend.cpu import direct, thin, winograd
 from tinyalex.backend.threads import shares
 from tinyalex.window import Window
 
@@ -15,6 +15,9 @@ Shape = tuple[int, ...]
 
 def conv_forward(x: Shape, w: Shape, window: Window, groups: int, itemsize: int) -> list[int]:
     """Bytes of each temporary array of conv_forward."""
+    if thin.suits(x, w, window, groups):
+        places = [8 * (last - first) * math.prod(window.output_size(*x[1:3])) for first, last in shares(x[0])]
+        return [*_surrounded(x, window, itemsize, x[3]), *places]
     cut = winograd.plan(x, w, window, groups)
     if cut is None:
         return _direct(x, w, window, groups, itemsize, x[0] * window.output_size(*x[1:3])[0])
@@ -26,6 +29,9 @@ def conv_backward(
     x: Shape, w: Shape, window: Window, groups: int, itemsize: int, input_gradient: bool = True
 ) -> list[int]:
     """Bytes of each temporary array of conv_backward."""
+    if not input_gradient and thin.suits(x, w, window, groups):
+        sums = [itemsize * (math.prod(w[1:]) + 1) * w[0]] * len(shares(x[0]))
+        return [*_surrounded(x, window, itemsize, x[3] + 1), *sums]
     cut = winograd.plan(x, w, window, groups)
     if cut is None:
         sums = [itemsize * math.prod(w)] * len(shares(x[0]))
@@ -34,7 +40,7 @@ def conv_backward(
         return [*_direct(x, w, window, groups, itemsize, rows), *sums, *apart]
     kernels = itemsize * cut.n**2 * x[3] * cut.stride**2 // groups * w[0]
     of_each_share = [kernels] * len(shares(x[0]))
-    return of_each_share + [kernels] * input_gradient + _points(x, w, cut, groups, itemsize)
+    return [kernels] * input_gradient + _points(x, w, cut, groups, itemsize) + of_each_share
 
 
 def _points(x: Shape, w: Shape, cut: winograd.Plan, groups: int, itemsize: int) -> list[int]:
@@ -46,6 +52,13 @@ def _points(x: Shape, w: Shape, cut: winograd.Plan, groups: int, itemsize: int) 
         for first, last in shares(x[0])
         for count in maps
     ]
+
+
+def _surrounded(x: Shape, window: Window, itemsize: int, channels: int) -> list[int]:
+    """For each thread, its images among zeros."""
+    OH, OW = window.output_size(*x[1:3])
+    rows, cols = (OH - 1) * window.stride[0] + window.kernel[0], (OW - 1) * window.stride[1] + window.kernel[1]
+    return [itemsize * (last - first) * rows * cols * channels for first, last in shares(x[0])]
 
 
 def _direct(x: Shape, w: Shape, window: Window, groups: int, itemsize: int, rows: int) -> list[int]:
