@@ -65,6 +65,11 @@ def max_pool_forward(x: Array, window: Window) -> tuple[Array, Array]:
     return y.transpose(0, 3, 1, 2), argmax.transpose(0, 3, 1, 2)
 
 
+def maxima(x: Array, window: Window) -> Array:
+    """The twin of tinyalex.layers.pool.maxima; it writes argmax too, a byte for each result."""
+    return max_pool_forward(x, window)[0]
+
+
 def max_pool_backward(dy: Array, argmax: Array, x_shape: tuple[int, ...], window: Window) -> Array:
     """The twin of tinyalex.layers.pool.max_pool_backward: each pixel gathers from the few windows that see it.
 
