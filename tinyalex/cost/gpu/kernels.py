@@ -67,6 +67,7 @@ def calls(side: int) -> Iterator[Call]:
     yield conv.conv_forward, (x, w, b, window, groups, True)
     yield conv.conv_backward, (dy, x, w, window, groups)
     yield pool.max_pool_forward, (x, cells)
+    yield pool.maxima, (x, cells)
     yield pool.max_pool_backward, (draw(*y.shape), argmax, x.shape, cells)
     yield pool.average_pool_forward, (x, cells)
     yield pool.average_pool_backward, (draw(*y.shape), x.shape, cells)
