@@ -229,7 +229,12 @@ def test_kernels_are_chosen_for_each_net(monkeypatch, choice, twins):
     names = {"conv_forward", "conv_backward", "sgd_update"}
     for name in names:
         twin = getattr(cpu, name)
-        monkeypatch.setattr(cpu, name, lambda *args, twin=twin, name=name: called.append(name) or twin(*args))
+
+        def noted(*args, twin=twin, name=name, **more):
+            called.append(name)
+            return twin(*args, **more)
+
+        monkeypatch.setattr(cpu, name, noted)
     net, x, labels = small_net(kernels=choice)
     net.loss(x, labels, train=True)
     net.backward(net.criterion.backward())
@@ -294,7 +299,7 @@ def trained(threads, seed=0):
 def test_threads_are_those_asked_for(monkeypatch):
     counts = set()
     twin = cpu.conv_forward
-    monkeypatch.setattr(cpu, "conv_forward", lambda *args: counts.add(thread_count()) or twin(*args))
+    monkeypatch.setattr(cpu, "conv_forward", lambda *args, **more: counts.add(thread_count()) or twin(*args, **more))
     trained(3)
     assert counts == {3}
     for wrong in (0, -2):

@@ -464,7 +464,7 @@ def test_a_failed_download_is_one_clear_line(network, tmp_path, error):
 
 def test_without_pooch_the_extra_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pooch", None)
-    with pytest.raises(DataError, match=r"pip install 'tinyalex\[download\]'"):
+    with pytest.raises(DataError, match=r"pip install pooch"):
         download_cifar10(tmp_path)
 
 

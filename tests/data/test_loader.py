@@ -157,6 +157,9 @@ class Recorder:
     def draw(self, _count, rng, _own):
         return self.numbers(rng)
 
+    def enlarge(self, images, *_):
+        return images
+
     def view(self, _images, numbers):
         return numbers
 
@@ -278,6 +281,9 @@ def test_several_workers_prepare_at_once():
     class Meeting:
         def draw(self, *_):
             both.wait()
+
+        def enlarge(self, images, *_):
+            return images
 
         def view(self, images, _views):
             return images

@@ -100,7 +100,7 @@ def test_the_widget_draws_the_picture_that_show_draws(monkeypatch):
 
 def test_without_ipywidgets_the_message_says_what_to_do(monkeypatch):
     monkeypatch.setitem(sys.modules, "ipywidgets", None)
-    with pytest.raises(UsageError, match=r"pip install 'tinyalex\[notebooks\]'"):
+    with pytest.raises(UsageError, match=r"pip install ipywidgets"):
         STEPPERS["momentum"]().widget()
 
 

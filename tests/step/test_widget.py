@@ -95,7 +95,7 @@ def test_the_map_is_a_picture_of_the_numbers(widget, small_pass):
 def test_without_the_libraries_it_says_what_to_do(monkeypatch):
     monkeypatch.setitem(sys.modules, "anywidget", None)
     monkeypatch.delitem(sys.modules, "tinyalex.step.widget")
-    expected = r"the widget needs anywidget: pip install 'tinyalex\[notebooks\]'; or use tinyalex.step.show"
+    expected = r"the widget needs anywidget: pip install ipywidgets anywidget; or use tinyalex.step.show"
     with pytest.raises(ImportError, match=expected):
         importlib.import_module("tinyalex.step.widget")
 

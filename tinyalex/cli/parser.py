@@ -168,7 +168,7 @@ def _told(error: Exception) -> int:
             lost = lost_streams()
             if isinstance(error, BrokenPipeError) and error.filename is None:  # `tinyalex ... | head -1`
                 return 141
-            places = lost if error.filename is None else [os.fsdecode(error.filename)]
+            places = lost or ["standard output"] if error.filename is None else [os.fsdecode(error.filename)]
             complain(": ".join([*places, error.strerror or str(error)]))
         case _:
             complain(
