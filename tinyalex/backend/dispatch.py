@@ -131,7 +131,6 @@ def load_kernels() -> None:
         if twins := cpu_kernels():
             twins.load_code()
     finally:
-        gc.freeze()  # nor does it become garbage later
         gc.enable()
 
 

@@ -1,6 +1,7 @@
 """All commands in their groups, and what happens when one is called."""
 
 import argparse
+import errno
 import os
 import re
 import sys
@@ -168,7 +169,9 @@ def _told(error: Exception) -> int:
             lost = lost_streams()
             if isinstance(error, BrokenPipeError) and error.filename is None:  # `tinyalex ... | head -1`
                 return 141
-            places = lost or ["standard output"] if error.filename is None else [os.fsdecode(error.filename)]
+            if not lost and error.errno == errno.ENOSPC:  # a long text leaves nothing behind to be flushed
+                lost = ["standard output"]
+            places = lost if error.filename is None else [os.fsdecode(error.filename)]
             complain(": ".join([*places, error.strerror or str(error)]))
         case _:
             complain(
