@@ -28,6 +28,7 @@ from tinyalex.backend.cpu.choice import choose
 from tinyalex.backend.cpu.compiled import Floats, channels_last, compiled
 from tinyalex.backend.cpu.points import from_points, to_points, transforms
 from tinyalex.backend.cpu.registers import Kernels, place, product
+from tinyalex.backend.cpu.thin import places
 from tinyalex.backend.cpu.winograd import Plan, phases_of_kernels, plans
 from tinyalex.backend.memory import empty
 from tinyalex.backend.threads import WORTH_A_THREAD, in_shares, thread_count
@@ -109,9 +110,8 @@ def _direct(x: Floats, w: Floats, b: Floats, y: Floats, window: Window, groups: 
 
 @cache
 def _starts(counts: tuple[int, ...], strides: tuple[int, ...]) -> NDArray[np.int64]:
-    """Where the patch of each output begins: i0*strides[0] + i1*strides[1] + ... for all places (i0, i1, ...)."""
-    places = np.indices(counts).reshape(len(counts), -1)
-    return np.array(strides, np.int64) @ places
+    """Where the patch of each output begins, kept from call to call; counts and strides of each axis."""
+    return places(*zip(counts, strides, strict=True))
 
 
 def _by_kernels(kernels: Kernels, numbers_of_x: int) -> bool:

@@ -47,7 +47,7 @@ def forward(x: Floats, w: Floats, b: Floats, y: Floats, window: Window, relu: bo
         pixels = _surrounded(x[first:last], window, (OH, OW), C)
         image, line = pixels[0].size, pixels[0, 0].size
         patches = empty((len(pixels), OH * OW), np.int64)  # where the patch of each output begins
-        np.add.outer(np.arange(len(pixels)) * image, _places((OH, SH * line), (OW, SW * C)), out=patches)
+        np.add.outer(np.arange(len(pixels)) * image, places((OH, SH * line), (OW, SW * C)), out=patches)
         runs, into = (KH, line, 1, 0, KW * C, KW * C), y[first:last].reshape(1, -1, OC)
         product(pixels, patches.reshape(-1), (0, 0), runs, kernels, b, relu, into, 0, 0, kernels.panels)
 
@@ -67,7 +67,7 @@ def backward(dy: Floats, x: Floats, w: Floats, window: Window) -> tuple[Floats, 
         pixels = _surrounded(x[first:last], window, (OH, OW), C + 1)
         pixels[..., C] = 1
         image, line = pixels[0].size, pixels[0, 0].size
-        entries = np.append(_places((KH, line), (KW, C + 1), (C, 1)), C)  # the last one begins with a one
+        entries = np.append(places((KH, line), (KW, C + 1), (C, 1)), C)  # the last one begins with a one
         sums, runs = np.zeros((len(entries), OC), w.dtype), (OH, SH * line, OW, SW * (C + 1), 1, 1)
         correlate(pixels, entries, image, max(1, BAND // OW), runs, dy[first:last].reshape(-1, OH * OW, OC), sums)
         return sums[:-1], sums[-1]
@@ -90,9 +90,9 @@ def _surrounded(x: Floats, window: Window, outputs: tuple[int, int], channels: i
     return canvas
 
 
-def _places(*axes: tuple[int, int]) -> NDArray[np.int64]:
+def places(*axes: tuple[int, int]) -> NDArray[np.int64]:
     """i*step + j*step + ... for all numbers i, j, ...; axes: (count, step) of each."""
-    places = np.zeros(1, np.int64)
+    found = np.zeros(1, np.int64)
     for count, step in axes:
-        places = (places[:, None] + np.arange(count) * step).reshape(-1)
-    return places
+        found = (found[:, None] + np.arange(count) * step).reshape(-1)
+    return found
