@@ -1,5 +1,6 @@
 """The command line: its help, and that words which make no sense get one line on stderr and exit code 2."""
 
+import gc
 import inspect
 import re
 import shlex
@@ -116,8 +117,9 @@ def test_stopped_while_modules_are_loaded(monkeypatch):
     try:
         assert __main__.main() == 130
         assert signal.getsignal(signal.SIGINT) is signal.SIG_DFL  # Python ends without a traceback
-    finally:
+    finally:  # here Python does not end, and what other tests leave behind must be collected
         signal.signal(signal.SIGINT, before)
+        gc.unfreeze()
 
 
 def test_a_bug_is_told_in_a_line_with_its_place(capsys, monkeypatch):
