@@ -1,7 +1,9 @@
 """What every layer keeps to, whatever it computes."""
 
 import ast
+import re
 import types
+from inspect import getdoc, signature
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +54,21 @@ def name(request):
 def test_every_layer_is_here():
     exported = {kind for kind in tinyalex.layers.__all__ if kind not in ("Layer", "SoftmaxCrossEntropy")}
     assert exported == {kind for kind in MAKERS if " " not in kind}
+
+
+def test_help_tells_every_argument_and_the_parameters(name):
+    """help(Conv2D): a labelled part for each, and no label of an argument that is not there."""
+    kind = type(make(name)[0])
+    labels = ", ".join(re.findall(r"(?:^ *| {3})(\w+(?:, \w+)*): ", getdoc(kind), re.MULTILINE)).split(", ")
+    arguments = list(signature(kind).parameters)
+    assert set(labels) >= {*arguments, "params", "grads"}
+    assert [label for label in labels if label.islower() and label not in arguments] in (
+        ["params", "grads"],
+        ["dtype", "params", "grads"],  # of x and y
+    )
+    for method in (kind.forward, kind.backward):
+        for argument in [*signature(method).parameters][1:]:
+            assert re.search(rf"\b{argument}\b", getdoc(method)), argument
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

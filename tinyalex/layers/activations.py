@@ -23,14 +23,15 @@ class ReLU(Layer):
     """y = max(0, x): it does not saturate, and learns several times faster than tanh (figure 1).
 
     Shapes: any, y like x.   dtype: that of x.   At x = 0 the gradient is 0.   Source: section 3.1.
+    params, grads: empty, as there is nothing to learn.
     """
 
     def forward(self, x: Array, *, train: bool = False) -> Array:
-        """x -> y, same shape."""
+        """x -> y, same shape. train: keep y for `backward`."""
         return self.keep(relu_forward(x), train=train)
 
     def keep(self, y: Array, *, train: bool = False) -> Array:
-        """y, which `Conv2D.forward(relu=True)` has computed already; it is only kept for backward."""
+        """y, which `Conv2D.forward(relu=True)` has computed already. train: keep it for `backward`."""
         self._cache = y if train else None
         return y
 
@@ -45,10 +46,11 @@ class Tanh(Layer):
     """y = tanh(x), the saturating non-linearity that the paper compares ReLU with (figure 1).
 
     Shapes: any, y like x.   dtype: that of x.   Source: section 3.1.
+    params, grads: empty, as there is nothing to learn.
     """
 
     def forward(self, x: Array, *, train: bool = False) -> Array:
-        """x -> y, same shape."""
+        """x -> y, same shape. train: keep y for `backward`."""
         y = get_array_module(x).tanh(x)
         self._cache = y if train else None
         return y
@@ -64,10 +66,11 @@ class Flatten(Layer):
     """y[n] = all pixels of all maps of image n in a row, map by map: what fc6 reads.
 
     Shapes: x (N, C, H, W), or any with two axes or more -> y (N, C*H*W).   dtype: that of x.
+    params, grads: empty, as there is nothing to learn.
     """
 
     def forward(self, x: Array, *, train: bool = False) -> Array:
-        """x (N, C, H, W) -> y (N, C*H*W)."""
+        """x (N, C, H, W) -> y (N, C*H*W). train: keep the shape of x for `backward`."""
         if x.ndim < 2:
             raise ShapeError(f"Flatten: got an input of shape {x.shape}: expected (N, C, H, W)")
         self._cache = x.shape if train else None

@@ -132,12 +132,19 @@ class Conv2D(Layer):
     """A bank of OC learned kernels, each slid over the image (section 3.5).
 
     y[n, o] = b[o] + sum over the channels c of kernel o's group of (x[n, c] correlated with w[o, c])
-    Shapes: x (N, C, H, W) -> y (N, OC, OH, OW),  w (OC, C/G, KH, KW),  b (OC,)
-            OH = 1 + floor((H + 2*PH - KH) / SH), the quotient rounded up with ceil_mode (224 -> 55 in the paper);
-            a window that reaches past the right or lower edge then sees zeros.
-    dtype:  that of the parameters, float32 or float64; x must have the same.
+    Shapes: x (N, C, H, W) -> y (N, OC, OH, OW), OH = 1 + floor((H + 2*PH - KH) / SH)
     Raises: ShapeError for channels that do not divide by groups, or an image smaller than the kernel.
-    Initialisation: w ~ N(0, init_std**2), b = init_bias (section 5).
+
+    in_channels, out_channels: C and OC. A kernel gives one map of the output.
+    kernel_size, stride, pad: (KH, KW), (SH, SW), (PH, PW), or one number for both axes: the size of a kernel, the step
+            from one position to the next, and the zeros put around the image, in pixels.
+    groups: G equal parts of the channels and of the kernels. A kernel reads the channels of its own part only.
+    ceil_mode: round the quotient in OH up (224 -> 55 in the paper). The last window then sees zeros past the edge.
+    init_std, init_bias: at the start w ~ N(0, init_std**2) and b = init_bias (section 5).
+    rng:    draws w; None: a new generator, with other numbers each time.
+    dtype:  of the parameters, "float32" or "float64". x must have the same, and y has it.
+    params: {"w": (OC, C/G, KH, KW), "b": (OC,)}, the kernels and their biases.
+    grads:  the same keys and shapes. `backward` puts dL/dw and dL/db there.
     """
 
     def __init__(
@@ -175,7 +182,10 @@ class Conv2D(Layer):
         return column
 
     def forward(self, x: Array, *, train: bool = False, relu: bool = False) -> Array:
-        """x (N, C, H, W) -> y (N, OC, OH, OW); with `relu` max(0, y), as a ReLU after it would compute."""
+        """x (N, C, H, W) -> y (N, OC, OH, OW); with `relu` max(0, y), as a ReLU after it would compute.
+
+        train: keep x for `backward`.
+        """
         self._check_input(x, "N C H W", self.in_channels)
         self._cache = x if train else None
         return conv_forward(x, self.params["w"], self.params["b"], self.window, self.groups, relu, inference=not train)

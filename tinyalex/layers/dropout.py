@@ -21,8 +21,13 @@ class Dropout(Layer):
     scale_at="test"  (the paper): y = x * mask in training,           y = x * (1 - p) else;
     scale_at="train" (inverted):  y = x * mask / (1 - p) in training, y = x else.
     Shapes: any, y like x.   dtype: that of x.   Source: section 4.2, p = 0.5 after fc6 and fc7.
-    Random: one uniform number a unit from `rng`, drawn on the host; a unit stays where it is at least p.
     Raises: UsageError for p outside [0, 1) or another scale_at.
+
+    p:      the probability that a unit is set to zero.
+    rng:    gives one uniform number a unit, drawn on the host. A unit stays where its number is at least p.
+            None: a new generator, with other numbers each time.
+    scale_at: where the missing units are made up for, as above: "test" or "train".
+    params, grads: empty, as there is nothing to learn.
     """
 
     def __init__(
@@ -41,7 +46,10 @@ class Dropout(Layer):
         return self.rng.random(shape, dtype="float32") >= self.p
 
     def forward(self, x: Array, *, train: bool = False, mask: Array | None = None) -> Array:
-        """x -> y, same shape. mask: which units stay in training; None: it is drawn now."""
+        """x -> y, same shape.
+
+        train: set units to zero, and keep which for `backward`.   mask: which units stay then; None: it is drawn now.
+        """
         if not train:
             self._cache = None
             return x * (1 - self.p) if self.scale_at == "test" else x

@@ -27,10 +27,15 @@ def linear_backward(dy: Array, x: Array, w: Array) -> tuple[Array, Array, Array]
 class Linear(Layer):
     """y = x w' + b: every unit reads every feature.
 
-    Shapes: x (N, D) -> y (N, U),  w (U, D),  b (U,).
-    dtype:  that of the parameters, float32 or float64; x must have the same.
+    Shapes: x (N, D) -> y (N, U)
     Raises: ShapeError for an input of another shape.
-    Initialisation: w ~ N(0, init_std**2), b = init_bias (section 5).
+
+    in_features, out_features: D and U.
+    init_std, init_bias: at the start w ~ N(0, init_std**2) and b = init_bias (section 5).
+    rng:    draws w; None: a new generator, with other numbers each time.
+    dtype:  of the parameters, "float32" or "float64". x must have the same, and y has it.
+    params: {"w": (U, D), "b": (U,)}, the weights and the biases.
+    grads:  the same keys and shapes. `backward` puts dL/dw and dL/db there.
     """
 
     def __init__(
@@ -56,7 +61,7 @@ class Linear(Layer):
         return column
 
     def forward(self, x: Array, *, train: bool = False) -> Array:
-        """x (N, D) -> y (N, U)."""
+        """x (N, D) -> y (N, U). train: keep x for `backward`."""
         self._check_input(x, "N D", self.in_features)
         self._cache = x if train else None
         return linear_forward(x, self.params["w"], self.params["b"])

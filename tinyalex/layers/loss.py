@@ -21,7 +21,7 @@ def softmax(logits: Array) -> Array:
 
 
 class SoftmaxCrossEntropy:
-    """The mean over the images of -log p[n, label[n]], p = softmax(logits).
+    """The mean over the images of -log p[n, label[n]], p = softmax(logits). It has no parameters.
 
     forward: logits (N, K) float32 or float64, labels (N,) integers of 0 ... K-1 -> the mean loss in nats: a float, or
         for logits on a GPU an array there with no axes, as a float would make the host wait for the GPU.

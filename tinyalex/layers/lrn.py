@@ -53,13 +53,16 @@ class LocalResponseNorm(Layer):
     """Each map is damped by the activity of its neighbours at the same place: competition for large responses.
 
     y[n, c] = x[n, c] / (k + alpha * sum of x[n, j]**2 over j = c - size//2 ... c - size//2 + size - 1)**beta
-    Shapes: x (N, C, H, W) -> y (N, C, H, W). With `groups` the window stays within each of G equal parts of C, as in
-            the released code, where each GPU normalises the maps of its own column.
-    dtype:  that of x.
-    Note:   the paper's alpha is not divided by `size`; cuda-convnet, Caffe and PyTorch divide it
-            (alpha_over_size=True), TensorFlow does not.
+    Shapes: x (N, C, H, W) -> y (N, C, H, W).   dtype: that of x.
     Raises: ShapeError for channels that do not divide by groups.
     Source: section 3.3: k=2, size=5, alpha=1e-4, beta=0.75.
+
+    size:   how many maps a window holds: the map itself and its neighbours. At the first and last map it is cut off.
+    alpha, beta, k: the constants of the formula. A larger alpha or beta damps more.
+    groups: G equal parts of C. A window stays within its part, as in the released code, where each GPU normalises the
+            maps of its own column.
+    alpha_over_size: divide alpha by size, as cuda-convnet, Caffe and PyTorch do; the paper and TensorFlow do not.
+    params, grads: empty, as there is nothing to learn.
     """
 
     def __init__(
@@ -85,7 +88,7 @@ class LocalResponseNorm(Layer):
         return column
 
     def forward(self, x: Array, *, train: bool = False) -> Array:
-        """x (N, C, H, W) -> y, same shape."""
+        """x (N, C, H, W) -> y, same shape. train: keep x for `backward`."""
         self._check_input(x, "N C H W")
         if x.shape[1] % self.groups:
             raise ShapeError(f"LocalResponseNorm: got {x.shape[1]} maps: expected a multiple of groups={self.groups}")
@@ -107,8 +110,13 @@ class SpatialResponseNorm(Layer):
     """The same damping by neighbours within one map: cuda-convnet's `rnorm`, which the paper does not have.
 
     y[n, c, h, w] = x[n, c, h, w] / (1 + alpha / size**2 * sum of x[n, c]**2 over size x size cells around h, w)**beta
-    Shapes: x (N, C, H, W) -> y (N, C, H, W); `size` is odd, the window is cut off at the edges.   dtype: that of x.
+    Shapes: x (N, C, H, W) -> y (N, C, H, W).   dtype: that of x.
+    Raises: ShapeError for an even size.
     Source: the released code's `cnorm2` between norm2 and pool2 (layers-145.cfg): size 5, alpha 1e-3, beta 0.75.
+
+    size:   height and width of the window in cells: an odd number. At the edges the window is cut off.
+    alpha, beta: the constants of the formula. A larger one damps more.
+    params, grads: empty, as there is nothing to learn.
     """
 
     def __init__(self, size: int = 5, alpha: float = 1e-3, beta: float = 0.75) -> None:
@@ -118,7 +126,7 @@ class SpatialResponseNorm(Layer):
         self.size, self.alpha, self.beta = size, float(alpha / size**2), float(beta)
 
     def forward(self, x: Array, *, train: bool = False) -> Array:
-        """x (N, C, H, W) -> y, same shape."""
+        """x (N, C, H, W) -> y, same shape. train: keep x, y and the scale for `backward`."""
         self._check_input(x, "N C H W")
         scale = 1.0 + self.alpha * self._sum_around(x * x)
         y = x * scale**-self.beta

@@ -113,15 +113,20 @@ class MaxPool2D(_Pool2D):
     """The maximum over windows of kernel_size cells, stride apart; they overlap where stride < kernel_size.
 
     y[n, c, oh, ow] = max over i, j of x[n, c, oh*SH + i - PH, ow*SW + j - PW]
-    Shapes: x (N, C, H, W) -> y (N, C, OH, OW), OH = 1 + floor((H + 2*PH - KH) / SH), rounded up with ceil_mode.
+    Shapes: x (N, C, H, W) -> y (N, C, OH, OW), OH = 1 + floor((H + 2*PH - KH) / SH).
     dtype:  that of x.
     Ties:   of equal cells the first, row by row, gets the gradient (Caffe's rule; cuda-convnet gives it to all).
     Raises: ShapeError for an image smaller than the window, or a pad that is not smaller than it.
     Source: section 3.4, where kernel_size 3 and stride 2 lower the top-1 and top-5 error by 0.4 % and 0.3 %.
+
+    kernel_size, stride, pad: (KH, KW), (SH, SW), (PH, PW), or one number for both axes: the size of a window, the step
+            from one window to the next, and the cells around the image that never win.
+    ceil_mode: round the quotient in OH up. The last window may then reach past the right or lower edge.
+    params, grads: empty, as there is nothing to learn.
     """
 
     def forward(self, x: Array, *, train: bool = False) -> Array:
-        """x (N, C, H, W) -> y (N, C, OH, OW)."""
+        """x (N, C, H, W) -> y (N, C, OH, OW). train: keep which pixels were the largest for `backward`."""
         self._check_input(x, "N C H W")
         if not train:
             self._cache = None
@@ -144,14 +149,19 @@ class AveragePool2D(_Pool2D):
     Edges:  Caffe's rule. A window that reaches past the edge, as with ceil_mode, has only the cells that exist: its
             sum is divided by their number. With a pad, the image ends behind the padding: a cell of the padding is 0
             and counts.
-    Shapes: x (N, C, H, W) -> y (N, C, OH, OW), OH = 1 + floor((H + 2*PH - KH) / SH), rounded up with ceil_mode.
+    Shapes: x (N, C, H, W) -> y (N, C, OH, OW), OH = 1 + floor((H + 2*PH - KH) / SH).
     dtype:  that of x.
     Raises: ShapeError for an image smaller than the window, or a pad that is not smaller than it.
     Source: Caffe's pooling layer (AVE); PyTorch's AvgPool2d does the same. cuda-convnet's nets for CIFAR-10 have it.
+
+    kernel_size, stride, pad: (KH, KW), (SH, SW), (PH, PW), or one number for both axes: the size of a window, the step
+            from one window to the next, and the cells around the image that are 0.
+    ceil_mode: round the quotient in OH up. The last window may then reach past the right or lower edge.
+    params, grads: empty, as there is nothing to learn.
     """
 
     def forward(self, x: Array, *, train: bool = False) -> Array:
-        """x (N, C, H, W) -> y (N, C, OH, OW)."""
+        """x (N, C, H, W) -> y (N, C, OH, OW). train: keep the shape of x for `backward`."""
         self._check_input(x, "N C H W")
         self._cache = x.shape if train else None
         return average_pool_forward(x, self.window)
