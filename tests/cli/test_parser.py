@@ -25,8 +25,9 @@ COMMANDS = [place.partition(":")[2].lower() for group in GROUPS.values() for pla
 # ---------------------------------------------------------------- help
 
 
-def test_the_commands_in_their_groups(capsys):
-    code, out, err = carried_out(capsys, "--help")
+@pytest.mark.parametrize("words", ["--help", ""])
+def test_the_commands_in_their_groups(capsys, words):
+    code, out, err = carried_out(capsys, words)
     assert (code, err) == (0, "")
     found = {group: [line.split()[0] for line in lines] for group, lines in listed(out).items()}
     assert found == {
@@ -167,7 +168,7 @@ def test_a_mistake_in_the_environment_names_its_variable(capsys, monkeypatch, na
 @pytest.mark.parametrize(
     ("words", "part"),
     [
-        ("", "required: COMMAND"),
+        ("--debug", "required: COMMAND"),
         ("fly", "invalid choice: 'fly'"),
         ("train --variant vgg", "--variant: got 'vgg': expected one of paper, "),
         ("summary --variant vgg", "--variant: got 'vgg': expected one of paper, "),

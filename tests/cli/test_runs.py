@@ -73,6 +73,16 @@ def test_resume_begins_a_run_where_there_is_none(capsys, here):
     assert report_of(here / "new")["epochs"] == 1
 
 
+@pytest.mark.usefixtures("here")
+def test_a_finished_run_says_so(capsys):
+    code, out, err = carried_out(capsys, "train --resume a")
+    assert (code, err) == (0, "")
+    told = "nothing is left to train: all 2 epochs of a are done; for more: tinyalex train --resume a --epochs N\n"
+    assert out.startswith(told)
+    assert "nothing is left" not in carried_out(capsys, "train --resume a --epochs 3")[1]
+    assert carried_out(capsys, "train --resume a")[1].startswith(told.replace("2", "3"))
+
+
 def test_a_finished_run_is_reported_anew(capsys, here):
     before = (here / "a" / "checkpoint.npz").read_bytes()
     (here / "a" / "report.json").unlink()

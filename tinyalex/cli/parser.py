@@ -113,8 +113,8 @@ def _command(place: str) -> type[Command]:
 
 
 def parse(arguments: Sequence[str] | None = None) -> Command:
-    """The command that the words call, with its options; None: the words in sys.argv."""
-    words = sys.argv[1:] if arguments is None else arguments
+    """The command that the words call, with its options; None: the words in sys.argv. No words at all ask for help."""
+    words = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
     called = words[0] if words and words[0] in _places() else None
     options = vars(build_parser(called).parse_args(words))
     command: type[Command] = options.pop("command")

@@ -2,6 +2,7 @@
 
 import math
 import os
+import shlex
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import asdict
@@ -148,8 +149,12 @@ def _carry_out(training: Training, ranks: Ranks) -> None:
         except Stopped as stopped:  # rank 0 says so
             raise SystemExit(stopped.exit_code) from None
         return
-    if training.batch < training.settings.batch:
-        complain(f"got a batch of {training.settings.batch:,} images: there are {training.batch:,}, all in each step")
+    settings, folder = training.settings, training.folder
+    if training.position.epoch >= settings.epochs:
+        command = f"tinyalex train --resume {shlex.quote(str(folder))} --epochs N"
+        print(f"nothing is left to train: all {settings.epochs} epochs of {folder} are done; for more: {command}")
+    if training.batch < settings.batch:
+        complain(f"got a batch of {settings.batch:,} images: there are {training.batch:,}, all in each step")
     with Bar(training) as bar:
         training.run(bar)
     _finish(training)
