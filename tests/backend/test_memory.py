@@ -1,5 +1,6 @@
-"""Memory pools: a block is reused only when no array refers to it, and is not kept for ever."""
+"""Memory pools: memory is used again only when no array refers to it, and is not kept for ever."""
 
+import itertools
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from tinyalex.backend import memory
+from tinyalex.cost.accounting import accounting
 
 LARGE = (300, 400)
 
@@ -67,18 +69,75 @@ def test_not_while_a_view_is_held(view):
     assert there in {address(array) for array in [memory.empty(LARGE, "float32") for _ in range(2)]}
 
 
-def test_the_smallest_block_that_fits_and_is_not_far_too_large():
-    blocks = {size: memory.empty((size,), "uint8") for size in (150_000, 400_000, 100_000)}
+def test_the_smallest_free_block_that_has_room():
+    blocks = {size: memory.empty((size,), "uint8") for size in (150_016, 400_000, 100_032)}
     there = {size: address(block) for size, block in blocks.items()}
     blocks.clear()
-    assert address(memory.empty((120_000,), "uint8")) == there[150_000]
-    assert address(memory.empty((100_000,), "uint8")) == there[100_000]
-    assert address(memory.empty((190_000,), "uint8")) not in there.values()
+    held = memory.empty((120_000,), "uint8")
+    assert address(held) == there[150_016]
+    assert address(memory.empty((100_000,), "uint8")) == there[100_032]
+    assert address(memory.empty((190_000,), "uint8")) == there[400_000]
+
+
+def test_what_is_left_of_a_block_is_used(pool):
+    """Each part is aligned, and none lies in another; the system is asked once."""
+    memory.empty((4, 100_032), "uint8")
+    arrays = [memory.empty((99_999 - n,), "uint8") for n in range(4)]
+    for number, array in enumerate(arrays):
+        array.fill(number)
+        assert address(array) % memory.ALIGNED == 0
+    assert [set(array) for array in arrays] == [{0}, {1}, {2}, {3}]
+    assert pool.held == 400_128
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(4))), ids=str)
+def test_free_neighbours_are_one_block(pool, order):
+    """In whatever order they became free, one array can have them all."""
+    whole = memory.empty((4, 100_032), "uint8")
+    there = address(whole)
+    del whole
+    parts = {number: memory.empty((100_032,), "uint8") for number in range(4)}
+    for number in order[:-1]:
+        del parts[number]
+    assert address(memory.empty((100_000,), "uint8")) != address(parts[order[-1]])
+    parts.clear()
+    assert address(memory.empty((4 * 100_032,), "uint8")) == there
+    assert pool.held == 4 * 100_032
+
+
+def test_the_system_gets_free_chunks_back_before_it_is_asked_for_more(pool):
+    """Those that are wholly free: small ones that an array has outgrown."""
+    partly = memory.empty((2, 100_032), "uint8")
+    memory.empty((3, 100_032), "uint8")
+    del partly
+    part = memory.empty((100_032,), "uint8")
+    big = memory.empty((900_032,), "uint8")
+    assert pool.held == 200_064 + 900_032
+    part.fill(1)
+    big.fill(2)
+    assert set(part) == {1}
+
+
+def test_memory_goes_back_to_the_system_with_the_last_array():
+    """A forgotten chunk is not kept by what remembers its free blocks."""
+    with accounting() as accounts:
+        held, other = memory.empty((500_032,), "uint8"), memory.empty((500_032,), "uint8")
+        memory.forget_memory()
+        assert accounts.held["cpu"] > 1_000_000
+        del held
+        assert 500_000 < accounts.held["cpu"] < 600_000
+        del other
+        assert accounts.held["cpu"] < 1000
+
+
+def test_bytes_are_rounded_up_to_whole_cache_lines(pool):
+    held = memory.empty((70_001,), "uint8")
+    assert (held.nbytes, pool.held) == (70_001, -(-70_001 // 64) * 64)
 
 
 def test_small_arrays_are_numpys_own(pool):
     memory.empty((100,), "float32")
-    assert not pool._blocks
+    assert pool.held == 0
 
 
 def test_a_block_is_taken_before_another_thread_can_ask(pool):
@@ -88,22 +147,22 @@ def test_a_block_is_taken_before_another_thread_can_ask(pool):
 
 
 def test_what_nobody_asked_for_lately_is_forgotten(pool, monkeypatch):
-    """Blocks that an earlier net used are forgotten, whether or not later requests find a fitting block."""
+    """Chunks that an earlier net used are forgotten, whether or not later requests find a fitting block."""
     monkeypatch.setattr(memory, "LONGEST_IDLE", 10)
-    memory.empty((900, 900), "uint8")
+    earlier = memory.empty((900, 900), "uint8")
     kept = [memory.empty(LARGE, "float32") for _ in range(100)]  # nor does the list grow with what a caller keeps
-    assert len(pool._blocks) <= 20
+    assert len(pool._chunks) <= 20
     for _ in range(20):
         memory.empty(LARGE, "uint8")
-    assert [block.size for block, _ in pool._blocks] == [120_000]
-    assert len({address(array) for array in kept}) == 100
+    assert pool.held == 120_000
+    assert len({address(array) for array in (*kept, earlier)}) == 101
 
 
 def test_release_forgets_all(pool):
     held = memory.empty(LARGE, "float64")
     memory.empty(LARGE, "uint8")
     memory.forget_memory()
-    assert not pool._blocks
+    assert pool.held == 0
     held.fill(3)
     other = memory.empty(LARGE, "float64")
     other.fill(0)
@@ -145,11 +204,11 @@ def test_devices_share_no_block():
 
 
 def test_what_a_pool_holds(pool):
-    held = memory.empty((100_000,), "uint8")
-    memory.empty((150_000,), "uint8")
-    memory.empty((300_000,), "uint8")
-    assert pool.held == 550_000
-    assert held.nbytes == 100_000
+    """All that the system gave: in use, and free beside it."""
+    memory.empty((3, 100_032), "uint8")
+    held = memory.empty((100_032,), "uint8")
+    assert pool.held == 300_096
+    assert held.nbytes == 100_032
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -170,6 +229,7 @@ def test_a_simulated_pool(pool, seed):
 FORK = """
 import os, signal
 from tinyalex.backend import memory
+from tinyalex.cost.accounting import accounting
 with memory._pools["cpu"]._lock:
     child = os.fork()
     if child == 0:

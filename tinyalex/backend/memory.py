@@ -1,27 +1,28 @@
 """Memory pools for the CPU: memory of large arrays is used again from step to step.
 
 The operating system provides the memory of a new array page by page, when it is first written; for a large array this
-takes longer than the computation that fills it. `empty` keeps the memory of large arrays in blocks, and returns a
-block again once no array or view refers to it.
+takes longer than the computation that fills it. `empty` keeps the memory of large arrays, and gives it to others once
+no array or view refers to it. So that little of it lies idle, it is cut to size, and joined again when it is free.
 """
 
 import math
 import os
-import sys
 import threading
-from bisect import bisect_left, insort
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
+from weakref import finalize
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 SMALLEST_KEPT = 1 << 16  # bytes: for smaller arrays NumPy's own allocation is as fast
 ALIGNED = 64  # bytes: a cache line, and the widest vector register
-LONGEST_IDLE = 500  # requests, about five steps of the paper's net: a block that served none of them is forgotten
+LONGEST_IDLE = 500  # requests, about five steps of the paper's net: a chunk that served none of them is forgotten
+
+Cut = Callable[[int, int], NDArray[np.uint8]]
 
 _device: ContextVar[str] = ContextVar("device", default="cpu")
 _pooled: ContextVar[bool] = ContextVar("pooled", default=True)
@@ -37,7 +38,7 @@ def empty(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
 
 
 def forget_memory() -> None:
-    """Forget all blocks. Free ones return to the system now, the others when their last array is deleted."""
+    """Forget all chunks. Free ones return to the system now, the others when their last array is deleted."""
     for pool in list(_pools.values()):
         pool.forget(longest=0)
 
@@ -68,71 +69,109 @@ def without_pools() -> Iterator[None]:
 
 
 class Pool:
-    """The blocks of one device, smallest first, each with the number of the last request that it served.
+    """Chunks of memory from the system, for one device. Arrays get blocks of them.
 
-    make: allocates a new block of so many bytes, as a view of an array that nothing else refers to.
+    make: a new chunk of so many bytes, as a function that returns the array of its bytes first ... last - 1. They
+    are in use until that array and all views of it are deleted.
     """
 
-    def __init__(self, make: Callable[[int], NDArray[np.uint8]]) -> None:
+    def __init__(self, make: Callable[[int], Cut]) -> None:
         self._make = make
         self._lock = threading.Lock()
-        self._blocks: list[tuple[NDArray[np.uint8], int]] = []
+        self._chunks: list[_Chunk] = []
         self._requests = 0
 
     @property
     def held(self) -> int:
-        """Bytes of all blocks, in use or free."""
-        return sum(block.size for block, _ in self._blocks)
+        """Bytes of all chunks, in use or free."""
+        return sum(chunk.size for chunk in self._chunks)
 
     def memory(self, size: int) -> NDArray[np.uint8]:
-        """`size` bytes of the smallest free block of `size` to 2 * `size` bytes, or of a new block."""
+        """`size` bytes of the smallest free block that has them, or of a new chunk.
+
+        Before it makes a chunk it returns the free ones to the system. After a few steps of a net the chunks are then
+        few and large, and small arrays lie side by side in them.
+        """
         with self._lock:
             self._requests += 1
             if self._requests % LONGEST_IDLE == 0:
                 self._forget(LONGEST_IDLE)
-            for index in range(bisect_left(self._blocks, size, key=_size), len(self._blocks)):
-                block, _ = self._blocks[index]
-                if block.size > 2 * size:
-                    break
-                if _is_free(block):
-                    self._blocks[index] = block, self._requests
-                    return block[:size]  # this view marks the block as in use before the lock is released
-            block = self._make(size)
-            insort(self._blocks, (block, self._requests), key=_size)
-            return block[:size]
+            room = -(-size // ALIGNED) * ALIGNED
+            free = [
+                (last - first, index, first)
+                for index, chunk in enumerate(self._chunks)
+                for first, last in chunk.free_blocks()
+                if last - first >= room
+            ]
+            if free:
+                _, index, first = min(free)
+                chunk = self._chunks[index]
+            else:
+                self._chunks = [chunk for chunk in self._chunks if not chunk.is_free]
+                chunk, first = _Chunk(self._make(room), room), 0
+                self._chunks.append(chunk)
+            chunk.last_request = self._requests
+            return chunk.take(first, size, room)
 
     def forget(self, longest: int) -> None:
-        """Forget the blocks that served none of the last `longest` requests."""
+        """Forget the chunks that served none of the last `longest` requests."""
         with self._lock:
             self._forget(longest)
 
     def _forget(self, longest: int) -> None:
-        self._blocks = [(block, last) for block, last in self._blocks if self._requests - last < longest]
+        self._chunks = [chunk for chunk in self._chunks if self._requests - chunk.last_request < longest]
+
+
+class _Chunk:
+    """Memory that the system gave in one piece.   last_request: the number of the last request that it served."""
+
+    def __init__(self, cut: Cut, size: int) -> None:
+        self._cut, self.size, self.last_request = cut, size, 0
+        self._free = [(0, size)]  # blocks as (first, last) bytes, in order, none next to another
+        self._returned: deque[tuple[int, int]] = deque()  # an array may die in any thread, at any moment
+
+    def free_blocks(self) -> list[tuple[int, int]]:
+        """The free blocks as (first, last) bytes, in order. Neighbours are joined to one block."""
+        while self._returned:
+            self._free.append(self._returned.popleft())
+            self._free.sort()
+            joined = self._free[:1]
+            for first, last in self._free[1:]:
+                if first == joined[-1][1]:
+                    first, _ = joined.pop()
+                joined.append((first, last))
+            self._free = joined
+        return self._free
+
+    @property
+    def is_free(self) -> bool:
+        """Was no byte in use when `free_blocks` was last called?"""
+        return self._free == [(0, self.size)]
+
+    def take(self, first: int, size: int, room: int) -> NDArray[np.uint8]:
+        """`size` bytes; with them `room` bytes of the free block that begins at `first` are in use."""
+        index, last = next((index, last) for index, (start, last) in enumerate(self._free) if start == first)
+        self._free[index : index + 1] = [(first + room, last)] if first + room < last else []
+        array = self._cut(first, first + size)
+        finalize(array, self._returned.append, (first, first + room)).atexit = False
+        return array
 
 
 def simulated_pool() -> Pool:
     """A pool whose blocks have a size but no memory: it predicts how much a sequence of requests would hold."""
-    return Pool(lambda size: np.ndarray((size,), np.uint8, np.empty(1, np.uint8), strides=(0,)))
+    return Pool(lambda _: lambda first, last: np.broadcast_to(np.uint8(0), last - first))
 
 
-def _aligned(size: int) -> NDArray[np.uint8]:
+def _system_memory(size: int) -> Cut:
+    """A chunk of `size` bytes, aligned."""
     memory = np.empty(size + ALIGNED, np.uint8)
     start = -memory.ctypes.data % ALIGNED
-    return memory[start : start + size]
-
-
-def _size(held: tuple[NDArray[np.uint8], int]) -> int:
-    """The bytes of a block."""
-    return held[0].size
-
-
-def _is_free(block: NDArray[np.uint8]) -> bool:
-    """Whether no array uses this block. All arrays and views made from a block have the same base as the block."""
-    return sys.getrefcount(block.base) == 2  # the block's reference, and the argument of this call
+    chunk = memoryview(memory)[start : start + size]
+    return lambda first, last: np.frombuffer(chunk[first:last], np.uint8)  # views of it refer to it, not to the chunk
 
 
 def _new_pool() -> Pool:
-    return Pool(_aligned)
+    return Pool(_system_memory)
 
 
 def _start_anew() -> None:

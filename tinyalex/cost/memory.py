@@ -16,7 +16,7 @@ from tinyalex.count import Row, across_columns
 from tinyalex.errors import UsageError
 from tinyalex.plan import forward_plan
 
-STEPS = 3  # after so many the allocator needs nothing new
+STEPS = 4  # after so many the allocator needs nothing new
 ITEMSIZE = {"float32": 4, "float64": 8}  # bytes of a number
 
 

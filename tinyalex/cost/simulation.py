@@ -129,7 +129,7 @@ class SimulatedLayer:
     def __init__(self, part: Part, memory: DeviceMemory) -> None:
         self.part, self.memory = part, memory
         self.kept: list[Allocation] = []
-        self.gradients: Allocation | None = memory.allocate(part.parameters, pooled=False)
+        self.gradients = [memory.allocate(part.parameters, pooled=False)]
 
     def forward(self, x: Allocation) -> Allocation:
         """The output y, for the input x."""
@@ -162,10 +162,10 @@ class SimulatedConv(SimulatedLayer):
 
     def backward(self, dy: Allocation) -> Allocation:  # noqa: ARG002
         """dx, of no bytes for the first layer; the workspace; new gradients in place of the old ones."""
-        self.gradients = None
+        self.gradients = []
         dx = self.memory.allocate(0 if self.part.first else self.part.inputs)
         self._workspace("conv_backward", input_gradient=not self.part.first)
-        self.gradients = self.memory.allocate(self.part.parameters, pooled=False)
+        self.gradients = [self.memory.allocate(self.part.parameters, pooled=False)]
         return dx
 
 
@@ -179,10 +179,12 @@ class SimulatedLinear(SimulatedLayer):
         return y
 
     def backward(self, dy: Allocation) -> Allocation:
-        """dx, and new gradients in place of the old ones."""
-        self.gradients = None
+        """dx, and new gradients in place of the old ones: those of the weights from the pool."""
+        self.gradients = []
         dx = super().backward(dy)
-        self.gradients = self.memory.allocate(self.part.parameters)
+        weights = math.prod(self.part.w_shape)
+        biases = self.part.parameters - weights
+        self.gradients = [self.memory.allocate(weights), self.memory.allocate(biases, pooled=False)]
         return dx
 
 

@@ -136,7 +136,8 @@ def backward(dy: Floats, x: Floats, w: Floats, dx: Floats | None, window: Window
     at_once = max(1, TILE // (OW * KH * KW * CG))
 
     def share(first: int, last: int) -> tuple[Floats, Floats]:
-        dw, db = np.zeros_like(kernels), np.zeros(OC, w.dtype)
+        dw, db = empty(kernels.shape, w.dtype), np.zeros(OC, w.dtype)
+        dw[...] = 0
         for dimage in dimages:
             dimage[first:last] = 0
         tile = empty((min(at_once, (last - first) * OH), OW, KH, KW, CG), x.dtype)
@@ -199,4 +200,7 @@ def by_group(x: Floats, groups: int) -> list[Floats]:
 
 def kernel_matrices(w: Floats, groups: int) -> Floats:
     """w (OC, C/G, KH, KW) -> (G, OC/G, KH*KW*C/G), entries in the order of a patch."""
-    return w.transpose(0, 2, 3, 1).reshape(groups, w.shape[0] // groups, -1)
+    OC, CG, KH, KW = w.shape
+    matrices = empty((OC, KH, KW, CG), w.dtype)
+    matrices[...] = w.transpose(0, 2, 3, 1)
+    return matrices.reshape(groups, OC // groups, -1)

@@ -273,10 +273,12 @@ def _phases(x: Floats, cut: Plan, outputs: tuple[int, int]) -> Floats:
     if S == 1:
         return x
     rows, cols = (size + cut.r - 1 for size in outputs)
-    canvas = np.zeros((len(x), rows * S, cols * S, x.shape[3]), x.dtype)
+    canvas = empty((len(x), rows * S, cols * S, x.shape[3]), x.dtype)
+    canvas[...] = 0
     seen = x[:, : rows * S - top, : cols * S - left]
     canvas[:, top : top + seen.shape[1], left : left + seen.shape[2]] = seen
-    phases = canvas.reshape(len(x), rows, S, cols, S, -1).transpose(0, 1, 3, 2, 4, 5)  # (n, rows, cols, S, S, C)
+    phases = empty((len(x), rows, cols, S, S, x.shape[3]), x.dtype)
+    phases[...] = canvas.reshape(len(x), rows, S, cols, S, -1).transpose(0, 1, 3, 2, 4, 5)
     return phases.reshape(len(x), rows, cols, -1)
 
 

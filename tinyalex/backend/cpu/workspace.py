@@ -1,6 +1,7 @@
 """The temporary arrays of the convolution twins, in bytes, computed from the shapes alone.
 
-Each function returns one number for each array. All these arrays can exist at the same time, those of all threads too.
+Each function returns one number for each array, in the order in which a thread allocates them. All these arrays can
+exist at the same time, those of all threads too.
 Shapes are in channels-last order: x (N, H, W, C); w (OC, C/G, KH, KW).
 """
 
@@ -22,7 +23,7 @@ def conv_forward(x: Shape, w: Shape, window: Window, groups: int, itemsize: int)
     if cut is None:
         return _direct(x, w, window, groups, itemsize, x[0] * window.output_size(*x[1:3])[0])
     maps_seen, points = x[3] * cut.stride**2, cut.n**2
-    return [itemsize * points * maps_seen // groups * w[0], *_points(x, w, cut, groups, itemsize)]
+    return [itemsize * points * maps_seen // groups * w[0], *_points(x, w, window, cut, groups, itemsize)]
 
 
 def conv_backward(
@@ -37,21 +38,23 @@ def conv_backward(
         sums = [itemsize * math.prod(w)] * len(shares(x[0]))
         apart = [itemsize * math.prod(x) // groups] * groups if groups > 1 and input_gradient else []
         rows = x[0] * window.output_size(*x[1:3])[0]
-        return [*_direct(x, w, window, groups, itemsize, rows), *sums, *apart]
+        kernels, *others = _direct(x, w, window, groups, itemsize, rows)
+        return [kernels, *apart, *sums, *others]
     kernels = itemsize * cut.n**2 * x[3] * cut.stride**2 // groups * w[0]
     of_each_share = [kernels] * len(shares(x[0]))
-    return [kernels] * input_gradient + _points(x, w, cut, groups, itemsize) + of_each_share
+    return [kernels] * input_gradient + _points(x, w, window, cut, groups, itemsize) + of_each_share
 
 
-def _points(x: Shape, w: Shape, cut: winograd.Plan, groups: int, itemsize: int) -> list[int]:
-    """For each thread, the points of x and the points of y."""
+def _points(x: Shape, w: Shape, window: Window, cut: winograd.Plan, groups: int, itemsize: int) -> list[int]:
+    """For each thread, the points of x and the points of y; with a stride also x on its canvas, and its phases."""
     maps = x[3] * cut.stride**2, w[0]
     at_once = winograd.at_once(cut, *maps, groups)
-    return [
-        itemsize * math.prod(winograd.points_shape(cut, at_once, last - first, count))
-        for first, last in shares(x[0])
-        for count in maps
-    ]
+    of_an_image = maps[0] * math.prod(size + cut.r - 1 for size in window.output_size(*x[1:3]))
+    found = []
+    for first, last in shares(x[0]):
+        found += [math.prod(winograd.points_shape(cut, at_once, last - first, count)) for count in maps]
+        found += [min(at_once, last - first) * of_an_image] * 2 * (cut.stride > 1)
+    return [itemsize * numbers for numbers in found]
 
 
 def _surrounded(x: Shape, window: Window, itemsize: int, channels: int) -> list[int]:
