@@ -32,6 +32,8 @@ nb_execution_raise_on_error = True
 nb_execution_show_tb = True
 nb_ipywidgets_js = {}  # the site is static: a widget shows in Jupyter, its plain twin here
 nb_merge_streams = True
+nb_code_prompt_show = "The answer"  # the only cells that are folded
+nb_code_prompt_hide = "Hide the answer"
 
 # Reference
 autodoc_member_order = "bysource"

@@ -11,11 +11,12 @@ if TYPE_CHECKING:
 def setup(app: Sphinx) -> dict[str, bool]:
     """Sphinx calls this once."""
     # Imported here, so that site_tools.rooms can draw a package that does not import.
-    from site_tools import docstrings, recorded, sources
+    from site_tools import answers, docstrings, recorded, sources
     from site_tools.commands import Commands
 
     app.add_directive("commands", Commands)
     app.connect("source-read", sources.rewrite_links)
+    app.connect("source-read", answers.put_in)
     app.connect("doctree-read", sources.link_signatures)
     app.connect("doctree-resolved", sources.resolve_links)
     app.connect("html-collect-pages", sources.pages)

@@ -1,6 +1,7 @@
-"""The tutorials: clean in git, in order, and each runs through in a fresh kernel to its check, which says "right".
+"""The tutorials: clean in git, in order, and each runs through in a fresh kernel with the answers of docs/answers.
 
-A line such as `p = 0.9  # try: 0.1, 0.5` in a notebook proposes other values: its cell must run with each of them too.
+With the answers every check says "right"; with an empty task it fails, and so it does with each of mistakes.py. A line
+such as `p = 0.9  # try: 0.1, 0.5` in a notebook proposes other values: its cell must run with each of them too.
 """
 
 import ast
@@ -13,6 +14,9 @@ import traitlets
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
+
+from notebooks.mistakes import MISTAKES
+from site_tools.answers import answers, number_of, with_answers
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
@@ -60,25 +64,70 @@ def test_git_holds_what_was_written_and_nothing_that_was_run(path):
     assert (notebook.nbformat, notebook.nbformat_minor) == (4, 5)
     assert notebook.metadata == METADATA
     for cell in notebook.cells:
-        assert cell.metadata == {}
+        # The tag lets "Run All" go on behind the check of a task that is not solved yet.
+        assert cell.metadata == ({"tags": ["raises-exception"]} if number_of(cell, "Check") else {})
         if cell.cell_type == "code":
             assert (cell.outputs, cell.execution_count) == ([], None), "clear all outputs before a commit"
 
 
 @each_notebook
 def test_its_form(path):
-    """A title, a purpose, what will be seen, three things to try, a check; and links lead somewhere."""
+    """A title, a purpose, what will be seen, three things to try; and links lead somewhere."""
     first = cells(path, "markdown")[0].source
     assert first.startswith(f"# {int(path.name[:2])} ")
     assert "**Purpose.**" in first
     assert "**You will see**" in first
-    code = [cell.source for cell in cells(path, "code")]
     assert sum("Try it" in cell.source for kind in ("code", "markdown") for cell in cells(path, kind)) >= 3
-    assert 'print("right")' in code[-1]
-    assert "assert " in code[-1]
     for cell in cells(path, "markdown"):
         for link in re.findall(r"\]\(([^)#]+)", cell.source):
             assert link.startswith("https://") or (FOLDER / link).exists(), link
+
+
+def tasks(path):
+    """The three cells of each task: its text, the cell to fill, the check."""
+    found = nbformat.read(path, as_version=4).cells
+    return [found[i - 1 : i + 2] for i, cell in enumerate(found) if number_of(cell, "Task")]
+
+
+def heads(source):
+    """The name of each function in a cell, with its parameters."""
+    return {
+        node.name: ast.unparse(node.args)
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.FunctionDef) and node.name[0] != "_"
+    }
+
+
+@each_notebook
+def test_the_form_of_its_tasks(path):
+    """Two or three, each with two hints behind a click, an answer, and a check that says "right" at its end."""
+    found, solutions = tasks(path), answers(path.stem)
+    assert 2 <= len(found) <= 3
+    assert list(solutions) == list(range(1, len(found) + 1))
+    for number, (text, task, check) in enumerate(found, start=1):
+        assert text.source.startswith(f"## Task {number}: ")
+        assert len(re.findall(r"^<details><summary>.+</summary>\n\n(?s:.+?)\n\n</details>$", text.source, re.M)) >= 2
+        assert f"(../docs/answers/{path.stem}.md#task-{number})" in text.source
+        assert (number_of(task, "Task"), number_of(check, "Check")) == (number, number)
+        assert check.source.endswith('print("right")')
+        assert heads(task.source).items() <= heads(solutions[number]).items()
+
+
+@each_notebook
+def test_one_may_leave_a_task_out(path):
+    """No other cell uses what the student writes."""
+    found = tasks(path)
+    for number, (_, task, check) in enumerate(found, start=1):
+        written = {node.id for node in ast.walk(ast.parse(task.source)) if isinstance(node, ast.Name)}
+        written = {name for name in written if re.search(rf"^{name} = ", task.source, re.M)}
+        written |= {
+            node.name for node in ast.parse(task.source).body if isinstance(node, ast.FunctionDef | ast.ClassDef)
+        }
+        assert written, f"task {number} gives the student nothing to fill"
+        for cell in cells(path, "code"):
+            if cell.id not in (task.id, check.id):
+                used = {node.id for node in ast.walk(ast.parse(re.sub("^%", "#", cell.source))) if hasattr(node, "id")}
+                assert not used & written, f"{cell.id} uses {used & written} of task {number}"
 
 
 def run(notebook):
@@ -93,30 +142,47 @@ def run(notebook):
     client.execute()
 
 
+def wrong_tries(path):
+    """Cells: for each task its empty cell and then each planted mistake, each with the check behind it."""
+    solutions = answers(path.stem)
+    for number, (_, task, check) in enumerate(tasks(path), start=1):
+        planted = MISTAKES[path.stem[:2]][number]
+        assert all(solutions[number].count(right) == 1 for right, _ in planted), "a mistake has a place"
+        for source in [task.source, *(solutions[number].replace(*mistake) for mistake in planted)]:
+            yield nbformat.v4.new_code_cell(source)
+            yield nbformat.v4.new_code_cell(check.source, metadata=check.metadata)
+
+
 @each_notebook
 def test_it_runs(path):
-    """To its check; then its cells with the values that they propose."""
-    notebook = nbformat.read(path, as_version=4)
-    ran = len(notebook.cells)
+    """With the answers, to its end; then the cells with the values that they propose, and wrong answers with checks."""
+    written = nbformat.read(path, as_version=4)
+    notebook = with_answers(written, answers(path.stem))
     notebook.cells += [
         nbformat.v4.new_code_cell(variation) for cell in cells(path, "code") for variation in variations(cell.source)
     ]
+    right = len(notebook.cells)
+    notebook.cells += wrong_tries(path)
     run(notebook)
-    last = next(cell for cell in reversed(notebook.cells[:ran]) if cell.cell_type == "code")
-    assert printed(last.outputs).splitlines()[-1] == "right"
-    for cell in notebook.cells:
+    for cell in notebook.cells[:right]:
         for output in cell.get("outputs", []):
             assert output.get("name") != "stderr", f"a warning: {output.text}"
+        if number_of(cell, "Check"):
+            assert printed(cell.outputs).splitlines()[-1] == "right"
+        elif "outputs" in cell:
+            assert "right" not in printed(cell.outputs).splitlines(), "for the student's own work only"
+    for task, check in zip(notebook.cells[right::2], notebook.cells[right + 1 :: 2], strict=True):
+        assert "right" not in printed(check.outputs).splitlines(), task.source
+        assert any(output.output_type == "error" for output in check.outputs), task.source
 
 
 def test_the_real_one_runs_without_real_files(monkeypatch):
     for variable in ("TINYALEX_WEIGHTS", "TINYALEX_DATA"):
         monkeypatch.delenv(variable, raising=False)
     [path] = FOLDER.glob("14_*.ipynb")
-    notebook = nbformat.read(path, as_version=4)
+    notebook = with_answers(nbformat.read(path, as_version=4), answers(path.stem))
     run(notebook)
     assert "stored figure" in "".join(printed(cell.get("outputs", [])) for cell in notebook.cells)
-    assert printed(notebook.cells[-1].outputs) == "right\n"
 
 
 def test_what_a_cell_proposes_is_found():
