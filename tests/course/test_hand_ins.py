@@ -1,16 +1,35 @@
-"""Whose notebook it is, and which assignment, whatever the file is called."""
+"""Whose notebook it is, and which assignment, whatever the file is called and however it comes."""
 
+import codecs
+import copy
 import json
 
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
-from course.sources import ASSIGNMENTS, source
+from course.sources import ASSIGNMENTS, solution_cells, source
+from course.zips import MAC, canvas, moodle, text, zipped
 from tinyalex.course.hand_ins import collect
 from tinyalex.errors import UsageError
 
 ORIGINALS = {name: source(name) for name in ASSIGNMENTS}
+ONE = text(ORIGINALS["assignment1"])
+
+
+HIDDEN = "cannot be read, and its name is that of a hidden file"
+
+
+def blank(assignment="assignment1", filled=0):
+    """The student's version, with the first answers filled in."""
+    notebook = copy.deepcopy(ORIGINALS[assignment])
+    for cell in list(solution_cells(notebook).values())[filled:]:
+        before, _, _ = cell.source.partition("    ### BEGIN SOLUTION")
+        cell.source = f"{before}    # YOUR CODE HERE\n    raise NotImplementedError"
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown" and cell.metadata.get("nbgrader", {}).get("solution"):
+            cell.source = "YOUR ANSWER HERE"
+    return text(notebook)
 
 
 def put(path, assignment="assignment1"):
@@ -18,9 +37,26 @@ def put(path, assignment="assignment1"):
     nbformat.write(ORIGINALS[assignment], path)
 
 
-def found(folder):
-    hand_ins, unknown = collect(folder, ORIGINALS)
-    return {(one.student, one.assignment): one for one in hand_ins}, unknown
+@pytest.fixture
+def found(tmp_path_factory):
+    """The hand-ins in a folder or zip, and the lines on all else."""
+
+    def find(place):
+        hand_ins, lines = collect(place, ORIGINALS, tmp_path_factory.mktemp("scratch"))
+        return {(one.student, one.assignment): one for one in hand_ins}, lines
+
+    return find
+
+
+@pytest.fixture
+def handed_in(found, tmp_path):
+    """The hand-ins in a zip of these files."""
+
+    def find(files):
+        (tmp_path / "all.zip").write_bytes(zipped(files))
+        return found(tmp_path / "all.zip")
+
+    return find
 
 
 @pytest.mark.parametrize(
@@ -39,12 +75,12 @@ def found(folder):
         ("[anna]/x.ipynb", "_anna_"),
     ],
 )
-def test_a_student_is_the_folder_or_the_file(file, student, tmp_path):
+def test_a_student_is_the_folder_or_the_file(file, student, tmp_path, found):
     put(tmp_path / file)
     assert list(found(tmp_path)[0]) == [(student, "assignment1")]
 
 
-def test_two_students_with_nearly_the_same_name_are_two(tmp_path):
+def test_two_students_with_nearly_the_same_name_are_two(tmp_path, found):
     for name in ("Anna Ås", "Anna_Ås", "Anna?Ås"):
         put(tmp_path / name / "assignment1.ipynb")
     hand_ins, _ = found(tmp_path)
@@ -52,7 +88,7 @@ def test_two_students_with_nearly_the_same_name_are_two(tmp_path):
     assert all(one.remarks == [] for one in hand_ins.values())
 
 
-def test_an_assignment_is_known_by_its_cells(tmp_path):
+def test_an_assignment_is_known_by_its_cells(tmp_path, found):
     for name in ASSIGNMENTS:
         put(tmp_path / "anna" / f"my {name[::-1]}.ipynb", name)
     put(tmp_path / "bert" / f"{ASSIGNMENTS[0]}.ipynb", ASSIGNMENTS[-1])
@@ -61,18 +97,28 @@ def test_an_assignment_is_known_by_its_cells(tmp_path):
     assert unknown == []
 
 
-def test_of_two_the_one_with_the_name_counts_and_the_student_is_told(tmp_path):
-    put(tmp_path / "anna" / "assignment1.ipynb")
-    put(tmp_path / "anna" / "zz.ipynb")
-    put(tmp_path / "bert" / "draft.ipynb")
-    put(tmp_path / "bert" / "final.ipynb")
-    put(tmp_path / "bert" / ".ipynb_checkpoints" / "zz.ipynb")
-    hand_ins, _ = found(tmp_path)
-    assert hand_ins["anna", "assignment1"].remarks == ["There were 2 notebooks: `assignment1.ipynb` was marked."]
-    assert hand_ins["bert", "assignment1"].remarks == ["There were 2 notebooks: `final.ipynb` was marked."]
+def test_of_two_the_one_that_is_filled_in_counts_and_the_student_is_told(found, tmp_path):
+    (tmp_path / "anna").mkdir()
+    (tmp_path / "anna" / "assignment1.ipynb").write_bytes(blank())
+    (tmp_path / "anna" / "a draft.ipynb").write_bytes(blank(filled=3))
+    put(tmp_path / "anna" / ".ipynb_checkpoints" / "zz.ipynb")
+    hand_ins, lines = found(tmp_path)
+    assert hand_ins["anna", "assignment1"].remarks == [
+        "There were 2 notebooks, `a draft.ipynb` (3 answers), `assignment1.ipynb` (0 answers): "
+        "`a draft.ipynb` was marked."
+    ]
+    assert lines == ["anna: .ipynb_checkpoints/zz.ipynb: written by the system, not by the student"]
 
 
-def test_what_cannot_be_read_is_a_hand_in_without_a_notebook(tmp_path):
+@pytest.mark.parametrize(
+    "files", [["work (9).ipynb", "work (10).ipynb"], ["work.ipynb", "work-1.ipynb"], ["zz.ipynb", "aa.ipynb"]]
+)
+def test_of_two_that_are_filled_in_the_later_one_counts(files, handed_in):
+    hand_ins, _ = handed_in({f"anna/{file}": blank(filled=8 - number) for number, file in enumerate(files)})
+    assert hand_ins["anna", "assignment1"].remarks[0].endswith(f"`{files[1]}` was marked.")
+
+
+def test_what_cannot_be_read_is_a_hand_in_without_a_notebook(tmp_path, found):
     (tmp_path / "anna").mkdir()
     (tmp_path / "anna" / "assignment1.ipynb").write_text('{"cells": [')
     (tmp_path / "bert").mkdir()
@@ -97,7 +143,7 @@ def test_what_cannot_be_read_is_a_hand_in_without_a_notebook(tmp_path):
         ("metadata", {"nbgrader": [1]}),
     ],
 )
-def test_a_cell_that_is_none_stops_no_batch(part, wrong, tmp_path):
+def test_a_cell_that_is_none_stops_no_batch(part, wrong, tmp_path, found):
     put(tmp_path / "anna" / "assignment1.ipynb")
     notebook = json.loads((tmp_path / "anna" / "assignment1.ipynb").read_text())
     notebook["cells"][2][part] = wrong
@@ -108,34 +154,134 @@ def test_a_cell_that_is_none_stops_no_batch(part, wrong, tmp_path):
     assert hand_ins["bert", "assignment1"].remarks == []
 
 
-def test_a_notebook_that_can_be_read_goes_before_one_that_cannot(tmp_path):
+def test_a_notebook_that_can_be_read_goes_before_one_that_cannot(tmp_path, found):
     put(tmp_path / "anna" / "final.ipynb")
     (tmp_path / "anna" / "assignment1.ipynb").write_text('{"cells": [')
     hand_ins, _ = found(tmp_path)
     assert hand_ins["anna", "assignment1"].notebook is not None
 
 
-def test_data_beside_the_notebook_comes_along_and_code_does_not(tmp_path):
+def test_data_beside_the_notebook_comes_along_and_code_does_not(tmp_path, found):
     put(tmp_path / "anna" / "assignment1.ipynb")
     for name in ("net.npz", "numpy.py", "notes.txt"):
         (tmp_path / "anna" / name).write_text("x")
     (tmp_path / "anna" / "tinyalex").mkdir()
-    assert [path.name for path in found(tmp_path)[0]["anna", "assignment1"].files] == ["net.npz", "notes.txt"]
+    assert sorted(found(tmp_path)[0]["anna", "assignment1"].files) == ["net.npz", "notes.txt"]
     put(tmp_path / "bert.ipynb")
     (tmp_path / "net.npz").write_text("whose?")
-    assert found(tmp_path)[0]["bert", "assignment1"].files == []
+    assert found(tmp_path)[0]["bert", "assignment1"].files == {}
 
 
-def test_an_empty_folder_is_refused(tmp_path):
+def test_an_empty_folder_is_refused(tmp_path, found):
     with pytest.raises(UsageError, match="without notebooks: expected"):
-        collect(tmp_path, ORIGINALS)
+        found(tmp_path)
 
 
-def test_a_folder_without_a_notebook_is_told(tmp_path):
+def test_a_folder_without_a_notebook_is_told(tmp_path, found):
     put(tmp_path / "anna" / "assignment1.ipynb")
     (tmp_path / "berta").mkdir()
     (tmp_path / "berta" / "assignment1.pdf").write_bytes(b"%PDF")
     (tmp_path / ".git").mkdir()
     hand_ins, unknown = found(tmp_path)
     assert list(hand_ins) == [("anna", "assignment1")]
-    assert unknown == [f"{tmp_path / 'berta'}: no notebook in it"]
+    assert unknown == ["berta: assignment1.pdf: neither a notebook nor its data", "berta: no notebook of theirs"]
+
+
+# ---------------------------------------------------------------- Moodle and Canvas
+
+
+def test_what_moodle_writes_is_no_part_of_a_name(handed_in):
+    hand_ins, lines = handed_in(
+        moodle(
+            {
+                ("Anna Åström", 4711): {"assignment1.ipynb": ONE},
+                ("Bert van den Berg", 4712): {"hw.zip": {"hw/Untitled.ipynb": ONE, "hw/net.npz": b"x"}},
+                ("Cara_Lee", 4713): {"deep/er/work.ipynb": ONE},
+            }
+        )
+        | {
+            "Dora Ek_4714_assignsubmission_file_assignment1.ipynb": ONE,
+            "Eve_4715_assignsubmission_onlinetext_/t.html": b"",
+        }
+    )
+    assert [student for student, _ in hand_ins] == ["Anna_Åström", "Bert_van_den_Berg", "Cara_Lee", "Dora_Ek"]
+    assert list(hand_ins["Bert_van_den_Berg", "assignment1"].files) == ["net.npz"]
+    assert lines == ["Eve: t.html: neither a notebook nor its data", "Eve: no notebook of theirs"]
+
+
+def test_what_canvas_writes_is_no_part_of_a_name(handed_in):
+    hand_ins, lines = handed_in(
+        canvas(
+            {
+                ("Åström, Anna", 101): {"assignment5-1.ipynb": text(ORIGINALS["assignment5"]), "net-1.npz": b"x"},
+                ("Lee, Bo", 102): {"assignment1.ipynb": ONE, "assignment1-1.ipynb": ONE},
+                ("Ek, Eva", 103): {"work.zip": {"work/assignment1.ipynb": ONE}, "letter.pdf": b"%PDF"},
+            },
+            late=["Lee, Bo"],
+        )
+        | {"anon_x1Yz9_9001_assignment1.ipynb": ONE, "LATE_anon_QQQ11_9002_assignment1.ipynb": ONE}
+    )
+    assert [student for student, _ in hand_ins] == ["anon_QQQ11", "anon_x1Yz9", "ekeva", "leebo", "åströmanna"]
+    assert [student for (student, _), one in hand_ins.items() if one.late] == ["anon_QQQ11", "leebo"]
+    assert list(hand_ins["åströmanna", "assignment5"].files) == ["net.npz"]
+    assert hand_ins["leebo", "assignment1"].remarks[0].endswith("`assignment1-1.ipynb` was marked.")
+    assert lines == ["ekeva: letter.pdf: neither a notebook nor its data"]
+
+
+def test_two_students_of_one_name_are_two(handed_in):
+    hand_ins, _ = handed_in(moodle({("Anna Lee", number): {"a.ipynb": ONE} for number in (4712, 4711)}))
+    assert list(hand_ins) == [("Anna_Lee", "assignment1"), ("Anna_Lee-2", "assignment1")]
+
+
+def test_nothing_vanishes(handed_in):
+    """Each of a student's files is marked, comes along, or has a line."""
+    files = {
+        "assignment3.ipynb": text(ORIGINALS["assignment3"]),
+        "._assignment3.ipynb": MAC,
+        ".._assignment3.ipynb": MAC,
+        "__MACOSX/._assignment3.ipynb": MAC,
+        "helper.py": b"import os",
+        "work.7z": b"7z",
+        "timestamp.txt": b"\xff garbage",
+        "net.npz": b"x",
+    }
+    hand_ins, lines = handed_in(moodle({("Anna Lee", 4711): files}))
+    one = hand_ins["Anna_Lee", "assignment3"]
+    assert (list(one.files), one.stamp, one.remarks) == (["net.npz"], "\ufffd garbage", [])
+    assert lines == [
+        f"Anna Lee_4711_assignsubmission_file_/.._assignment3.ipynb: {HIDDEN}",
+        "Anna Lee: helper.py: Python code beside a notebook is not run",
+        "Anna Lee: work.7z: an archive of a kind that is not read: ask for a zip",
+        "Anna Lee: ._assignment3.ipynb, __MACOSX: written by the system, not by the student",
+    ]
+
+
+def test_only_loose_code_is_told(handed_in):
+    hand_ins, lines = handed_in(
+        moodle({("Anna Lee", 1): {"assignment1.py": b"x = 1"}, ("Bo Ek", 2): {"assignment1.ipynb": ONE}})
+        | {"net.npz": b""}
+    )
+    assert list(hand_ins) == [("Bo_Ek", "assignment1")]
+    assert lines == [
+        "Anna Lee: assignment1.py: Python code beside a notebook is not run",
+        "net: net.npz: beside no notebook",
+        "Anna Lee: no notebook of theirs",
+        "net: no notebook of theirs",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "remark"),
+    [
+        (codecs.BOM_UTF8 + ONE, []),
+        (ONE.decode().encode("utf-16"), ["The file was in UTF-16."]),
+        (
+            ONE.decode().encode("cp1252", errors="ignore"),
+            ["The file was not in UTF-8: letters with accents may be wrong."],
+        ),
+    ],
+)
+def test_a_notebook_in_another_encoding_is_read(content, remark, handed_in):
+    hand_ins, _ = handed_in({"anna/a.ipynb": content})
+    assert hand_ins["anna", "assignment1"].notebook is not None
+    assert hand_ins["anna", "assignment1"].remarks in (remark, [])

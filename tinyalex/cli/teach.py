@@ -1,5 +1,6 @@
 """The commands of a course: assignments and grade."""
 
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -40,7 +41,9 @@ class Grade(Command):
     """Mark what students handed in: marks.csv, exercises.csv, and a page of feedback for each student."""
 
     example = "grade hand-ins --out runs/marks"
-    submissions: Annotated[Path, Argument("hand-ins: STUDENT/assignment1.ipynb, ...", metavar="DIR")]
+    submissions: Annotated[
+        Path, Argument("hand-ins: a folder, or the zip of Moodle or Canvas", metavar="DIR|ZIP")
+    ]
     source: Source = SOURCE
     out: Annotated[Path, Option("folder to write", metavar="DIR")] = Path("runs/marks")
 
@@ -50,11 +53,10 @@ class Grade(Command):
         from tinyalex.course.hand_ins import collect
         from tinyalex.course.marking import Course, write_tables
 
-        if not self.submissions.is_dir():
-            raise UsageError(f"got {self.submissions}: expected a folder of hand-ins; check its name")
-        with alone_in(self.out):
+        with alone_in(self.out), tempfile.TemporaryDirectory() as scratch:
             course = Course(self.source, release=self.out / "release", root=self.out)
-            hand_ins, unknown = collect(self.submissions, {name: course.original(name) for name in course.names})
+            originals = {name: course.original(name) for name in course.names}
+            hand_ins, unknown = collect(self.submissions, originals, Path(scratch))
             for line in unknown:
                 print(line)
             for name in sorted({hand_in.assignment for hand_in in hand_ins}):

@@ -1,87 +1,191 @@
-"""Finds the hand-ins in a folder: whose file it is, and which assignment, whatever the file's name."""
+"""Finds the hand-ins among the files that were handed in: whose file it is, and which assignment, whatever its name."""
 
+import codecs
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as Collection
 from dataclasses import dataclass
 from itertools import chain, count
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
+
+import nbformat
 
 from tinyalex.course import cells
 from tinyalex.course.repair import recognised
+from tinyalex.course.roster import Roster
+from tinyalex.course.sender import Sender, Sent, sent
+from tinyalex.course.unpack import File, listing
 from tinyalex.errors import UsageError
+from tinyalex.files import legible
 
-DATA = {
-    ".npz",
-    ".npy",
-    ".json",
-    ".txt",
-    ".csv",
-    ".png",
-    ".jpg",
-}  # data files that may lie beside a notebook; no Python code
-LARGEST = 64 << 20  # the largest size of such a file, in bytes
+STAMP = "timestamp.txt"  # nbgrader's, with the time of a hand-in; it stops at one that it cannot read
 
 
 @dataclass
 class HandIn:
-    """A student's notebook for an assignment (None if it cannot be read), and the data files beside it."""
+    """A student's notebook for an assignment (None if it cannot be read), and the data files beside it by name.
+
+    late: whether Canvas says that it is.   stamp: what a timestamp.txt beside it says.
+    """
 
     student: str
     assignment: str
     notebook: cells.Notebook | None
-    files: list[Path]
+    files: dict[str, Path]
     remarks: list[str]
+    late: bool = False
+    stamp: str = ""
 
 
-def collect(folder: Path, originals: Mapping[str, cells.Notebook]) -> tuple[list[HandIn], list[str]]:
-    """The hand-ins in `folder`, sorted by student and assignment, and a line for every other notebook or folder.
+@dataclass
+class _Candidate:
+    """A notebook of a student for an assignment."""
 
-    Layouts: STUDENT/anything.ipynb, at any depth, or STUDENT.ipynb, STUDENT_assignment1.ipynb. A notebook is recognised
-    by its cells, not by its name. If a student has several for one assignment, the one named after it is marked, or
-    otherwise the last by name.
-    Raises UsageError if the folder holds no notebooks.
+    file: File
+    sent: Sent
+    notebook: cells.Notebook | None
+    remarks: list[str]
+    filled: int  # answers that are filled in
+
+    @property
+    def place(self) -> str:
+        """Where it lies."""
+        return str(self.file.where)
+
+    @property
+    def order(self) -> tuple[Any, ...]:
+        """Filled in before blank, then the later one: by Canvas's number, by "(2)" or "-2" in its name, by its time."""
+        number = re.search(r"[-( ](\d{1,4})\)?$", self.file.where.stem)
+        version = int(number[1]) if number else 0
+        readable = self.notebook is not None
+        return readable, self.filled > 0, self.sent.upload, version, self.file.changed, self.place
+
+
+def collect(
+    source: Path, originals: Mapping[str, cells.Notebook], scratch: Path, roster: Roster | None = None
+) -> tuple[list[HandIn], list[str]]:
+    """The hand-ins in `source`, sorted by student and assignment, and a line for every file that is not used.
+
+    source:  a folder or a zip: Moodle's or Canvas's, or STUDENT/anything.ipynb, STUDENT_assignment1.ipynb.
+    scratch: a folder for what is in zips; it must exist as long as the hand-ins are used.
+    A notebook is recognised by its cells, not by its name. If a student has several for one assignment, the latest
+    that is filled in is marked.
+    Raises UsageError if there are no notebooks.
     """
-    paths = sorted(path for path in folder.rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts)
-    if not paths:
+    found = listing(source, scratch)
+    if not any(map(_is_notebook, found.files)):
         raise UsageError(
-            f"got {folder} without notebooks: expected STUDENT/assignment1.ipynb or STUDENT_assignment1.ipynb"
+            f"got {source} without notebooks: expected STUDENT/assignment1.ipynb or STUDENT_assignment1.ipynb"
         )
-    found: dict[tuple[str, str], list[tuple[Path, cells.Notebook | None]]] = {}
-    unknown = []
-    for path in paths:
-        notebook = _read(path)
-        assignment = _assignment(path, notebook, originals)
-        if assignment:
-            found.setdefault((_student(path, folder, assignment), assignment), []).append((path, notebook))
+    names = tuple(originals)
+    senders = [(file, sent(file.where, names)) for file in found.files]
+    students, strangers = _students({one.sender for _, one in senders}, roster or Roster())
+    candidates, unknown = _candidates(senders, originals, students)
+    data = [(file, one) for file, one in senders if not _is_notebook(file)]
+    hand_ins = [_hand_in(*key, of_one, data) for key, of_one in sorted(candidates.items())]
+    asides = [(sent(where, names), reason) for where, reason in found.aside]
+    asides += _unused(data, hand_ins)
+    with_notebook = {one.sender for file, one in senders if _is_notebook(file)}
+    without = {one.sender.name for one, _ in asides} - {sender.name for sender in with_notebook}
+    lines = [*unknown, *_lines(asides), *(f"{legible(name)}: no notebook of theirs" for name in sorted(without))]
+    return hand_ins, [*strangers, *lines]
+
+
+def _candidates(
+    senders: Iterable[tuple[File, Sent]], originals: Mapping[str, cells.Notebook], students: Mapping[Sender, str]
+) -> tuple[dict[tuple[str, str], list[_Candidate]], list[str]]:
+    """The notebooks by student and assignment, and a line for each that belongs to no assignment."""
+    found: dict[tuple[str, str], list[_Candidate]] = {}
+    lines = []
+    for file, one in senders:
+        if not _is_notebook(file):
+            continue
+        notebook, remarks = _read(file.path)
+        assignment = _assignment(file.where, notebook, originals)
+        if not assignment:
+            lines.append(f"{legible(str(file.where))}: not a notebook of an assignment")
+        elif notebook is None and file.where.name.startswith("."):
+            lines.append(f"{legible(str(file.where))}: cannot be read, and its name is that of a hidden file")
         else:
-            unknown.append(f"{path}: not a notebook of an assignment")
-    with_notebook = {path.relative_to(folder).parts[0] for path in paths}
-    unknown += [f"{one}: no notebook in it" for one in sorted(folder.iterdir()) if _is_without(one, with_notebook)]
-    hand_ins = []
-    called = _names(student for student, _ in found)
-    for (student, assignment), candidates in sorted(found.items()):
-        path, notebook = max(candidates, key=lambda one: (one[1] is not None, one[0].stem == assignment, str(one[0])))
-        remarks = [f"There were {len(candidates)} notebooks: `{path.name}` was marked."] if len(candidates) > 1 else []
-        if notebook is None:
-            remarks.append(f"The file `{path.name}` cannot be read as a notebook: hand it in again.")
-        files = [] if path.parent == folder else [other for other in sorted(path.parent.iterdir()) if _is_data(other)]
-        hand_ins.append(HandIn(called[student], assignment, notebook, files, remarks))
-    return hand_ins, unknown
+            filled = 0 if notebook is None else _filled(notebook, originals[assignment])
+            key = students[one.sender], assignment
+            found.setdefault(key, []).append(_Candidate(file, one, notebook, remarks, filled))
+    return found, lines
 
 
-def _is_without(one: Path, with_notebook: Collection[str]) -> bool:
-    """Whether this is a student's folder without a notebook, such as one with a PDF."""
-    return one.is_dir() and not one.name.startswith(".") and one.name not in with_notebook
+def _hand_in(student: str, assignment: str, candidates: list[_Candidate], data: Iterable[tuple[File, Sent]]) -> HandIn:
+    """The hand-in with the best of the notebooks."""
+    best = max(candidates, key=lambda one: one.order)
+    remarks = list(best.remarks)
+    if len(candidates) > 1:
+        each = ", ".join(
+            f"`{one.sent.file}` ({one.filled} answers)" for one in sorted(candidates, key=lambda one: one.place)
+        )
+        remarks.append(f"There were {len(candidates)} notebooks, {each}: `{best.sent.file}` was marked.")
+    if best.notebook is None:
+        remarks.append(f"The file `{best.sent.file}` cannot be read as a notebook: hand it in again.")
+    files = _beside(best, data)
+    stamp = files.pop(STAMP).read_text(errors="replace").strip() if STAMP in files else ""
+    return HandIn(student, assignment, best.notebook, files, remarks, best.sent.late, stamp)
 
 
-def _read(path: Path) -> cells.Notebook | None:
-    """The notebook in a file; None if the file or one of its cells is malformed."""
+def _beside(one: _Candidate, data: Iterable[tuple[File, Sent]]) -> dict[str, Path]:
+    """The data files of the notebook's sender in the same folder, by the names that the student gave them.
+
+    What came through Moodle or Canvas belongs to one hand-in, so there files of the sender's other folders count too.
+    Canvas adds "-1" to the name of a file that is handed in again.
+    """
+    files: dict[str, Path] = {}
+    own = [(file, other) for file, other in data if other.sender == one.sent.sender]
+    for file, other in sorted(own, key=lambda pair: pair[0].where.parent != one.file.where.parent):
+        if other.sender.system or file.where.parent == one.file.where.parent:
+            again = other.sender.system == "Canvas"
+            name = re.sub(r"-\d{1,3}(?=\.\w+$)", "", other.file.name) if again else other.file.name
+            files.setdefault(name, file.path)
+    return files
+
+
+def _unused(data: Iterable[tuple[File, Sent]], hand_ins: Iterable[HandIn]) -> list[tuple[Sent, str]]:
+    """The data files that lie beside no notebook."""
+    used = {path for one in hand_ins for path in one.files.values()}
+    return [(one, "beside no notebook") for file, one in data if file.path not in used and file.where.name != STAMP]
+
+
+def _lines(asides: Iterable[tuple[Sent, str]]) -> list[str]:
+    """A line for each sender and reason, with the files."""
+    grouped: dict[tuple[str, str], list[str]] = {}
+    for one, reason in asides:
+        parts = [part for part in one.file.parts if part not in ("/",)]
+        junk = next((part for part in parts if part == "__MACOSX"), str(one.file))
+        names = grouped.setdefault((one.sender.name, reason), [])
+        if junk not in names:
+            names.append(junk)
+    return [legible(f"{name}: {', '.join(files)}: {reason}") for (name, reason), files in sorted(grouped.items())]
+
+
+def _is_notebook(file: File) -> bool:
+    return file.where.suffix.lower() == ".ipynb"
+
+
+def _read(path: Path) -> tuple[cells.Notebook | None, list[str]]:
+    """The notebook in a file, and a remark on its encoding; None if the file or one of its cells is malformed."""
     try:
-        notebook = cells.read(path)
-        return notebook if all(_is_cell(cell) for cell in notebook.cells) else None
+        text, remarks = _decoded(path.read_bytes())
+        notebook = nbformat.reads(text, as_version=4)
+        return (notebook, remarks) if all(_is_cell(cell) for cell in notebook.cells) else (None, [])
     except Exception:  # not JSON, not a notebook, cut short: nbformat raises many kinds
-        return None
+        return None, []
+
+
+def _decoded(content: bytes) -> tuple[str, list[str]]:
+    """The text of a file, whatever program saved it, and a remark if it is not UTF-8, as a notebook must be."""
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return content.decode("utf-16"), ["The file was in UTF-16."]
+    try:
+        return content.decode("utf-8-sig"), []
+    except UnicodeDecodeError:
+        return content.decode("cp1252"), ["The file was not in UTF-8: letters with accents may be wrong."]
 
 
 def _is_cell(cell: Any) -> bool:
@@ -90,36 +194,44 @@ def _is_cell(cell: Any) -> bool:
     return isinstance(cell.cell_type, str) and isinstance(cell.metadata.get("nbgrader", {}), dict)
 
 
-def _assignment(path: Path, notebook: cells.Notebook | None, originals: Mapping[str, cells.Notebook]) -> str:
+def _filled(notebook: cells.Notebook, original: cells.Notebook) -> int:
+    """The number of answers in which the student has written something."""
+    answers = {cells.grade_id(cell): cell.source for cell in original.cells if cells.is_students(cell)}
+    blank = {name: re.sub(r"### BEGIN SOLUTION.*?### END SOLUTION", "", answers[name], flags=re.S) for name in answers}
+    written = [(_bare(cell.source), cells.grade_id(cell)) for cell in notebook.cells]
+    return sum(name in blank and text not in ("", _bare(blank[name])) for text, name in written)
+
+
+def _bare(source: str) -> str:
+    """An answer without white space and without what stands for a missing one in the student's version."""
+    source = re.sub(r"# YOUR CODE HERE|raise NotImplementedError(\(\))?|YOUR ANSWER HERE", "", source)
+    return "".join(source.split())
+
+
+def _assignment(where: PurePosixPath, notebook: cells.Notebook | None, originals: Mapping[str, cells.Notebook]) -> str:
     """The assignment that shares most cells with the notebook, otherwise the one in its path, otherwise ""."""
     if notebook is not None:
         shared = {name: recognised(notebook, original) for name, original in originals.items()}
         best = max(shared, key=lambda name: shared[name])
         if shared[best]:
             return best
-    return next((name for name in originals if name in str(path)), "")
+    return next((name for name in originals if name in str(where)), "")
 
 
-def _student(path: Path, folder: Path, assignment: str) -> str:
-    """The student's name: the first folder, or the file's name without the name of the assignment."""
-    parts = path.relative_to(folder).parts
-    name = parts[0] if len(parts) > 1 else re.sub(r" ?\(\d+\)$", "", path.stem)  # browsers add "(1)"
-    return name.replace(assignment, "").strip("_- ") or name
+def _students(senders: Collection[Sender], roster: Roster) -> tuple[dict[Sender, str], list[str]]:
+    """The name of each sender in paths and tables, and a line for each who is not in the roster.
 
-
-def _names(students: Iterable[str]) -> dict[str, str]:
-    """The name of each student in paths and tables: characters that a path may not contain become _.
-
-    If two names become equal, the second gets the suffix -2, and so on, so that no work is attributed to another.
+    In the roster it is the student's id. For others it is their name; characters that a path may not contain become _.
+    If two become equal, the second gets the suffix -2, and so on, so that no work is attributed to another.
     """
-    names: dict[str, str] = {}
-    for student in sorted(set(students)):
-        name = re.sub(r"[^\w.@-]", "_", student)
+    found = {sender: roster.find(sender) for sender in senders}
+    names = {sender: student.id for sender, student in found.items() if student}
+    taken, lines = set(names.values()), []
+    for sender in sorted(senders - names.keys(), key=lambda one: (one.name, one.id)):
+        name = re.sub(r"[^\w.@-]", "_", sender.name)
         numbered = chain([name], (f"{name}-{number}" for number in count(2)))
-        names[student] = next(one for one in numbered if one not in names.values())
-    return names
-
-
-def _is_data(path: Path) -> bool:
-    """Whether this is a data file that may be used in marking."""
-    return path.is_file() and path.suffix.lower() in DATA and path.stat().st_size <= LARGEST
+        names[sender] = next(one for one in numbered if one not in taken)
+        taken.add(names[sender])
+        if roster.students:
+            lines.append(f"{legible(sender.name)}: in no line of the roster, or in two; called {names[sender]}")
+    return names, lines

@@ -101,7 +101,9 @@ class Course:
             hand_in.notebook or student_version, self.original(name), student_version, hand_in.remarks
         )
         place = self.root / "submitted" / student / name
-        files = {path.name: path.read_bytes() for path in hand_in.files}  # read them first: they may lie in `place`
+        files = {
+            name: path.read_bytes() for name, path in hand_in.files.items()
+        }  # read them first: they may lie in `place`
         shutil.rmtree(place, ignore_errors=True)
         place.mkdir(parents=True)
         for file, content in files.items():

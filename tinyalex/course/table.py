@@ -1,0 +1,74 @@
+"""CSV tables of other programs: read whatever they write, and written back as they were."""
+
+import codecs
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tinyalex.errors import UsageError
+from tinyalex.files import replacing
+
+
+@dataclass
+class Table:
+    """A table with a header.   rows: values by column.   The rest is how the file is written."""
+
+    header: list[str]
+    rows: list[dict[str, str]]
+    delimiter: str = ","
+    line_end: str = "\r\n"
+    mark: bool = False  # whether it begins with a byte order mark, as Excel wants
+
+    @classmethod
+    def read(cls, path: Path) -> "Table":
+        """The table in a CSV file, with commas, semicolons or tabs, in UTF-8, UTF-16 or Windows's code page.
+
+        Raises UsageError if it cannot be read, or has two columns of one name.
+        """
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise UsageError(f"got {path} ({error.strerror}): expected a table, as a CSV file") from None
+        text = _decoded(content)
+        first = text.partition("\n")[0]
+        delimiter = max(",;\t", key=first.count)
+        try:
+            header, *lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+        except (csv.Error, ValueError) as error:
+            raise UsageError(f"got {path} ({error}): expected a table, as a CSV file") from None
+        header = [name.strip() for name in header]
+        if twice := {name for name in header if name and header.count(name) > 1}:
+            raise UsageError(f"got {path} with two columns {min(twice)!r}: expected each once")
+        rows = [dict(zip(header, [*line, *[""] * len(header)], strict=False)) for line in lines if any(line)]
+        end = "\r\n" if "\r\n" in text else "\n"
+        return cls(header, rows, delimiter, end, content.startswith(codecs.BOM_UTF8))
+
+    def write(self, path: Path) -> None:
+        """Write the table in the way in which it was read, but always in UTF-8."""
+        text = io.StringIO(newline="")
+        writer = csv.writer(text, delimiter=self.delimiter, lineterminator=self.line_end)
+        writer.writerow(self.header)
+        writer.writerows([row.get(name, "") for name in self.header] for row in self.rows)
+        with replacing(path) as file:
+            file.write((codecs.BOM_UTF8 if self.mark else b"") + text.getvalue().encode())
+
+
+def _decoded(content: bytes) -> str:
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return content.decode("utf-16", errors="replace")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return content.decode("cp1252", errors="replace")
+
+
+def shown(value: float) -> str:
+    """A number of points as tables show it: at most two decimals."""
+    return f"{round(value, 2):g}"
+
+
+def columns(names: Sequence[str]) -> str:
+    """Names of columns in a message."""
+    return ", ".join(repr(name) for name in names)
