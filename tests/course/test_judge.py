@@ -23,7 +23,7 @@ def judged(student, test, given=""):
     cell = new_code_cell(given, metadata={"nbgrader": {"locked": True, "grade": False}})
     judge = Judge(new_notebook(cells=[cell]))
     with line(5) as called:
-        thread = threading.Thread(target=serve, args=(called.port, called.token, notebook))
+        thread = threading.Thread(target=serve, args=(called.address, called.token, notebook))
         thread.start()
         outputs = judge.outputs(HEAD + test, called)
         thread.join()
@@ -286,7 +286,7 @@ def test_a_deed_in_the_student_s_process_makes_no_wrong_answer_right(deed):
     judge = Judge(new_notebook(cells=[]))
     test = HEAD + "expected = np.full(2, 2.0)\nsame('y', call(f, np.ones(2)), expected)"
     with line(20) as called:
-        words = [sys.executable, "-c", STUDENT, str(called.port), called.token, DEEDS[deed]]
+        words = [sys.executable, "-c", STUDENT, str(called.address), called.token, DEEDS[deed]]
         with subprocess.Popen(words, stderr=subprocess.PIPE) as student:
             (output,) = judge.outputs(test, called)
             student.kill()

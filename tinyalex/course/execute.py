@@ -4,7 +4,6 @@ The student's cells run in a kernel, a process of their own. The tests run in th
 """
 
 import asyncio
-import os
 import subprocess
 import sys
 import time
@@ -16,19 +15,16 @@ import nbformat
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbclient.util import run_sync
 from nbgrader.preprocessors import Execute
-from traitlets import Integer, default
+from traitlets import Bool, Integer, Unicode, default
 
-import tinyalex
 from tinyalex.course.cells import is_tests
 from tinyalex.course.judge import Judge, line
+from tinyalex.course.place import place
 
 # Run in the student's kernel for each test cell: it answers the judge, and leaves no name behind.
 SERVE = """
-__import__("tinyalex.course.serve", fromlist=["serve"]).serve({port}, "{token}", get_ipython().user_ns);
+__import__("tinyalex.course.serve", fromlist=["serve"]).serve({address!r}, "{token}", get_ipython().user_ns);
 """
-
-# A student's `!pip install`, which is right on Colab, would change the packages that everybody is marked with.
-NO_INSTALLS = {"PIP_DRY_RUN": "1", "PIP_NO_INDEX": "1"}
 
 # In a notebook exit() ends Python only after its cell, and the next cell would be blamed. Here it raises an error.
 EXIT_FAILS = """
@@ -47,33 +43,59 @@ class MarkingExecute(Execute):  # type: ignore[misc]
         config=True
     )
 
+    user = Unicode(help="the user that students' code runs as, if this process is root's; empty: this one").tag(
+        config=True
+    )
+
+    bubblewrap = Bool(help="whether students' code runs in bubblewrap's sandbox").tag(config=True)
+
     @default("extra_arguments")
     def _extra_arguments(self) -> list[str]:
         return [f"--IPKernelApp.exec_lines={EXIT_FAILS}"]
 
     def preprocess(self, notebook: Any, resources: Any = None, km: Any = None) -> Any:
-        """Run all cells, in order."""
+        """Run all cells, in order, in a temporary folder with the files that lie beside the notebook."""
         self.kc: Any
         self.end = time.monotonic() + self.total
         self.judge = Judge(notebook)
         self.fatal: set[int] = set()  # cells that killed a kernel, and must not run again
-        return super().preprocess(notebook, resources, km)
+        self.kernels = 0
+        beside = (resources or {}).get("metadata", {}).get("path")
+        files = [path for path in Path(beside).iterdir() if path.is_file() and path.suffix != ".ipynb"] if beside else []
+        with place(files, self.user, self.bubblewrap) as self.place:
+            return super().preprocess(notebook, resources, km)
+
+    def create_kernel_manager(self) -> Any:
+        """The manager of a kernel that runs in the notebook's place, and listens there, where the system allows."""
+        manager = super().create_kernel_manager()
+        manager.kernel_spec.argv = [*self.place.command, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+        manager.kernel_spec.interrupt_mode = "message"  # a signal would end the sandbox
+        self.kernels += 1
+        manager.connection_file = str(self.place.folder / f"kernel-{self.kernels}.json")
+        if sys.platform != "win32":
+            manager.transport, manager.ip = "ipc", str(self.place.work / f".kernel-{self.kernels}")
+        return manager
 
     async def async_start_new_kernel(self, **kwargs: Any) -> None:
         """Start a kernel with the memory limit, which imports this copy of the package."""
-        paths = [str(Path(tinyalex.__file__).parents[1]), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
-        kwargs["env"] = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in paths if path), **NO_INSTALLS}
+        kwargs["env"] = self.place.environment
+        kwargs["cwd"] = str(self.place.work)
         kwargs["stderr"] = subprocess.DEVNULL  # the kernel's own log; the output of cells goes to the notebook
-        if sys.platform == "linux" and self.memory:
-            kwargs["preexec_fn"] = self._limit_memory
+        if sys.platform != "win32":
+            self.km.write_connection_file()
+            self.place.give(Path(self.km.connection_file))
+            kwargs["preexec_fn"] = self._enter
         await super().async_start_new_kernel(**kwargs)
 
     start_new_kernel = run_sync(async_start_new_kernel)
 
-    def _limit_memory(self) -> None:
-        import resource
+    def _enter(self) -> None:
+        """Limit the memory of the process that will be the kernel, and make it the student's."""
+        if sys.platform == "linux" and self.memory:
+            import resource
 
-        resource.setrlimit(resource.RLIMIT_AS, (self.memory << 20, self.memory << 20))
+            resource.setrlimit(resource.RLIMIT_AS, (self.memory << 20, self.memory << 20))
+        self.place.enter()
 
     def preprocess_cell(self, cell: Any, resources: Any, index: int) -> Any:
         """Run one cell."""
@@ -97,11 +119,11 @@ class MarkingExecute(Execute):  # type: ignore[misc]
 
     def _judge_cell(self, cell: Any, index: int) -> None:
         """Run a test in this process, while the kernel answers its calls of the student's functions."""
-        with line(self.timeout) as called, ThreadPoolExecutor(1) as thread:
+        with line(self.timeout, self.place.folder / "judge") as called, ThreadPoolExecutor(1) as thread:
             judged = thread.submit(self.judge.outputs, cell.source, called)
             served: list[Any] = []
             try:
-                served = self._run_aside(index, SERVE.format(port=called.port, token=called.token)).outputs
+                served = self._run_aside(index, SERVE.format(address=called.address, token=called.token)).outputs
             finally:
                 called.hang_up()
                 printed = [output for output in served if output.output_type == "stream"]

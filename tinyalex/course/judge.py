@@ -9,10 +9,12 @@ import contextlib
 import io
 import secrets
 import socket
+import sys
 import traceback
 import types
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import nbformat
@@ -21,7 +23,7 @@ from tinyalex.course.cells import Notebook, is_given
 from tinyalex.course.checks import CheckError
 from tinyalex.course.guard import LibraryError, TimeLimitError
 from tinyalex.course.scope import global_names
-from tinyalex.course.serve import NAME
+from tinyalex.course.serve import NAME, connected
 from tinyalex.course.values import WireError
 from tinyalex.course.wire import End, Remote
 
@@ -68,23 +70,28 @@ class Judge:
 
 @dataclass
 class Line:
-    """Where the student's process calls the judge.   port, token: what it must know to do so."""
+    """Where the student's process calls the judge.   token: what it must know to do so."""
 
     server: socket.socket
     token: str
     seconds: float
+    connection: socket.socket | None = None
     hung_up: bool = False
 
     @property
-    def port(self) -> int:
-        """The number of the port, on this machine only."""
-        return int(self.server.getsockname()[1])
+    def address(self) -> int | str:
+        """The number of the port, on this machine only, or the path of the socket."""
+        address = self.server.getsockname()
+        return str(address) if isinstance(address, str) else int(address[1])
 
     def hang_up(self) -> None:
-        """End the wait for a process that does not call: call in its place."""
+        """End the call, or the wait for one: call in place of a process that does not."""
         self.hung_up = True
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), self.seconds):
-            return
+        with contextlib.suppress(OSError):
+            if self.connection:
+                self.connection.shutdown(socket.SHUT_RDWR)
+            else:
+                connected(self.address).close()
 
     @contextlib.contextmanager
     def answered(self) -> Iterator[socket.socket]:
@@ -92,23 +99,38 @@ class Line:
         self.server.settimeout(self.seconds)
         while True:
             try:
-                connection, _ = self.server.accept()
+                self.connection, _ = self.server.accept()
             except OSError:
                 raise WireError(SILENT) from None
-            connection.settimeout(self.seconds)
-            with connection:
+            self.connection.settimeout(self.seconds)
+            with self.connection:
                 if self.hung_up:
                     raise WireError(SILENT)
-                if _received(connection, len(self.token)) == self.token:
-                    yield connection
+                if _received(self.connection, len(self.token)) == self.token:
+                    yield self.connection
                     return
 
 
 @contextlib.contextmanager
-def line(seconds: float) -> Iterator[Line]:
-    """A line that is open within the block. seconds: the longest time to wait for the student's process."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
+def line(seconds: float, path: Path | None = None) -> Iterator[Line]:
+    """A line that is open within the block.
+
+    seconds: the longest time to wait for the student's process.
+    path:    of its socket, where the system has such sockets; otherwise a port is opened.
+    """
+    with _server(path) as server:
         yield Line(server, secrets.token_hex(16), seconds)
+
+
+def _server(path: Path | None) -> socket.socket:
+    if path is None or sys.platform == "win32":
+        return socket.create_server(("127.0.0.1", 0))
+    path.unlink(missing_ok=True)
+    server = socket.socket(socket.AF_UNIX)
+    server.bind(str(path))
+    path.chmod(0o666)  # the student's process may be another user's; the token says that it is the right one
+    server.listen()
+    return server
 
 
 def _received(connection: socket.socket, size: int) -> str:

@@ -21,14 +21,23 @@ NAME = "name:"  # how the judge asks for a name of the notebook
 PACKAGE = str(Path(__file__).parent)
 
 
-def serve(port: int, token: str, notebook: Mapping[str, Any]) -> None:
-    """Answer the judge at this port until it closes the connection.
+def serve(address: int | str, token: str, notebook: Mapping[str, Any]) -> None:
+    """Answer the judge at this address until it closes the connection.
 
     token: tells the judge that this is the process that it has asked.   notebook: the names of the notebook.
     """
-    with socket.create_connection(("127.0.0.1", port)) as connection:
+    with connected(address) as connection:
         connection.sendall(token.encode())
         StudentEnd(connection, notebook).answer_all()
+
+
+def connected(address: int | str) -> socket.socket:
+    """A connection to a port of this machine, or to a socket with this path."""
+    if isinstance(address, int):
+        return socket.create_connection(("127.0.0.1", address))
+    connection = socket.socket(socket.AF_UNIX)
+    connection.connect(address)
+    return connection
 
 
 class StudentEnd(End):
