@@ -143,5 +143,5 @@ format: $(STAMP) ## format the code
 
 .PHONY: clean
 clean: ## remove the virtual environment and all that was made, except runs/
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist docs/tutorials *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -22,6 +22,7 @@ from sphinx.application import Sphinx
 from sphinx.util import logging
 
 from site_tools.links import DOCS, LINK, ROOT, SCHEME, line_of, on_site, site_link
+from site_tools.tutorials import original
 
 LEXERS = {".py": PythonLexer, ".toml": TOMLLexer, "": MakefileLexer}
 log = logging.getLogger(__name__)
@@ -29,7 +30,7 @@ log = logging.getLogger(__name__)
 
 def rewrite_links(app: Sphinx, docname: str, content: list[str]) -> None:
     """When a page has been read: its links, for the site."""
-    content[0] = on_site(content[0], Path(app.env.doc2path(docname)))
+    content[0] = on_site(content[0], original(Path(app.env.doc2path(docname))))
 
 
 def page_of(path: str) -> str:
