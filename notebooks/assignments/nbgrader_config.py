@@ -27,3 +27,9 @@ c.Autograde.autograde_preprocessors = [
 c.MarkingExecute.timeout = 30  # seconds a cell
 c.MarkingExecute.memory = 4096  # MB of 2**20 bytes a notebook
 c.MarkingExecute.total = 600  # seconds a notebook
+
+# Pages of feedback, and Formgrader's: scripts in a student's cells do nothing.
+c.HTMLExporter.preprocessors = ["tinyalex.course.safe.Inert"]
+c.HTMLExporter.filters = {"markdown2html": "tinyalex.course.safe.rendered"}
+c.GenerateFeedback.exporter_class = "tinyalex.course.feedback.FeedbackPage"
+c.GenerateFeedback.preprocessors = ["tinyalex.course.feedback.Grades"]
