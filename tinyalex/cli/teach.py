@@ -3,15 +3,14 @@
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from tinyalex.cli.options import Argument, Command, Option
 from tinyalex.errors import UsageError
 from tinyalex.files import alone_in, make_folder
 
 if TYPE_CHECKING:
-    from tinyalex.course.hand_ins import HandIn
-    from tinyalex.course.marking import Course, Marks
+    from tinyalex.course.marking import Marks
 
 Source = Annotated[Path, Option("folder of the assignments", metavar="DIR")]
 SOURCE = Path("notebooks/assignments/source")
@@ -41,17 +40,27 @@ class Grade(Command):
     """Mark what students handed in: marks.csv, exercises.csv, and a page of feedback for each student."""
 
     example = "grade hand-ins --out runs/marks"
-    submissions: Annotated[
-        Path, Argument("hand-ins: a folder, or the zip of Moodle or Canvas", metavar="DIR|ZIP")
-    ]
+    submissions: Annotated[Path, Argument("hand-ins: a folder, or the zip of Moodle or Canvas", metavar="DIR|ZIP")]
     source: Source = SOURCE
     out: Annotated[Path, Option("folder to write", metavar="DIR")] = Path("runs/marks")
+    jobs: Annotated[int | None, Option("hand-ins to run at a time (as many as there are cores)")] = None
+    as_user: Annotated[
+        str, Option("run students' code as these users, each one hand-in at a time; only for root", metavar="USER,...")
+    ] = ""
+    sandbox: Annotated[
+        Literal["bubblewrap"] | None, Option("run students' code without the network and other files; on Linux")
+    ] = None
 
     def run(self) -> None:
         """Print a line for each hand-in; the tables are complete up to it, should the marking be stopped."""
         _check_nbgrader()
+        from tinyalex.backend import thread_count
+        from tinyalex.course.batch import Setting, mark_all
         from tinyalex.course.hand_ins import collect
         from tinyalex.course.marking import Course, write_tables
+
+        users = tuple(filter(None, self.as_user.split(",")))
+        setting = Setting(self.jobs or thread_count(), users, bool(self.sandbox))
 
         with alone_in(self.out), tempfile.TemporaryDirectory() as scratch:
             course = Course(self.source, release=self.out / "release", root=self.out)
@@ -61,24 +70,14 @@ class Grade(Command):
                 print(line)
             for name in sorted({hand_in.assignment for hand_in in hand_ins}):
                 course.build(name)
-            marks = []
-            for hand_in in hand_ins:
-                marks.append(_marked(course, hand_in))
-                print(_line(marks[-1]), flush=True)
+            setting.check([self.source, self.out, self.submissions])
+            marks: list[Marks] = []
+            for one in mark_all(course, hand_ins, setting):
+                print(_line(one), flush=True)
+                marks = sorted([*marks, one], key=lambda one: (one.student, one.assignment))
                 write_tables(marks, self.out)
             written = ", ".join(str(self.out / name) for name in ("marks.csv", "exercises.csv", "feedback"))
             print(f"{len(marks)} hand-ins: {written}")
-
-
-def _marked(course: "Course", hand_in: "HandIn") -> "Marks":
-    """The marks of a hand-in. If marking it fails, a remark says why, and the other hand-ins are still marked."""
-    from tinyalex.course.marking import Marks
-
-    try:
-        return course.mark(hand_in)
-    except Exception as error:
-        cause = str(error) if isinstance(error, UsageError) else f"{type(error).__name__}: {error}"
-        return Marks(hand_in.student, hand_in.assignment, remarks=[f"{cause}: mark it by hand."])
 
 
 def _line(marks: "Marks") -> str:

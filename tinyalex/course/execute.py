@@ -16,6 +16,7 @@ from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbclient.util import run_sync
 from nbgrader.preprocessors import Execute
 from traitlets import Bool, Integer, Unicode, default
+from traitlets.config import Config
 
 from tinyalex.course.cells import is_tests
 from tinyalex.course.judge import Judge, line
@@ -61,7 +62,9 @@ class MarkingExecute(Execute):  # type: ignore[misc]
         self.fatal: set[int] = set()  # cells that killed a kernel, and must not run again
         self.kernels = 0
         beside = (resources or {}).get("metadata", {}).get("path")
-        files = [path for path in Path(beside).iterdir() if path.is_file() and path.suffix != ".ipynb"] if beside else []
+        files = (
+            [path for path in Path(beside).iterdir() if path.is_file() and path.suffix != ".ipynb"] if beside else []
+        )
         with place(files, self.user, self.bubblewrap) as self.place:
             return super().preprocess(notebook, resources, km)
 
@@ -174,6 +177,14 @@ class MarkingExecute(Execute):  # type: ignore[misc]
                 self.fatal.add(before)
                 self._start_again(index)
                 return
+
+
+def executed(path: Path, config: Config) -> str:
+    """The notebook in a file after it was run, as text. config: limits and settings, for MarkingExecute."""
+    notebook = nbformat.read(path, as_version=4)
+    notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    notebook, _ = MarkingExecute(config=config).preprocess(notebook, {"metadata": {"path": str(path.parent)}})
+    return str(nbformat.writes(notebook))
 
 
 def _error(text: str) -> Any:

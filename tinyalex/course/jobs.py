@@ -44,7 +44,7 @@ class Jobs:
     def __init__(self, most: int) -> None:
         self.most = most
         self.running: list[_Job] = []
-        self.context = multiprocessing.get_context("spawn" if sys.platform == "win32" else "forkserver")
+        self.context: Any = multiprocessing.get_context("spawn" if sys.platform == "win32" else "forkserver")
         if sys.platform != "win32":
             self.context.set_forkserver_preload(PRELOADED)
 

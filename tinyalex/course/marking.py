@@ -17,10 +17,13 @@ from typing import Any, NoReturn
 import nbformat
 from nbgrader.api import Gradebook
 from nbgrader.apps import NbGraderAPI
+from nbgrader.preprocessors import DeduplicateIds, OverwriteCells, OverwriteKernelspec
 from traitlets.config import Config
 from traitlets.config.loader import PyFileConfigLoader
 
 from tinyalex.course import cells
+from tinyalex.course.by_hand import Reading
+from tinyalex.course.execute import MarkingExecute
 from tinyalex.course.hand_ins import HandIn
 from tinyalex.course.repair import repaired
 from tinyalex.errors import UsageError
@@ -67,12 +70,15 @@ class Course:
                 f"got {source} without assignments: expected NAME/NAME.ipynb in it and nbgrader_config.py above it; "
                 "work in the repository's folder, or give --source"
             )
-        config: Config = PyFileConfigLoader(settings.name, path=str(settings.parent)).load_config()
+        config = self.config = PyFileConfigLoader(settings.name, path=str(settings.parent)).load_config()
         config.CourseDirectory.source_directory = str(source.resolve())
         if release:
             config.CourseDirectory.release_directory = str(release.resolve())
         if root:
             config.CourseDirectory.root = str(root.resolve())
+        # The notebooks were run before nbgrader reads them, and it keeps what they showed.
+        config.Autograde.sanitize_preprocessors = [DeduplicateIds, OverwriteKernelspec, OverwriteCells]
+        config.Autograde.autograde_preprocessors.remove(MarkingExecute)
         directory = config.CourseDirectory
         self.source, self.release, self.root = source, Path(directory.release_directory), Path(directory.root)
         self.root.mkdir(parents=True, exist_ok=True)
@@ -93,39 +99,56 @@ class Course:
             _checked(self.api.generate_assignment(name), name)
         return self.release / name
 
-    def mark(self, hand_in: HandIn) -> Marks:
-        """Mark one hand-in and write its feedback to root/feedback/STUDENT/NAME/NAME.html."""
-        name, student = hand_in.assignment, hand_in.student
+    def prepare(self, hand_in: HandIn) -> tuple[Path, list[str]]:
+        """Write the repaired notebook and its files to root/submitted -> their folder, and remarks on the repairs."""
+        name = hand_in.assignment
         student_version = self.student_version(name)
         notebook, remarks = repaired(
             hand_in.notebook or student_version, self.original(name), student_version, hand_in.remarks
         )
-        place = self.root / "submitted" / student / name
-        files = {
-            name: path.read_bytes() for name, path in hand_in.files.items()
-        }  # read them first: they may lie in `place`
-        shutil.rmtree(place, ignore_errors=True)
-        place.mkdir(parents=True)
+        folder = self._submitted(hand_in)
+        files = {one: path.read_bytes() for one, path in hand_in.files.items()}  # first: they may lie in `folder`
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
         for file, content in files.items():
-            (place / file).write_bytes(content)
-        nbformat.write(notebook, place / f"{name}.ipynb")
+            (folder / file).write_bytes(content)
+        nbformat.write(notebook, folder / f"{name}.ipynb")
+        return folder, remarks
+
+    def _submitted(self, hand_in: HandIn) -> Path:
+        return self.root / "submitted" / hand_in.student / hand_in.assignment
+
+    def record(self, hand_in: HandIn, notebook: str, remarks: list[str]) -> Marks:
+        """Enter the points in the gradebook. notebook: the text of the prepared notebook after it was run."""
+        name, student = hand_in.assignment, hand_in.student
+        (self._submitted(hand_in) / f"{name}.ipynb").write_text(notebook, encoding="utf-8")
+        with self._book() as book:
+            reading = Reading.of(book, self.root / "autograded" / student / name / f"{name}.ipynb", student, name)
         with _nbgrader():
             _checked(self.api.autograde(name, student), f"{student}, {name}")
-            _checked(self.api.generate_feedback(name, student), f"{student}, {name}")
-        return self._marks(student, name, remarks)
+        with self._book() as book:
+            remarks = [*remarks, *reading.kept(book, nbformat.reads(notebook, as_version=4))]
+            return self._marks(book, student, name, remarks)
 
-    def _marks(self, student: str, name: str, remarks: list[str]) -> Marks:
+    def _book(self) -> Gradebook:
+        return Gradebook(self.api.coursedir.db_url, self.api.course_id)
+
+    def _marks(self, book: Gradebook, student: str, name: str, remarks: list[str]) -> Marks:
         """The marks in the gradebook."""
         marks = Marks(student, name, remarks=remarks)
-        with Gradebook(self.api.coursedir.db_url, self.api.course_id) as book:
-            notebook = book.find_submission_notebook(name, name, student)
-            for grade in notebook.grades:
-                exercise = cells.exercise_of(grade.name)
-                points, of = marks.exercises.get(exercise, (0.0, 0.0))
-                marks.exercises[exercise] = (points + grade.score, of + grade.max_score)
-                if grade.needs_manual_grade and grade.manual_score is None:
-                    marks.by_hand.append(exercise)
+        for grade in book.find_submission_notebook(name, name, student).grades:
+            exercise = cells.exercise_of(grade.name)
+            points, of = marks.exercises.get(exercise, (0.0, 0.0))
+            marks.exercises[exercise] = (points + grade.score, of + grade.max_score)
+            if grade.needs_manual_grade and exercise not in marks.by_hand:
+                marks.by_hand.append(exercise)
         return marks
+
+
+def write_feedback(config: Config, student: str, name: str) -> None:
+    """Write the page that a student gets back to root/feedback/STUDENT/NAME/NAME.html."""
+    with _nbgrader():
+        _checked(NbGraderAPI(config=config).generate_feedback(name, student), f"{student}, {name}")
 
 
 def write_tables(marks: Sequence[Marks], folder: Path) -> None:

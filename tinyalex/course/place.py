@@ -125,8 +125,8 @@ class Place:
         for path in sorted(_python_folders()):
             words += ["--ro-bind", path, path]
         words += ["--ro-bind", str(self.folder), str(self.folder)]
-        for path in (self.work, self.folder / "package"):
-            words += ["--bind", str(path), str(path)]
+        for own in (self.work, self.folder / "package"):
+            words += ["--bind", str(own), str(own)]
         return [*words, "--chdir", str(self.work), "--"]
 
 
