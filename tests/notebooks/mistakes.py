@@ -1,6 +1,11 @@
 """Mistakes that the checks of the tutorials must find, by tutorial and task: a piece of the answer, and another."""
 
 MISTAKES = {
+    "01": {
+        1: [("axis=1, keepdims=True", ""), ("axis=1, keepdims", "axis=0, keepdims"), ("np.exp(logits)", "logits")],
+        2: [("1 - (", "("), ("[:, -k:]", "[:, :k]"), ("-k:", "-k - 1:"), (".any(axis=1)", ".all(axis=1)")],
+        3: [("-np.log", "np.log"), (".mean()", ".sum()"), ("np.log", "np.log2"), ("np.arange(len(labels))", "0")],
+    },
     "02": {
         1: [
             ("height - size + 1", "height - size"),
@@ -12,6 +17,21 @@ MISTAKES = {
             ("+= dpatches", "= dpatches"),
             ("oh * across + ow", "ow * across + oh"),
             (".reshape(size, size)", ".reshape(size, size).T"),
+        ],
+    },
+    "08": {
+        1: [
+            (">= p", "< p"),
+            ("x.shape", "x.shape[1]"),
+            ("rng.random(", "np.random.default_rng(0).random("),
+            ("x * (", "x / (1 - p) * ("),
+        ],
+        2: [("dy * factor", "dy * mask"), ("/ (1 - p)", "/ p"), ("mask / (1 - p)", "mask"), ("dy * factor", "dy")],
+        3: [
+            ("(terms**2).sum()", "terms.sum() ** 2"),
+            ("(1 - p) * terms", "p * terms"),
+            ("p * (1 - p)", "(1 - p) ** 2"),
+            ("terms**2", "w**2"),
         ],
     },
 }
