@@ -34,6 +34,13 @@ def test_links_resolve(page, text):
             assert name in headings(file.read_text()), f"{page.name}: {target}"
 
 
+def test_no_file_is_a_symbolic_link():
+    """A clone on Windows has a text file in its place."""
+    folders = [ROOT, *(ROOT / name for name in ("docs", "notebooks", "tests", "tinyalex"))]
+    found = [path for folder in folders for path in (folder.rglob("*") if folder != ROOT else folder.glob("*"))]
+    assert [path for path in found if path.is_symlink()] == []
+
+
 def test_line_of(tmp_path):
     file = tmp_path / "a.py"
     file.write_text(

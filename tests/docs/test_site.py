@@ -108,6 +108,19 @@ def test_every_public_name_has_its_place_in_the_reference(pages):
         assert names <= last, f"{module.__name__}: {names - last}"
 
 
+def test_the_search_works_on_files(site, chromium):
+    """With excerpts, though pages opened as files may not fetch each other, and without a network."""
+    context = chromium.new_context(offline=True)
+    page, complaints = context.new_page(), []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto(f"file://{site}/search.html?q=momentum")
+    excerpt = page.locator('#search-results li:has(a[href^="experiments/momentum.html"]) p.context').first
+    excerpt.wait_for()
+    assert "The paper uses 0.9" in excerpt.inner_text()
+    assert complaints == []
+    context.close()
+
+
 def test_the_recorded_pass_is_there(site):
     assert "AlexNet, step by step" in (site / "pass.html").read_text()
     assert (site / "pass.html").stat().st_size < 15 * 2**20
