@@ -19,6 +19,11 @@ MISTAKES = {
             (".reshape(size, size)", ".reshape(size, size).T"),
         ],
     },
+    "03": {
+        1: [("1 - y**2", "1 - y"), ("y > 0", "dy > 0"), ("y > 0", "y >= 0"), ("dy * (y", "(y")],
+        2: [("np.ceil(", "("), ("np.ceil", "1 + np.ceil"), (" - 0.5", ""), ("0.05 / ", "1 / ")],
+        3: [(".all(axis=0)", ".any(axis=0)"), (".all(axis=0)", ""), ("axis=0", "axis=1"), (".sum()", ".mean()")],
+    },
     "08": {
         1: [
             (">= p", "< p"),
