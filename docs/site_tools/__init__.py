@@ -20,6 +20,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("source-read", answers.put_in)
     app.connect("doctree-read", sources.link_signatures)
     app.connect("doctree-resolved", sources.resolve_links)
+    app.connect("doctree-resolved", recorded.put_in)
     app.connect("html-collect-pages", sources.pages)
     app.connect("autodoc-process-docstring", docstrings.process)
     app.connect("autodoc-process-signature", docstrings.process_signature)

@@ -1,6 +1,8 @@
-"""What a drawn picture says."""
+"""What a drawn picture says, and a browser to look at the pages of steppers."""
 
 import pytest
+
+from browser import opened  # noqa: F401, the fixture
 
 
 @pytest.fixture

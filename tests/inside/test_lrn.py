@@ -31,7 +31,7 @@ def test_forward_by_hand():
     np.testing.assert_allclose(stepper.scale, scale)
     np.testing.assert_allclose(stepper.y, np.array(X) / scale)
     assert stepper.caption(1) == (
-        "map 1 is damped by the maps 0 ... 2: scale = 1 + 0.5 (1 + 9 + 0) = 6\ny[1] = x[1] / scale^1 = 3 / 6^1 = 0.5"
+        "x[1] is damped by x[0] ... x[2]: scale = 1 + 0.5 (1 + 9 + 0) = 6\ny[1] = x[1] / scale^1 = 3 / 6^1 = 0.5"
     )
     assert len(stepper) == 6
     assert stepper.dx is None
@@ -58,8 +58,8 @@ def test_the_shown_arithmetic_is_what_the_layer_computes(rng):
 def test_backward_the_window_is_mirrored():
     stepper = inside.LRNWindow(X, dy=[1] * 6, size=4)
     assert len(stepper) == 12
-    assert stepper.caption(2).startswith("map 2 is damped by the maps 0 ... 3:")
-    assert stepper.caption(6 + 2).startswith("map 2 has damped the maps 1 ... 4, its mirrored window:")
+    assert stepper.caption(2).startswith("x[2] is damped by x[0] ... x[3]:")
+    assert stepper.caption(6 + 2).startswith("x[2] has damped y[1] ... y[4], its mirrored window:")
 
 
 def test_the_picture_frames_the_window(written):

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from tinyalex import SGD, Linear, inside
+from tinyalex.inside.optim import _ticks
+from tinyalex.inside.sheet import Box, Line
 
 
 def test_two_steps_by_hand():
@@ -38,17 +40,43 @@ def test_it_is_the_optimiser_that_trains_nets(rng):
         assert stepper.w[i + 1] == pytest.approx(layer.params["w"].item(), rel=1e-12)
 
 
+def lines(stepper, i, colour):
+    return [mark.points for mark in stepper._picture(i).marks if isinstance(mark, Line) and mark.colour == colour]
+
+
+def bars(stepper, i):
+    """The lengths of the bars, to the left of the zero line below 0."""
+    boxes = [mark for mark in stepper._picture(i).marks if isinstance(mark, Box)]
+    [zero] = {line[0][1] for line in lines(stepper, i, "ink")}
+    return [box.columns * (1 if box.at[1] == zero else -1) for box in boxes]
+
+
 def test_the_picture_shows_the_path_so_far_and_the_parts_of_the_velocity():
     stepper = inside.MomentumSteps(lambda w: 2 * w)
-    path, bars = stepper.show(3).axes
-    np.testing.assert_array_equal(path.lines[1].get_ydata(), stepper.w[:5])
-    widths = [bar.get_width() for bar in bars.patches]
-    np.testing.assert_allclose(widths, [*stepper.parts(3).values(), stepper.v[4]])
-    assert stepper.show(8).axes[1].get_xlim() == bars.get_xlim()  # lengths can be compared between steps
+    [path] = lines(stepper, 3, "blue")
+    rows, columns = np.array(path).T
+    np.testing.assert_allclose(
+        (rows - rows[0]) / (rows[1] - rows[0]), (np.array(stepper.w[:5]) - 1) / (stepper.w[1] - 1)
+    )
+    np.testing.assert_allclose(np.diff(columns), columns[1] - columns[0])
+    values = [*stepper.parts(3).values(), stepper.v[4]]
+    np.testing.assert_allclose(bars(stepper, 3), np.array(values) * bars(stepper, 3)[0] / values[0])
+    scale = bars(stepper, 8)[3] / stepper.v[9]
+    assert bars(stepper, 3)[3] / stepper.v[4] == pytest.approx(scale)  # lengths can be compared between steps
 
 
 def test_a_weight_that_never_moves_is_drawn():
-    path, bars = inside.MomentumSteps(lambda _: 0.0, w=0).show(9).axes
-    np.testing.assert_array_equal(path.lines[1].get_ydata(), np.zeros(11))
-    assert [bar.get_width() for bar in bars.patches] == [0, 0, 0, 0]
-    assert bars.get_xlim() == (-1, 1)  # not an interval of length 0
+    stepper = inside.MomentumSteps(lambda _: 0.0, w=0)
+    [path] = lines(stepper, 9, "blue")
+    assert len(path) == 11
+    assert len({row for row, _ in path}) == 1
+    assert bars(stepper, 9) == [0, 0, 0, 0]
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, 0), (-0.734, 1), (3, 3), (1e-5, 3e-5), (-2000, 17), (0.99, 1.01)])
+def test_the_ticks_are_few_and_enclose_the_numbers(low, high):
+    ticks = _ticks(low, high)
+    assert 3 <= len(ticks) <= 8
+    assert ticks[0] <= low + 1e-12
+    assert ticks[-1] >= high - 1e-12
+    np.testing.assert_allclose(np.diff(ticks), ticks[1] - ticks[0])

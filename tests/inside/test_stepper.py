@@ -1,14 +1,14 @@
-"""What all steppers share: steps and their pictures, the widget, what is imported when."""
+"""What all steppers share: steps and their pictures, the page that moves, what is imported when."""
 
+import json
 import subprocess
 import sys
-from io import BytesIO
 
 import pytest
-from PIL import Image
 
 from tinyalex import inside
 from tinyalex.errors import TinyAlexError, UsageError
+from tinyalex.inside.sheet import Arrow, Box, Dot, Line, Text
 
 STEPPERS = {
     "im2col": lambda: inside.Im2col([[1, 2, 3], [4, 5, 6], [7, 8, 9]], 2),
@@ -29,7 +29,7 @@ def stepper(request):
 def test_every_step_has_a_picture_with_its_number_and_caption(stepper, written):
     for i in range(0, len(stepper), max(1, len(stepper) // 5)):
         texts = written(stepper.show(i))
-        assert texts[0] == f"step {i} of 0 ... {len(stepper) - 1}"
+        assert texts[0] == f"{i + 1} of {len(stepper)}  ·  show({i})"
         assert texts[1] == stepper.caption(i)
 
 
@@ -63,50 +63,87 @@ def test_a_step_that_is_not_there_is_refused(stepper, step):
         stepper.show(i)
 
 
-def test_widget_goes_back_and_forward_and_shows_the_picture_of_its_step(stepper):
-    buttons, picture = stepper.widget().children
-    back, slider, forward = buttons.children
-
-    def shown():
-        size = Image.open(BytesIO(picture.value)).size
-        assert size[0] > 300
-        return picture.value
-
-    assert (slider.min, slider.max, slider.value) == (0, len(stepper) - 1, 0)
-    assert (back.disabled, forward.disabled) == (True, False)
-    first = shown()
-    forward.click()
-    assert slider.value == 1
-    second = shown()
-    assert second != first
-    assert not back.disabled
-    back.click()
-    assert slider.value == 0
-    assert shown() == first
-    slider.value = slider.max
-    assert shown() not in (first, second)
-    assert (back.disabled, forward.disabled) == (False, True)
+def test_every_mark_of_a_picture_is_on_the_page_of_the_steps(stepper):
+    page = json.loads(json.dumps(stepper._steps(), default=float))
+    sheets = [stepper._picture(i) for i in range(len(stepper))]
+    assert page["size"] == [max(sheet.rows for sheet in sheets), max(sheet.columns for sheet in sheets)]
+    for i, step in enumerate(page["steps"]):
+        marks = [page["marks"][number] for number in step["marks"]]
+        assert [kind for kind, *_ in marks] == [type(mark).__name__ for mark in sheets[i].marks]
+        written = [mark[2] for mark in marks if mark[0] == "Text"]
+        assert written == [mark.text for mark in sheets[i].marks if isinstance(mark, Text)]
+        assert (step["where"], step["caption"]) == (f"{i + 1} of {len(stepper)}  ·  show({i})", stepper.caption(i))
 
 
-def test_the_widget_draws_the_picture_that_show_draws(monkeypatch):
-    stepper = STEPPERS["col2im"]()
-    asked = []
-    show = stepper.show
-    monkeypatch.setattr(stepper, "show", lambda i: asked.append(i) or show(i))
-    buttons, _ = stepper.widget().children
-    buttons.children[1].value = 7
-    assert asked == [0, 0, 7]
+def test_the_figure_has_the_marks_of_the_page(stepper):
+    [axes] = stepper.show(1).axes
+    marks = stepper._picture(1).marks
+    arrows = sum(isinstance(mark, Arrow) for mark in marks)
+    assert [text.get_text() for text in axes.texts if text.get_text()] == [m.text for m in marks if isinstance(m, Text)]
+    assert len(axes.texts) == sum(isinstance(mark, Text) for mark in marks) + arrows  # an arrow is an empty text
+    assert len(axes.patches) == sum(isinstance(mark, Box | Dot) for mark in marks)
+    assert len(axes.lines) == sum(isinstance(mark, Line) for mark in marks)
 
 
-def test_without_ipywidgets_the_message_says_what_to_do(monkeypatch):
-    monkeypatch.setitem(sys.modules, "ipywidgets", None)
-    with pytest.raises(UsageError, match=r"pip install ipywidgets"):
-        STEPPERS["momentum"]().widget()
+def test_a_mark_that_does_not_change_is_stored_once():
+    page = STEPPERS["im2col"]()._steps()
+    assert len(page["marks"]) == len({tuple(mark) for mark in page["marks"]})
+    assert 5 * len(page["marks"]) < sum(len(step["marks"]) for step in page["steps"])
+
+
+def drawn(frame):
+    """The texts of the picture in a frame, its caption and its place among the steps."""
+    return (
+        frame.locator("svg text").all_text_contents(),
+        frame.locator("#caption").inner_text(),
+        frame.locator("#count").inner_text(),
+    )
+
+
+def test_the_page_moves_by_buttons_slider_and_keys(opened, tmp_path):
+    stepper = STEPPERS["max-pool"]()
+    (tmp_path / "notebook.html").write_text("<!DOCTYPE html>" + stepper.widget()._repr_html_(), "utf-8")
+    page = opened(tmp_path / "notebook.html", wait="iframe")
+    frame = page.frame_locator("iframe")
+
+    def shows(i):
+        marks = [mark for mark in stepper._picture(i).marks if isinstance(mark, Text)]
+        place = f"{i + 1} of 4 · show({i})"
+        assert drawn(frame) == ([mark.text for mark in marks], stepper.caption(i), place)
+        assert frame.locator("#back").is_disabled() == (i == 0)
+        assert frame.locator("#next").is_disabled() == (i == 3)
+        assert frame.locator("svg").get_attribute("aria-label") == stepper.caption(i)
+
+    shows(0)
+    frame.locator("#next").click()
+    shows(1)
+    frame.locator("#back").click()
+    shows(0)
+    frame.locator("#caption").press("End")
+    shows(3)
+    for key, i in (("ArrowLeft", 2), ("Home", 0), ("ArrowRight", 1)):
+        page.keyboard.press(key)
+        shows(i)
+    frame.locator("#slider").fill("2")
+    shows(2)
+
+
+def test_the_page_fits_its_frame_and_is_as_dark_as_what_is_around_it(opened, tmp_path):
+    html = f"<!DOCTYPE html><html data-theme='light'><body>{STEPPERS['LRN']().widget()._repr_html_()}"
+    (tmp_path / "site.html").write_text(html, "utf-8")
+    page = opened(tmp_path / "site.html", dark=True, wait="iframe")
+    inside_page = page.frames[1]
+    inside_page.wait_for_selector("svg")
+    assert inside_page.evaluate("document.documentElement.scrollHeight <= innerHeight")
+    paper = "getComputedStyle(document.body).backgroundColor"
+    assert inside_page.evaluate(paper) == "rgb(255, 255, 255)"
+    page.evaluate("document.documentElement.dataset.theme = 'dark'")
+    inside_page.wait_for_function(f"{paper} === 'rgb(21, 24, 29)'")
 
 
 def test_looking_inside_imports_neither_matplotlib_nor_numba_nor_ipywidgets():
     code = (
-        "import sys; from tinyalex import inside; inside.Im2col([[1, 2], [3, 4]], 2).caption(0);"
+        "import sys; from tinyalex import inside; inside.Im2col([[1, 2], [3, 4]], 2).widget()._repr_html_();"
         "print([m for m in ('matplotlib', 'numba', 'ipywidgets') if m in sys.modules])"
     )
     run = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=60)

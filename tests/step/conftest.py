@@ -2,7 +2,7 @@
 
 import pytest
 
-from browser import opened  # noqa: F401: a fixture
+from browser import opened  # noqa: F401, the fixture
 from cases import small_net
 from tinyalex import record
 

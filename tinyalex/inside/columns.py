@@ -5,19 +5,13 @@ Axes: C maps or units of the whole layer, P places of a map; a column holds the 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tinyalex.columns import TwoDevices, halved
 from tinyalex.errors import ShapeError
-from tinyalex.inside.sheet import TOP, Sheet
+from tinyalex.inside.sheet import TOP, Fill, Sheet
 from tinyalex.inside.stepper import Stepper
-from tinyalex.viz.canvas import AMBER, BLUE, GREY, ORANGE, PALE
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 Floats = NDArray[np.float32]
 MOST = 12  # the most maps, and places of a map, that fit on a page
@@ -69,7 +63,7 @@ class ColumnExchange(Stepper):
         """What the columns do in step i."""
         return WORDS[i].format(bytes=f"{self.moved[i // 3]:,}")
 
-    def _picture(self, i: int) -> Figure:
+    def _picture(self, i: int) -> Sheet:
         C, P = self.x.shape
         lefts = (1.0, max(P + 7.0, 11.0))
         sheet = Sheet(TOP + C + 0.1, lefts[1] + P + 1)
@@ -81,31 +75,29 @@ class ColumnExchange(Stepper):
             values, known, fills = self._held(i, column, own)
             title = f"column {column + 1}: {name}"
             sheet.grid((TOP, lefts[column]), values, title, known=known, fills=fills)
-            sheet.frame((TOP + starts[column], lefts[column]), self.sizes[column], P, (BLUE, ORANGE)[column])
+            sheet.frame((TOP + starts[column], lefts[column]), self.sizes[column], P, ("blue", "orange")[column])
         if i in (1, 4):  # forward a column sends its own half, backward the other's
             for column in (0, 1):
                 sent = column if i == 1 else 1 - column
                 row = TOP + starts[sent] + self.sizes[sent] / 2
                 ends = (row, lefts[0] + P + 0.3), (row, lefts[1] - 0.9)
-                sheet.arrow(*(ends if column == 0 else ends[::-1]), (BLUE, ORANGE)[column])
+                sheet.arrow(*(ends if column == 0 else ends[::-1]), ("blue", "orange")[column])
                 nbytes = self.halves[sent].nbytes
-                sheet.text((row - 0.45, (ends[0][1] + ends[1][1]) / 2), f"{nbytes} bytes", colour=GREY, middle=True)
-        return sheet.figure
+                sheet.text((row - 0.45, (ends[0][1] + ends[1][1]) / 2), f"{nbytes} bytes", colour="grey", middle=True)
+        return sheet
 
-    def _held(
-        self, i: int, column: int, own: NDArray[np.bool_]
-    ) -> tuple[Floats, NDArray[np.bool_], list[tuple[NDArray[np.bool_], str]]]:
+    def _held(self, i: int, column: int, own: NDArray[np.bool_]) -> tuple[Floats, NDArray[np.bool_], list[Fill]]:
         """The numbers of a column in step i, which of its cells are filled, and their colours."""
         everywhere = np.ones_like(own)
         if i < 2:
-            return self.x, own, [(own, PALE)]
+            return self.x, own, [(own, "pale")]
         if i == 2:
-            return self.wholes[column], everywhere, [(own, PALE), (~own, AMBER)]
+            return self.wholes[column], everywhere, [(own, "pale"), (~own, "amber")]
         if i < 5:
-            return self.dx[column], everywhere, [(own, PALE)]
+            return self.dx[column], everywhere, [(own, "pale")]
         summed = np.zeros_like(self.x)
         summed[own] = self.sums[column].ravel()
-        return summed, own, [(own, AMBER)]
+        return summed, own, [(own, "amber")]
 
 
 def _maps(array: ArrayLike) -> Floats:

@@ -5,21 +5,15 @@ Axes: C channels, H, W height and width, KH, KW kernel size, OH, OW output size.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tinyalex.backend import use_kernels
 from tinyalex.errors import ShapeError
-from tinyalex.inside.sheet import OUTSIDE, TOP, Sheet, short
+from tinyalex.inside.sheet import TOP, Sheet, short
 from tinyalex.inside.stepper import Stepper
 from tinyalex.layers.conv import col2im, im2col
-from tinyalex.viz.canvas import AMBER, BLUE, ORANGE, PALE
 from tinyalex.window import Pair, Window, pair
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 Floats = NDArray[np.float64]
 MOST_ROWS, MOST_COLUMNS = 40, 30  # the largest matrix that fits on a page
@@ -74,7 +68,7 @@ class _ImageAndMatrix(Stepper):
         where = f"window (oh, ow) = ({oh}, {ow}), its cell (i, j) = ({di}, {dj}){of_channel}"
         return where, f"patches[{row}, {column}]", _name(self.pixel(i), self.shape[0])
 
-    def _page(self, i: int, image: Floats, matrix: Floats, known: NDArray[np.bool_], into_matrix: bool) -> Figure:
+    def _page(self, i: int, image: Floats, matrix: Floats, known: NDArray[np.bool_], into_matrix: bool) -> Sheet:
         """Draw the image (C, H, W) and the matrix; step i has a colour, and an arrow joins its pixel and its entry."""
         C, H, W = self.shape
         (KH, KW), (SH, SW), (PH, PW) = self.window.kernel, self.window.stride, self.window.pad
@@ -93,21 +87,25 @@ class _ImageAndMatrix(Stepper):
             top = TOP + c * (height + 2)
             title = self._image_title + (f", channel {c}" if C > 1 else "")
             sheet.grid(
-                (top, 1), canvas, title, fills=[(outside, OUTSIDE), (inside, PALE), (here, AMBER)], first=(-PH, -PW)
+                (top, 1),
+                canvas,
+                title,
+                fills=[(outside, "outside"), (inside, "pale"), (here, "amber")],
+                first=(-PH, -PW),
             )
-            sheet.frame((top + place[0] * SH, 1 + place[1] * SW), KH, KW, BLUE)
+            sheet.frame((top + place[0] * SH, 1 + place[1] * SW), KH, KW, "blue")
         left = width + 3.5
         at_row, at_column = self.entry(i)
         fills = [np.zeros(self.matrix_shape, bool) for _ in range(2)]
         fills[0][at_row] = True
         fills[1][at_row, at_column] = True
         title = f"patches, {self.matrix_shape[0]} × {self.matrix_shape[1]}: a row for each window"
-        sheet.grid((TOP, left), matrix, title, fills=[(fills[0], PALE), (fills[1], AMBER)], known=known)
-        sheet.frame((TOP + at_row, left), 1, self.matrix_shape[1], BLUE)
+        sheet.grid((TOP, left), matrix, title, fills=[(fills[0], "pale"), (fills[1], "amber")], known=known)
+        sheet.frame((TOP + at_row, left), 1, self.matrix_shape[1], "blue")
         in_image = (TOP + channel * (height + 2) + row + 0.5, 1 + width + 0.2)
         in_matrix = (TOP + at_row + 0.5, left - 0.8)
-        sheet.arrow(*((in_image, in_matrix) if into_matrix else (in_matrix, in_image)), ORANGE)
-        return sheet.figure
+        sheet.arrow(*((in_image, in_matrix) if into_matrix else (in_matrix, in_image)), "orange")
+        return sheet
 
     _image_title = "x"
 
@@ -141,7 +139,7 @@ class Im2col(_ImageAndMatrix):
         value = short(self.patches[self.entry(i)])
         return f"{where}\n{entry} = {pixel} = {value}"
 
-    def _picture(self, i: int) -> Figure:
+    def _picture(self, i: int) -> Sheet:
         known = np.arange(len(self)).reshape(self.matrix_shape) <= i
         return self._page(i, self.x, self.patches, known, into_matrix=True)
 
@@ -187,7 +185,7 @@ class Col2im(_ImageAndMatrix):
         before, after = self.dx(i - 1)[pixel], self.dx(i)[pixel]
         return f"{where}\nd{name} = {short(before)} + {entry} = {short(before)} + {short(value)} = {short(after)}"
 
-    def _picture(self, i: int) -> Figure:
+    def _picture(self, i: int) -> Sheet:
         return self._page(i, self.dx(i), self.patches, np.ones(self.matrix_shape, bool), into_matrix=False)
 
 

@@ -5,8 +5,6 @@ Axes: C channels (kernel maps), G groups (the net's columns).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -15,10 +13,6 @@ from tinyalex.errors import ShapeError
 from tinyalex.inside.sheet import TOP, Sheet, short
 from tinyalex.inside.stepper import Stepper
 from tinyalex.layers import LocalResponseNorm
-from tinyalex.viz.canvas import AMBER, BLUE, GREY, INK, PALE
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 Floats = NDArray[np.float64]
 MOST = 32  # the most maps that fit on a page
@@ -70,9 +64,9 @@ class LRNWindow(Stepper):
         alpha, beta, k = short(self.layer.alpha), short(self.layer.beta), short(self.layer.k)
         x, y, scale = short(self.x[c]), short(self.y[c]), short(self.scale[c])
         if not backward:
-            window, squares = _range(self.windows[c]), " + ".join(map(short, self.x[self.windows[c]] ** 2))
+            window, squares = _range("x", self.windows[c]), " + ".join(map(short, self.x[self.windows[c]] ** 2))
             return (
-                f"map {c} is damped by the maps {window}: scale = {k} + {alpha} ({squares}) = {scale}\n"
+                f"x[{c}] is damped by {window}: scale = {k} + {alpha} ({squares}) = {scale}\n"
                 f"y[{c}] = x[{c}] / scale^{beta} = {x} / {scale}^{beta} = {y}"
             )
         dy, dx = self._gradients
@@ -80,7 +74,7 @@ class LRNWindow(Stepper):
         factor = short(2 * self.layer.alpha * self.layer.beta)
         mirrored = ", its mirrored window" if self.layer.size % 2 == 0 else ""
         return (
-            f"map {c} has damped the maps {_range(self.windows[:, c])}{mirrored}: its gradient comes from all of them\n"
+            f"x[{c}] has damped {_range('y', self.windows[:, c])}{mirrored}: its gradient comes from all of them\n"
             f"dx[{c}] = dy[{c}] / scale^{beta} - 2 alpha beta x[{c}] · sum = "
             f"{short(own)} - {factor} · {x} · {short(others)} = {short(dx[c])}"
         )
@@ -97,7 +91,7 @@ class LRNWindow(Stepper):
         passed: Floats = self._gradients[0] * self.y / self.scale
         return passed
 
-    def _picture(self, i: int) -> Figure:
+    def _picture(self, i: int) -> Sheet:
         backward, c = divmod(i, len(self.x))
         if backward:
             dy, dx = self._gradients
@@ -108,13 +102,13 @@ class LRNWindow(Stepper):
 
     def _page(
         self, c: int, rows: dict[str, Floats], window: tuple[str, NDArray[np.bool_]], found: tuple[str, ...]
-    ) -> Figure:
+    ) -> Sheet:
         """Draw the rows, map c in colour. window: (row, cells) to frame.   found: rows that are filled up to map c."""
         C = len(self.x)
         sheet = Sheet(TOP - 0.8 + 1.5 * len(rows), C + NAMES)
-        sheet.text((TOP - 1.1, 0), "map")
+        sheet.text((TOP - 1.1, 0), "map c")
         for map_ in range(C):
-            sheet.text((TOP - 1.1, NAMES + map_ + 0.5), str(map_), colour=GREY, middle=True)
+            sheet.text((TOP - 1.1, NAMES + map_ + 0.5), str(map_), colour="grey", middle=True)
         here, known = np.arange(C) == c, np.arange(C) <= c
         for number, (name, values) in enumerate(rows.items()):
             top = TOP - 0.5 + 1.5 * number
@@ -123,14 +117,14 @@ class LRNWindow(Stepper):
             sheet.cells(
                 (top, NAMES),
                 values[None],
-                fills=[(in_window[None], PALE), (here[None], AMBER)],
+                fills=[(in_window[None], "pale"), (here[None], "amber")],
                 known=known[None] if name in found else None,
             )
             for border in range(C // self.layer.groups, C, C // self.layer.groups):
-                sheet.frame((top - 0.2, NAMES + border), 1.4, 0, INK)
+                sheet.line([(top - 0.2, NAMES + border), (top + 1.2, NAMES + border)], "ink", 2.2)
             if in_window.any():
-                sheet.frame((top, NAMES + float(np.argmax(in_window))), 1, float(in_window.sum()), BLUE)
-        return sheet.figure
+                sheet.frame((top, NAMES + float(np.argmax(in_window))), 1, float(in_window.sum()), "blue")
+        return sheet
 
 
 def _maps(values: Floats) -> Floats:
@@ -151,7 +145,7 @@ def _window_of_each(C: int, size: int, groups: int) -> NDArray[np.bool_]:
     return windows
 
 
-def _range(maps: NDArray[np.bool_]) -> str:
-    """The first and the last map that is True, as text."""
+def _range(name: str, maps: NDArray[np.bool_]) -> str:
+    """The first and the last map that is True, as in code: "x[1] ... x[5]"."""
     first, last = np.flatnonzero(maps)[[0, -1]]
-    return f"{first} ... {last}" if last > first else str(first)
+    return f"{name}[{first}] ... {name}[{last}]" if last > first else f"{name}[{first}]"

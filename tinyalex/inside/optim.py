@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tinyalex.backend import use_kernels
 from tinyalex.errors import UsageError
-from tinyalex.inside.sheet import short
-from tinyalex.inside.stepper import HEAD, Stepper
+from tinyalex.inside.sheet import Cell, Colour, Sheet, short
+from tinyalex.inside.stepper import Stepper
 from tinyalex.optim import SGD
-from tinyalex.viz.canvas import AMBER, BLUE, GREY, INK, ORANGE, new_figure, tidy
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-WIDTH, HEIGHT = 8.6, 3.9  # inches
+ROWS, HEAD = 6.0, 1.1  # cells: the height of the charts, and of their titles
 
 
 class _OneWeight:
@@ -85,41 +80,62 @@ class MomentumSteps(Stepper):
             f"w = {short(self.w[i])} + {_term(self.v[i + 1])} = {short(self.w[i + 1])}"
         )
 
-    def _picture(self, i: int) -> Figure:
-        figure = new_figure(WIDTH, HEIGHT)
-        top = 1 - (HEAD + 0.25) / HEIGHT
-        grid = figure.add_gridspec(
-            1, 2, width_ratios=(1.25, 1), left=0.08, right=0.97, bottom=0.14, top=top, wspace=0.62
-        )
-        self._draw_path(figure.add_subplot(grid[0]), i)
-        self._draw_parts(figure.add_subplot(grid[1]), i)
-        return figure
+    def _picture(self, i: int) -> Sheet:
+        sheet = Sheet(ROWS + 2.8, 23)
+        self._draw_path(sheet, i)
+        self._draw_parts(sheet, i)
+        return sheet
 
-    def _draw_path(self, axes: Axes, i: int) -> None:
-        """Draw the weight over the steps, up to step i as a line and a point."""
-        axes.plot(range(len(self.w)), self.w, color=GREY, linewidth=1, linestyle=":")
-        axes.plot(range(i + 2), self.w[: i + 2], color=BLUE, linewidth=1.8, marker="o", markersize=4)
-        axes.plot(i + 1, self.w[i + 1], color=ORANGE, marker="o", markersize=8)
-        tidy(axes)
-        axes.set_title("the weight w", loc="left", fontsize=10, color=INK)
-        axes.set_xlabel("steps taken", fontsize=9, color=INK)
-        axes.set_xticks(range(0, len(self.w), 1 + len(self) // 10))
+    def _draw_path(self, sheet: Sheet, i: int) -> None:
+        """Draw the weight over the steps, up to step i as a line and a point; the rest dotted."""
+        ticks = _ticks(min(self.w), max(self.w))
+        low, high = ticks[0], ticks[-1]
+        left, across = 1.8, 9.0  # the frame of the chart, in cells
 
-    def _draw_parts(self, axes: Axes, i: int) -> None:
-        """Draw the parts of the new velocity, and the new velocity, as bars."""
+        def at(step: int, w: float) -> Cell:
+            return ROWS * (high - w) / (high - low) + HEAD, left + across * step / len(self)
+
+        sheet.text((0.4, left), "the weight w")
+        for tick in ticks:
+            row, _ = at(0, tick)
+            sheet.line([(row, left - 0.12), (row, left)], "grey", 0.8)
+            sheet.text((row, left - 0.25), short(tick), size=8, end=True)
+        for step in range(0, len(self.w), 1 + len(self) // 10):
+            sheet.text((ROWS + HEAD + 0.5, at(step, 0)[1]), str(step), size=8, middle=True)
+        sheet.text((ROWS + HEAD + 1.2, left + across / 2), "steps taken", size=8, middle=True)
+        sheet.line([(HEAD, left), (ROWS + HEAD, left), (ROWS + HEAD, left + across)], "grey", 0.8)
+        path = [at(step, w) for step, w in enumerate(self.w)]
+        sheet.line(path, "grey", 1, dotted=True)
+        sheet.line(path[: i + 2], "blue", 1.8)
+        for place in path[: i + 1]:
+            sheet.dot(place, 0.09, "blue")
+        sheet.dot(path[i + 1], 0.18, "orange")
+
+    def _draw_parts(self, sheet: Sheet, i: int) -> None:
+        """Draw the parts of the new velocity, and the new velocity, as bars; in one scale for all steps."""
         parts = {**self.parts(i), "= the new v": self.v[i + 1]}
-        colours = [BLUE, GREY, AMBER, ORANGE]
-        axes.barh(range(4), list(parts.values()), color=colours, height=0.62)
-        axes.axvline(0, color=INK, linewidth=0.8)
-        axes.set_yticks(range(4), list(parts))
-        axes.invert_yaxis()
-        most = 1.15 * max(
-            abs(value) for step in range(len(self)) for value in (*self.parts(step).values(), self.v[step + 1])
-        )
-        axes.set_xlim(-most or -1, most or 1)  # the same scale in every step
-        tidy(axes, frame=("bottom",))
-        axes.tick_params(axis="y", length=0)
-        axes.set_title("its velocity v, in parts", loc="left", fontsize=10, color=INK)
+        most = max(abs(value) for step in range(len(self)) for value in (*self.parts(step).values(), self.v[step + 1]))
+        zero, reach = 19.8, 2.6  # cells: the place of 0, and the length of the longest bar
+        colours: tuple[Colour, ...] = ("blue", "grey", "amber", "orange")
+        sheet.text((0.4, 12.2), "its velocity v, in parts")
+        for k, ((name, value), colour) in enumerate(zip(parts.items(), colours, strict=True)):
+            row = HEAD + 0.2 + 1.5 * k
+            length = reach * abs(value) / (most or 1.0)
+            sheet.text((row + 0.5, 16.8), name, end=True)
+            sheet.box((row, zero - length if value < 0 else zero), 1, length, colour)
+        sheet.line([(HEAD, zero), (ROWS + HEAD, zero)], "ink", 0.8)
+        for value, column in ((-most, zero - reach), (0, zero), (most, zero + reach)):
+            sheet.text((ROWS + HEAD + 0.5, column), short(value), size=8, middle=True)
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """Round numbers, 3 to 8 of them, from `low` or below to `high` or above."""
+    span = (high - low) or 1.0
+    unit = 10.0 ** math.floor(math.log10(span))
+    step = next(unit * part for part in (0.2, 0.5, 1, 2) if span / (unit * part) <= 6)
+    return [
+        step * k for k in range(math.floor(low / step), max(math.ceil(high / step), math.floor(low / step) + 2) + 1)
+    ]
 
 
 def _term(number: float) -> str:

@@ -5,8 +5,6 @@ Axes: H, W height and width, KH, KW window size, OH, OW output size.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -15,11 +13,7 @@ from tinyalex.errors import ShapeError
 from tinyalex.inside.sheet import TOP, Sheet, short
 from tinyalex.inside.stepper import Stepper
 from tinyalex.layers.pool import MaxPool2D, max_pool_backward, max_pool_forward
-from tinyalex.viz.canvas import AMBER, BLUE, ORANGE, PALE
 from tinyalex.window import Pair
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 Floats = NDArray[np.float64]
 MOST = 12  # the most rows and columns of an image that fit on a page
@@ -92,7 +86,7 @@ class MaxPoolGradient(Stepper):
             f"{short(before)} + {short(self.dy[oh, ow])} = {short(after)}"
         )
 
-    def _picture(self, i: int) -> Figure:
+    def _picture(self, i: int) -> Sheet:
         (H, W), (OH, OW) = self.x.shape, self.y.shape
         (KH, KW), (SH, SW) = self.window.kernel, self.window.stride
         (oh, ow), (h, w) = self.place(i), self.winner(i)
@@ -104,12 +98,12 @@ class MaxPoolGradient(Stepper):
         middle, right = W + 3.5, W + OW + 6.0
         below = TOP + OH + 2  # the first row of dy
         sheet = Sheet(max(TOP + H, below + OH) + 0.1, right + W + 0.5)
-        sheet.grid((TOP, 1), self.x, "x", fills=[(seen, PALE), (here, AMBER)])
-        sheet.frame((TOP + oh * SH, 1 + ow * SW), rows, columns, BLUE)
-        sheet.grid((TOP, middle), self.y, "y", fills=[(there, AMBER)], known=self._done(i))
-        sheet.grid((below, middle), self.dy, "dy", fills=[(there, AMBER)])
-        sheet.grid((TOP, right), self.dx(i), "dx so far", fills=[(seen, PALE), (here, AMBER)])
-        sheet.frame((TOP + oh * SH, right + ow * SW), rows, columns, BLUE)
-        sheet.arrow((TOP + h + 0.5, 1 + W + 0.2), (TOP + oh + 0.5, middle - 0.8), ORANGE)
-        sheet.arrow((below + oh + 0.5, middle + OW + 0.2), (TOP + h + 0.5, right - 0.8), ORANGE)
-        return sheet.figure
+        sheet.grid((TOP, 1), self.x, "x", fills=[(seen, "pale"), (here, "amber")])
+        sheet.frame((TOP + oh * SH, 1 + ow * SW), rows, columns, "blue")
+        sheet.grid((TOP, middle), self.y, "y", fills=[(there, "amber")], known=self._done(i))
+        sheet.grid((below, middle), self.dy, "dy", fills=[(there, "amber")])
+        sheet.grid((TOP, right), self.dx(i), "dx so far", fills=[(seen, "pale"), (here, "amber")])
+        sheet.frame((TOP + oh * SH, right + ow * SW), rows, columns, "blue")
+        sheet.arrow((TOP + h + 0.5, 1 + W + 0.2), (TOP + oh + 0.5, middle - 0.8), "orange")
+        sheet.arrow((below + oh + 0.5, middle + OW + 0.2), (TOP + h + 0.5, right - 0.8), "orange")
+        return sheet

@@ -5,6 +5,7 @@ The figure is the one that `tinyalex.step.show` draws.
 
 from __future__ import annotations
 
+import base64
 import io
 from importlib import resources
 from typing import Any
@@ -77,6 +78,11 @@ class PassWidget(ipywidgets.VBox):  # type: ignore[misc]
         self.channel.observe(lambda change: self._look(channel=change["new"], cell=self._cell()), "value")
         self.map.observe(lambda _: self._clicked(), "cell")
         self._look()
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
+        """What a notebook shows: the widget, and where there is no kernel the figure that it opened with."""
+        bundle: dict[str, Any] = super()._repr_mimebundle_(**kwargs)
+        return bundle | {"image/png": base64.b64encode(self.figure.value).decode()}
 
     @property
     def _now(self) -> Step:
