@@ -39,4 +39,27 @@ MISTAKES = {
             ("terms**2", "w**2"),
         ],
     },
+    "09": {
+        1: [
+            (" + 1, 2", "  , 2"),
+            ("[:, ::-1]", "[::-1]"),
+            ("< 0.5", "< 0.1"),
+            (
+                "top, left = rng.integers(0, len(image) - crop + 1, 2)",
+                "top = left = rng.integers(0, len(image) - crop + 1)",
+            ),
+        ],
+        2: [
+            ("alpha * values", "alpha * np.sqrt(values)"),
+            ("vectors @", "vectors.T @"),
+            ("255 * ", ""),
+            ("np.cov(pixels.T)", "pixels.T @ pixels / len(pixels)"),
+        ],
+        3: [
+            ("[:, :, ::-1]", "[:, ::-1]"),
+            ("last // 2", "len(image) // 2"),
+            ("(0, last), (last, 0)", "(last, 0), (0, last)"),
+            ("(last, last)", "(last - 1, last - 1)"),
+        ],
+    },
 }
