@@ -247,13 +247,20 @@ def test_nothing_vanishes(handed_in):
     }
     hand_ins, lines = handed_in(moodle({("Anna Lee", 4711): files}))
     one = hand_ins["Anna_Lee", "assignment3"]
-    assert (list(one.files), one.stamp, one.remarks) == (["net.npz"], "\ufffd garbage", [])
+    assert (list(one.files), one.stamp, one.remarks) == (["net.npz"], "", [])
     assert lines == [
         f"Anna Lee_4711_assignsubmission_file_/.._assignment3.ipynb: {HIDDEN}",
         "Anna Lee: helper.py: Python code beside a notebook is not run",
+        "Anna Lee: timestamp.txt: a time of the student's own, which does not count",
         "Anna Lee: work.7z: an archive of a kind that is not read: ask for a zip",
         "Anna Lee: ._assignment3.ipynb, __MACOSX: written by the system, not by the student",
     ]
+
+
+def test_nbgraders_time_is_kept_apart(handed_in):
+    hand_ins, lines = handed_in({"anna/assignment1/a.ipynb": ONE, "anna/assignment1/timestamp.txt": b"\xff 2027\n"})
+    one = hand_ins["anna", "assignment1"]
+    assert (one.files, one.stamp, lines) == ({}, "\ufffd 2027", [])
 
 
 def test_only_loose_code_is_told(handed_in):

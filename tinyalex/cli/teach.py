@@ -10,10 +10,13 @@ from tinyalex.errors import UsageError
 from tinyalex.files import alone_in, make_folder
 
 if TYPE_CHECKING:
-    from tinyalex.course.marking import Marks
+    from tinyalex.course.hand_ins import HandIn
+    from tinyalex.course.marking import Course, Marks
+    from tinyalex.course.weeks import Classroom
 
 Source = Annotated[Path, Option("folder of the assignments", metavar="DIR")]
 SOURCE = Path("notebooks/assignments/source")
+RELEASED = Path(__file__).parents[1] / "course" / "released"  # the students' versions, in a wheel that make wheel made
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,11 @@ class Assignments(Command):
     out: Annotated[Path, Option("folder to write", metavar="DIR")] = Path("build/assignments")
 
     def run(self) -> None:
-        """Print each assignment and the file made of it."""
+        """Print each assignment and where it is. A wheel brings them along, and keeps a notebook that is there already."""
+        if self.source == SOURCE and RELEASED.is_dir() and not SOURCE.is_dir():
+            for notebook in sorted(RELEASED.glob("*/*.ipynb")):
+                print(f"{notebook.stem}: {_copied(notebook, self.out / notebook.stem)}")
+            return
         _check_nbgrader()
         from tinyalex.course.marking import Course
 
@@ -35,14 +42,34 @@ class Assignments(Command):
             print(f"{name}: {course.build(name)}")
 
 
+def _copied(notebook: Path, folder: Path) -> str:
+    """Copy a notebook into the folder, unless it holds one of that name, which a student may have worked on."""
+    if (copy := folder / notebook.name).exists():
+        return f"{folder}, as it was"
+    make_folder(folder)
+    copy.write_bytes(notebook.read_bytes())
+    return str(folder)
+
+
 @dataclass(frozen=True)
 class Grade(Command):
     """Mark what students handed in: marks.csv, exercises.csv, and a page of feedback for each student."""
 
     example = "grade hand-ins --out runs/marks"
-    submissions: Annotated[Path, Argument("hand-ins: a folder, or the zip of Moodle or Canvas", metavar="DIR|ZIP")]
+    submissions: Annotated[
+        Path | None,
+        Argument(
+            "hand-ins: a folder, or the zip of Moodle or Canvas; without it only tables are written", metavar="DIR|ZIP"
+        ),
+    ] = None
     source: Source = SOURCE
     out: Annotated[Path, Option("folder to write", metavar="DIR")] = Path("runs/marks")
+    course: Annotated[
+        Path | None, Option("settings of the course: roster, due dates, seed (docs/teaching.md)", metavar="FILE.toml")
+    ] = None
+    into: Annotated[
+        Path | None, Option("grading worksheet of Moodle or gradebook of Canvas to fill in", metavar="TABLE.csv")
+    ] = None
     jobs: Annotated[int | None, Option("hand-ins to run at a time (as many as there are cores)")] = None
     as_user: Annotated[
         str, Option("run students' code as these users, each one hand-in at a time; only for root", metavar="USER,...")
@@ -54,30 +81,50 @@ class Grade(Command):
     def run(self) -> None:
         """Print a line for each hand-in; the tables are complete up to it, should the marking be stopped."""
         _check_nbgrader()
-        from tinyalex.backend import thread_count
-        from tinyalex.course.batch import Setting, mark_all
-        from tinyalex.course.hand_ins import collect
-        from tinyalex.course.marking import Course, write_tables
-
-        users = tuple(filter(None, self.as_user.split(",")))
-        setting = Setting(self.jobs or thread_count(), users, bool(self.sandbox))
+        from tinyalex.course.marking import Course
+        from tinyalex.course.weeks import classroom, write_weeks
 
         with alone_in(self.out), tempfile.TemporaryDirectory() as scratch:
             course = Course(self.source, release=self.out / "release", root=self.out)
-            originals = {name: course.original(name) for name in course.names}
-            hand_ins, unknown = collect(self.submissions, originals, Path(scratch))
-            for line in unknown:
+            room = classroom(self.course, self.into)
+            hand_ins = self._collected(course, room, Path(scratch)) if self.submissions else []
+            if hand_ins:
+                self._mark(course, hand_ins)
+            for line in write_weeks(course, room, hand_ins, self.out):
                 print(line)
-            for name in sorted({hand_in.assignment for hand_in in hand_ins}):
-                course.build(name)
-            setting.check([self.source, self.out, self.submissions])
-            marks: list[Marks] = []
-            for one in mark_all(course, hand_ins, setting):
-                print(_line(one), flush=True)
-                marks = sorted([*marks, one], key=lambda one: (one.student, one.assignment))
-                write_tables(marks, self.out)
-            written = ", ".join(str(self.out / name) for name in ("marks.csv", "exercises.csv", "feedback"))
-            print(f"{len(marks)} hand-ins: {written}")
+
+    def _collected(self, course: "Course", room: "Classroom", scratch: Path) -> "list[HandIn]":
+        """The hand-ins; a line is printed for every file that is none."""
+        from tinyalex.course.hand_ins import collect
+
+        assert self.submissions
+        originals = {name: course.original(name) for name in course.names}
+        hand_ins, unknown = collect(self.submissions, originals, scratch, room.roster)
+        for line in unknown:
+            print(line)
+        room.check(course.names, [hand_in.assignment for hand_in in hand_ins])
+        return hand_ins
+
+    def _mark(self, course: "Course", hand_ins: "list[HandIn]") -> None:
+        """Mark the hand-ins and write their feedback and marks."""
+        from tinyalex.backend import thread_count
+        from tinyalex.course.batch import Setting, mark_all
+        from tinyalex.course.marking import write_tables
+
+        users = tuple(filter(None, self.as_user.split(",")))
+        setting = Setting(self.jobs or thread_count(), users, bool(self.sandbox))
+        if users:
+            self.out.chmod(0o700)
+        setting.check([self.source, self.out, *filter(None, [self.submissions])])
+        for name in sorted({hand_in.assignment for hand_in in hand_ins}):
+            course.build(name)
+        marks: list[Marks] = []
+        for one in mark_all(course, hand_ins, setting):
+            print(_line(one), flush=True)
+            marks = sorted([*marks, one], key=lambda one: (one.student, one.assignment))
+            write_tables(marks, self.out)
+        written = ", ".join(str(self.out / name) for name in ("marks.csv", "exercises.csv", "feedback"))
+        print(f"{len(marks)} hand-ins: {written}")
 
 
 def _line(marks: "Marks") -> str:

@@ -126,7 +126,8 @@ def _hand_in(student: str, assignment: str, candidates: list[_Candidate], data: 
     if best.notebook is None:
         remarks.append(f"The file `{best.sent.file}` cannot be read as a notebook: hand it in again.")
     files = _beside(best, data)
-    stamp = files.pop(STAMP).read_text(errors="replace").strip() if STAMP in files else ""
+    written = files.pop(STAMP, None)
+    stamp = written.read_text(errors="replace").strip() if written and not best.sent.sender.system else ""
     return HandIn(student, assignment, best.notebook, files, remarks, best.sent.late, stamp)
 
 
@@ -147,9 +148,15 @@ def _beside(one: _Candidate, data: Iterable[tuple[File, Sent]]) -> dict[str, Pat
 
 
 def _unused(data: Iterable[tuple[File, Sent]], hand_ins: Iterable[HandIn]) -> list[tuple[Sent, str]]:
-    """The data files that lie beside no notebook."""
+    """The data files that lie beside no notebook, and times that students wrote themselves."""
     used = {path for one in hand_ins for path in one.files.values()}
-    return [(one, "beside no notebook") for file, one in data if file.path not in used and file.where.name != STAMP]
+    own_time = [(one, "a time of the student's own, which does not count") for _, one in data if _is_own_time(one)]
+    rest = [(one, "beside no notebook") for file, one in data if file.path not in used and one.file.name != STAMP]
+    return own_time + rest
+
+
+def _is_own_time(one: Sent) -> bool:
+    return one.file.name == STAMP and one.sender.system != ""
 
 
 def _lines(asides: Iterable[tuple[Sent, str]]) -> list[str]:

@@ -7,25 +7,28 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tinyalex.course.sender import Sender
-from tinyalex.course.table import Table
+from tinyalex.course.table import Table, columns
 from tinyalex.errors import UsageError
 
 # The columns that may tell a student's id, the best first: a lecturer's own, Canvas's, Moodle's.
 IDS = ("id", "SIS Login ID", "SIS User ID", "Username", "ID number", "Email address", "email", "ID", "Identifier")
+NOBODY = ("Points Possible", "Student, Test")  # lines of Canvas's gradebook
+EMAILS = ("email", "Email address", "SIS Login ID")
 
 
 @dataclass(frozen=True)
 class Student:
     """A line of the roster.
 
-    id: what the student is called in paths and tables.   keys: whatever a hand-in may name the student by, simplified.
-    numbers: the ids in Moodle's and Canvas's zips, by system.
+    id: what the student is called in paths and tables.
+    keys: what a hand-in or a table may name the student by, the surest first: numbers of Moodle and Canvas, then ids,
+        addresses and names, simplified.
     """
 
     id: str
     name: str
-    keys: frozenset[str]
-    numbers: Mapping[str, str]
+    email: str
+    keys: tuple[str, ...]
 
 
 @dataclass
@@ -38,12 +41,20 @@ class Roster:
     def __post_init__(self) -> None:
         self._by_id = {student.id: student for student in self.students}
         for student in self.students:
-            for key in [*student.keys, *(f"{system} {number}" for system, number in student.numbers.items())]:
+            for key in student.keys:
                 self._by_key.setdefault(key, set()).add(student.id)
 
     def find(self, sender: Sender) -> Student | None:
         """The student who is the sender: by Moodle's or Canvas's number, else by a name that only one student has."""
-        for key in (f"{sender.system} {sender.id}", simplified(sender.name)):
+        return self._first((f"{sender.system} {sender.id}", simplified(sender.name)))
+
+    def in_row(self, row: Mapping[str, str]) -> Student | None:
+        """The student whom the line of a table is about; None if it is nobody's."""
+        return self._first(student_in(row).keys)
+
+    def _first(self, keys: Iterable[str]) -> Student | None:
+        """The student whom the first key that only one student has belongs to."""
+        for key in keys:
             if len(ids := self._by_key.get(key, set())) == 1:
                 return self._by_id[next(iter(ids))]
         return None
@@ -55,38 +66,33 @@ def read_roster(path: Path) -> Roster:
     Raises UsageError if the file has no students, or one twice.
     """
     table = Table.read(path)
-    students = [_student(row) for row in table.rows if _name(row) and "Points Possible" not in _name(row)]
+    students = [student_in(row) for row in table.rows if _name(row) not in NOBODY]
+    students = [student for student in students if student.name or student.id]
     ids = [student.id for student in students]
     if not students or "" in ids:
-        raise UsageError(
-            f"got {path} with the columns {', '.join(table.header)}: expected a line of id and name for each student"
-        )
+        raise UsageError(f"got {path} with {columns(table.header)}: expected columns id and name, and a line a student")
     if twice := sorted({one for one in ids if ids.count(one) > 1}):
         raise UsageError(f"got {path} with {twice[0]} in two lines: expected each student once")
     return Roster(students)
 
 
-def _student(row: Mapping[str, str]) -> Student:
-    id = next((row[column] for column in IDS if row.get(column)), "")
-    name = _name(row)
-    called = {row[column] for column in IDS if row.get(column)} | {id.partition("@")[0]}
-    numbers = {}
-    if row.get("ID", "").isdigit():
-        numbers["Canvas"] = row["ID"]
-    if number := re.search(r"(\d+)$", row.get("Identifier", "")):
-        numbers["Moodle"] = number[1]
-    keys = {simplified(one) for one in [*called, *_orders(name)]} - {""}
-    return Student(re.sub(r"[^\w.@-]", "_", id), name, frozenset(keys), numbers)
+def student_in(row: Mapping[str, str]) -> Student:
+    """The student whom the line of a table describes; the id is "" if it has none."""
+    called = [row[column] for column in IDS if row.get(column)]
+    id, name = called[0] if called else "", _name(row)
+    numbers = [f"Canvas {row['ID']}"] if row.get("ID", "").isdigit() else []
+    if number := re.search(r"\d+$", row.get("Identifier", "")):
+        numbers.append(f"Moodle {number[0]}")
+    email = next((row[column] for column in EMAILS if row.get(column)), "")
+    names = [simplified(one) for one in [*called, email, email.partition("@")[0], *_orders(name)]]
+    return Student(re.sub(r"[^\w.@-]", "_", id), name, email, tuple(filter(None, [*numbers, *names])))
 
 
 def _name(row: Mapping[str, str]) -> str:
     """The student's full name."""
-    whole = next((row[column] for column in ("name", "Full name", "Student") if row.get(column)), "")
-    parts = [
-        next((row[one] for one in columns if row.get(one)), "")
-        for columns in (("First name", "FirstName"), ("Last name", "Surname", "LastName"))
-    ]
-    return (whole or " ".join(parts)).strip()
+    first = row.get("First name") or row.get("FirstName") or ""
+    last = row.get("Last name") or row.get("Surname") or row.get("LastName") or ""
+    return (row.get("name") or row.get("Full name") or row.get("Student") or f"{first} {last}").strip()
 
 
 def _orders(name: str) -> Iterable[str]:
