@@ -6,8 +6,10 @@ The gradebook is one file, so what the notebooks showed is entered here, one aft
 import copy
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from tinyalex.course.execute import executed
 from tinyalex.course.hand_ins import HandIn
@@ -56,12 +58,12 @@ def mark_all(course: Course, hand_ins: Sequence[HandIn], setting: Setting) -> It
     """
     waiting = deque(hand_ins)
     users = deque(setting.users or ("",) * setting.jobs)
-    with Jobs(len(users)) as jobs:
+    with _folder() as folder, Jobs(len(users)) as jobs:
         while waiting or jobs.running:
             while waiting and jobs.free and users:
                 one = _Running(waiting.popleft(), users.popleft())
                 try:
-                    _start(jobs, one, course, setting)
+                    _start(jobs, one, course, setting, folder)
                 except Exception as error:
                     users.append(one.user)
                     yield _failed(one, _cause(error))
@@ -71,11 +73,19 @@ def mark_all(course: Course, hand_ins: Sequence[HandIn], setting: Setting) -> It
                 yield from _step(jobs, one, result, course)
 
 
-def _start(jobs: Jobs, one: _Running, course: Course, setting: Setting) -> None:
+@contextmanager
+def _folder() -> Iterator[str]:
+    """A folder for the temporary ones: it goes with what a job leaves behind that is killed."""
+    with TemporaryDirectory(prefix="tinyalex-", ignore_cleanup_errors=True) as folder:
+        Path(folder).chmod(0o711)  # another user may reach a folder in it by its name, and list none
+        yield folder
+
+
+def _start(jobs: Jobs, one: _Running, course: Course, setting: Setting, inside: str) -> None:
     """Run the notebook in a job."""
     folder, one.remarks = course.prepare(one.hand_in)
     limits = copy.deepcopy(course.config)
-    limits.MarkingExecute.update(user=one.user, bubblewrap=setting.bubblewrap)
+    limits.MarkingExecute.update(user=one.user, bubblewrap=setting.bubblewrap, inside=inside)
     jobs.start(one, limits.MarkingExecute.total + MARGIN, executed, folder / f"{one.hand_in.assignment}.ipynb", limits)
 
 

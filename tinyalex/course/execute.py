@@ -50,6 +50,8 @@ class MarkingExecute(Execute):  # type: ignore[misc]
 
     bubblewrap = Bool(help="whether students' code runs in bubblewrap's sandbox").tag(config=True)
 
+    inside = Unicode(help="where to make the temporary folder; empty: where the system has them").tag(config=True)
+
     @default("extra_arguments")
     def _extra_arguments(self) -> list[str]:
         return [f"--IPKernelApp.exec_lines={EXIT_FAILS}"]
@@ -65,7 +67,7 @@ class MarkingExecute(Execute):  # type: ignore[misc]
         files = (
             [path for path in Path(beside).iterdir() if path.is_file() and path.suffix != ".ipynb"] if beside else []
         )
-        with place(files, self.user, self.bubblewrap) as self.place:
+        with place(files, self.user, self.bubblewrap, self.inside) as self.place:
             return super().preprocess(notebook, resources, km)
 
     def create_kernel_manager(self) -> Any:
@@ -76,14 +78,14 @@ class MarkingExecute(Execute):  # type: ignore[misc]
         self.kernels += 1
         manager.connection_file = str(self.place.folder / f"kernel-{self.kernels}.json")
         if sys.platform != "win32":
-            manager.transport, manager.ip = "ipc", str(self.place.work / f".kernel-{self.kernels}")
+            manager.transport, manager.ip = "ipc", str(self.place.work / f".k{self.kernels}")
         return manager
 
     async def async_start_new_kernel(self, **kwargs: Any) -> None:
         """Start a kernel with the memory limit, which imports this copy of the package."""
         kwargs["env"] = self.place.environment
         kwargs["cwd"] = str(self.place.work)
-        kwargs["stderr"] = subprocess.DEVNULL  # the kernel's own log; the output of cells goes to the notebook
+        kwargs["stdout"] = kwargs["stderr"] = subprocess.DEVNULL  # its own log; what cells print goes to the notebook
         if sys.platform != "win32":
             self.km.write_connection_file()
             self.place.give(Path(self.km.connection_file))

@@ -100,12 +100,18 @@ class Place:
     def check(self, closed: Iterable[Path]) -> None:
         """Raise UsageError if Python does not start here, or can read one of these files and folders."""
         words = [*self.command, "-c", LOOK, *(str(path.resolve()) for path in closed)]
-        done = subprocess.run(
-            words, capture_output=True, text=True, cwd=self.work, env=self.environment, preexec_fn=self.enter
-        )
-        if done.returncode:
-            reason = (done.stderr.strip().splitlines() or ["no reason"])[-1]
-            raise UsageError(f"got {self._named}, where {sys.executable} does not start: {reason}")
+        try:
+            done = subprocess.run(
+                words, capture_output=True, text=True, cwd=self.work, env=self.environment, preexec_fn=self.enter
+            )
+            reason = done.stderr.strip().splitlines()[-1:] if done.returncode else []
+        except PermissionError as error:
+            reason = [str(error)]
+        if reason:
+            raise UsageError(
+                f"got {self._named}, which cannot start {sys.executable}: {reason[0]}; install Python and this package "
+                "where every user can read them"
+            )
         if done.stdout.strip():
             raise UsageError(
                 f"got {self._named}, where a student's code can read {done.stdout.strip()}: expected no access; "
@@ -131,14 +137,14 @@ class Place:
 
 
 @contextlib.contextmanager
-def place(files: Iterable[Path] = (), user: str = "", bubblewrap: bool = False) -> Iterator[Place]:
+def place(files: Iterable[Path] = (), user: str = "", bubblewrap: bool = False, inside: str = "") -> Iterator[Place]:
     """A folder that exists within the block.
 
-    files: the student's data files.   user, bubblewrap: as in Place.
+    files: the student's data files.   user, bubblewrap: as in Place.   inside: the folder to make it in.
     Raises UsageError if this process cannot become another user, or if bubblewrap is not installed.
     """
     _check(user, bubblewrap)
-    with tempfile.TemporaryDirectory(prefix="tinyalex-", ignore_cleanup_errors=True) as folder:
+    with tempfile.TemporaryDirectory(prefix="" if inside else "tinyalex-", dir=inside or None, ignore_cleanup_errors=True) as folder:
         one = Place(Path(folder).resolve(), user, bubblewrap)
         one.furnish(files)
         yield one
