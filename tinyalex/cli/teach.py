@@ -28,7 +28,7 @@ class Assignments(Command):
     out: Annotated[Path, Option("folder to write", metavar="DIR")] = Path("build/assignments")
 
     def run(self) -> None:
-        """Print each assignment and where it is. A wheel brings them along, and keeps a notebook that is there already."""
+        """Print each assignment and the folder made of it. Outside a clone these are the ones that a wheel brought."""
         if self.source == SOURCE and RELEASED.is_dir() and not SOURCE.is_dir():
             for notebook in sorted(RELEASED.glob("*/*.ipynb")):
                 print(f"{notebook.stem}: {_copied(notebook, self.out / notebook.stem)}")
@@ -110,6 +110,7 @@ class Grade(Command):
         from tinyalex.backend import thread_count
         from tinyalex.course.batch import Setting, mark_all
         from tinyalex.course.marking import write_tables
+        from tinyalex.course.overview import write_overview
 
         users = tuple(filter(None, self.as_user.split(",")))
         setting = Setting(self.jobs or thread_count(), users, bool(self.sandbox))
@@ -123,7 +124,9 @@ class Grade(Command):
             print(_line(one), flush=True)
             marks = sorted([*marks, one], key=lambda one: (one.student, one.assignment))
             write_tables(marks, self.out)
-        written = ", ".join(str(self.out / name) for name in ("marks.csv", "exercises.csv", "feedback"))
+        write_overview(marks, self.out)
+        files = ("marks.csv", "exercises.csv", "overview.html", "feedback")
+        written = ", ".join(str(self.out / name) for name in files)
         print(f"{len(marks)} hand-ins: {written}")
 
 

@@ -128,7 +128,7 @@ class Grades(GetGrades):  # type: ignore[misc]
         super()._get_score(cell, resources)
         data = cell.metadata.nbgrader
         grade = self.gradebook.find_grade(data["grade_id"], self.notebook_id, self.assignment_id, self.student_id)
-        data["waits"] = bool(grade.needs_manual_grade and grade.manual_score is None)
+        data["waits"] = bool(grade.needs_manual_grade)
 
 
 class FeedbackPage(HTMLExporter):
