@@ -4,6 +4,7 @@ VENV := .venv
 STAMP := $(VENV)/.installed
 BIN := $(VENV)/bin
 LOWEST := build/lowest
+RELEASED := tinyalex/course/released
 
 .DEFAULT_GOAL := help
 
@@ -39,6 +40,13 @@ example: $(STAMP) ## train the net of tinyalex.load_example() again (about 3 min
 assignments: $(STAMP) ## make the student versions of the assignments, in build/assignments
 	$(BIN)/tinyalex assignments
 
+.PHONY: wheel
+wheel: $(STAMP) ## make the package for students, in dist: with their versions of the assignments, without solutions
+	rm -rf build/lib dist $(RELEASED)
+	$(BIN)/tinyalex assignments --out $(RELEASED)
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist .
+	rm -rf build/lib $(RELEASED)
+
 .PHONY: grade
 grade: $(STAMP) ## mark the hand-ins in SUBMISSIONS=DIR; marks and feedback in runs/marks
 	$(if $(SUBMISSIONS),,$(error which hand-ins? make grade SUBMISSIONS=DIR))$(BIN)/tinyalex grade '$(SUBMISSIONS)'
@@ -54,6 +62,10 @@ test: lint ## lint, check the types, run the tests
 .PHONY: test-course
 test-course: $(STAMP) ## mark 30 generated hand-ins in one go (about 5 minutes)
 	$(BIN)/python -m pytest tests/course --whole-course
+
+.PHONY: class
+class: $(STAMP) ## mark 300 generated hand-ins of one assignment, and compare the marks; OPTIONS='--students 20'
+	cd tests && ../$(BIN)/python -m course.whole_class --out ../build/class $(OPTIONS)
 
 .PHONY: fuzz
 fuzz: $(STAMP) ## read 100,000 damaged files (about 10 minutes); OPTIONS='--only images --seed 1'
