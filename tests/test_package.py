@@ -1,5 +1,7 @@
 """The package as a whole: its public names, and which module may import which. cli/test_start.py: what it loads."""
 
+import re
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -127,3 +129,13 @@ def test_a_folder_of_the_same_name_does_not_hide_the_package(tmp_path):
     words = [sys.executable, "-c", "import tinyalex; print(tinyalex.AlexNet.__name__)"]
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("AlexNet\n", "")
+
+
+def test_make_lists_its_targets():
+    """By awk, which is the same on macOS; sed there knows no tab."""
+    if shutil.which("make") is None:
+        pytest.skip("there is no make here")
+    done = subprocess.run(["make"], cwd=PACKAGE.parent, capture_output=True, text=True)
+    targets = re.findall(r"^([a-z-]+):.*## (.+)$", (PACKAGE.parent / "Makefile").read_text(), re.MULTILINE)
+    assert done.stdout.splitlines() == [f"{name:<18}{what}" for name, what in targets]
+    assert len(targets) > 20
