@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 import nbformat
 from nbformat.v4 import new_code_cell
 
-from course.sources import lost, make, mistakes, outcomes, source, write_files
+from course.sources import lost, make, mistakes, outcomes, solution_cells, source, write_files
 from tinyalex.course import cells
+
+SWALLOWING = "while True:\n    try:\n        while True:\n            pass\n    except BaseException:\n        pass"
 
 
 @dataclass
@@ -87,3 +89,26 @@ class Generated:
         for number, cell in enumerate(self.notebook.cells):
             cell.metadata.pop("nbgrader", None)
             cell["id"] = f"cell-{number}"
+
+
+def mixed(number, assignment, rng, hangs):
+    """A hand-in of mistakes, blanks and broken cells in exercises drawn at random, and a cell that hangs."""
+    one = Generated(f"student{number:03}", assignment)
+    if rng.random() < 0.3:
+        one.file = f"{one.student}/{rng.choice(['final (2)', 'Untitled', 'my work'])}.ipynb"
+    planted = mistakes(assignment)
+    for exercise in solution_cells(one.notebook):
+        deed = rng.choice(["whole", "whole", "mistake", "mistake", "blank", "syntax error"])
+        if deed == "mistake":
+            one.mistake(rng.choice([i for i, mistake in enumerate(planted) if mistake.exercise == exercise]))
+        elif deed == "blank":
+            one.cell(exercise).source = "# nothing yet\nraise NotImplementedError"
+            one.all_lost(exercise)
+        elif deed == "syntax error":
+            one.syntax_error(exercise)
+    tests = list(outcomes(assignment))
+    for name in rng.sample(tests, 3):
+        rng.choice([one.delete, one.duplicate, lambda name: one.edit(name, "assert True")])(name)
+    if hangs:
+        one.own_cell(tests[0], SWALLOWING)
+    return one

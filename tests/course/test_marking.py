@@ -15,12 +15,10 @@ from contextlib import suppress
 import pytest
 from nbgrader.api import Gradebook
 
-from course.generated import Generated
-from course.sources import ASSIGNMENTS, SOURCE, mistakes, outcomes, solution_cells
+from course.generated import Generated, mixed
+from course.sources import ASSIGNMENTS, SOURCE, mistakes, outcomes
 from tinyalex import cli
 from tinyalex.course import cells, marking
-
-SWALLOWING = "while True:\n    try:\n        while True:\n            pass\n    except BaseException:\n        pass"
 
 
 def broken(*deeds):
@@ -62,37 +60,14 @@ def bare():
     return one
 
 
-def mixed(number, rng):
-    """One more hand-in, of mistakes, blanks and broken cells in exercises drawn at random."""
-    assignment = ASSIGNMENTS[number % len(ASSIGNMENTS)]
-    one = Generated(f"student{number:02}", assignment)
-    if rng.random() < 0.3:
-        one.file = f"{one.student}/{rng.choice(['final (2)', 'Untitled', 'my work'])}.ipynb"
-    planted = mistakes(assignment)
-    for exercise in solution_cells(one.notebook):
-        deed = rng.choice(["whole", "whole", "mistake", "mistake", "blank", "syntax error"])
-        if deed == "mistake":
-            one.mistake(rng.choice([i for i, mistake in enumerate(planted) if mistake.exercise == exercise]))
-        elif deed == "blank":
-            one.cell(exercise).source = "# nothing yet\nraise NotImplementedError"
-            one.all_lost(exercise)
-        elif deed == "syntax error":
-            one.syntax_error(exercise)
-    tests = list(outcomes(assignment))
-    for name in rng.sample(tests, 3):
-        rng.choice([one.delete, one.duplicate, lambda name: one.edit(name, "assert True")])(name)
-    if number % 9 == 4:
-        one.own_cell(tests[0], SWALLOWING)
-    return one
-
-
 @pytest.fixture(scope="module")
 def hand_ins(pytestconfig):
     generated = [Generated("whole", "assignment1"), broken("loop", "exit", "memory", "library"), copied()]
     if pytestconfig.getoption("--whole-course"):
         generated += [bare(), *(broken(deed) for deed in ("loop", "exit", "memory", "library"))]
         rng = random.Random(2012)
-        generated += [mixed(number, rng) for number in range(30 - len(generated))]
+        numbers = range(30 - len(generated))
+        generated += [mixed(number, ASSIGNMENTS[number % len(ASSIGNMENTS)], rng, number % 9 == 4) for number in numbers]
     return generated
 
 

@@ -144,7 +144,8 @@ def place(files: Iterable[Path] = (), user: str = "", bubblewrap: bool = False, 
     Raises UsageError if this process cannot become another user, or if bubblewrap is not installed.
     """
     _check(user, bubblewrap)
-    with tempfile.TemporaryDirectory(prefix="" if inside else "tinyalex-", dir=inside or None, ignore_cleanup_errors=True) as folder:
+    prefix = "" if inside else "tinyalex-"  # paths of sockets may have 104 characters on macOS
+    with tempfile.TemporaryDirectory(prefix=prefix, dir=inside or None, ignore_cleanup_errors=True) as folder:
         one = Place(Path(folder).resolve(), user, bubblewrap)
         one.furnish(files)
         yield one
