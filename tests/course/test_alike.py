@@ -1,0 +1,102 @@
+"""Copies are found, however disguised; independent solutions are not."""
+
+import ast
+import copy
+import importlib
+import inspect
+import random
+
+import pytest
+
+from course.copies import disguised
+from course.generated import Generated
+from course.sources import ASSIGNMENTS, solution_cells, source
+from tinyalex.course.alike import alike, runs
+
+
+def written(assignment, codes):
+    """The notebook with other code in its answers."""
+    notebook = copy.deepcopy(source(assignment))
+    for exercise, cell in solution_cells(notebook).items():
+        cell.source = codes.get(exercise, "# nothing yet\nraise NotImplementedError")
+    return notebook
+
+
+def other_way(assignment):
+    """An independent solution."""
+    module = importlib.import_module(f"course.other_ways.{assignment}")
+    codes = {}
+    for exercise, cell in solution_cells(source(assignment)).items():
+        names = [node.name for node in ast.parse(cell.source).body]
+        codes[exercise] = "\n\n".join(inspect.getsource(getattr(module, name)) for name in names)
+    return written(assignment, codes)
+
+
+def found(assignment, notebooks):
+    return {(pair.first, pair.second): pair for pair in alike(assignment, notebooks, source(assignment))}
+
+
+@pytest.mark.parametrize("assignment", ASSIGNMENTS)
+def test_copies_are_found_and_independent_work_is_not(assignment):
+    own = other_way(assignment)
+    pairs = found(
+        assignment,
+        {
+            "ann": own,
+            "bob": disguised(own),
+            "cy": disguised(own, random.Random(7)),
+            "dee": disguised(source(assignment), random.Random(8)),
+            "eve": written(assignment, {}),
+        },
+    )
+    assert set(pairs) == {("ann", "bob"), ("ann", "cy"), ("bob", "cy"), ("dee", "the solution")}
+    assert pairs["ann", "bob"].share > 0.95
+
+
+def test_one_exercise_that_was_copied_is_found():
+    own, taken = solution_cells(other_way("assignment1")), solution_cells(disguised(source("assignment1")))
+    codes = {name: own[name].source for name in own}
+    pairs = found("assignment1", {"ann": written("assignment1", codes | {"col2im": taken["col2im"].source})})
+    assert {key: pair.exercises for key, pair in pairs.items()} == {("ann", "the solution"): ("col2im",)}
+
+
+def test_what_was_taken_from_this_package_is_found():
+    from tinyalex.layers import lrn
+
+    taken = {"lrn_forward": inspect.getsource(lrn.lrn_forward), "lrn_backward": inspect.getsource(lrn.lrn_backward)}
+    pairs = found("assignment2", {"ann": written("assignment2", taken)})
+    assert "tinyalex/layers/lrn.py" in {second for _, second in pairs}
+
+
+def test_what_all_have_counts_little():
+    """Of twenty who solve an exercise in the way that the task suggests, only the two who share more are told."""
+    own = {exercise: cell.source for exercise, cell in solution_cells(other_way("assignment1")).items()}
+    suggested = written("assignment1", {"conv_loops": own["conv_loops"]})
+    pairs = found(
+        "assignment1",
+        {f"s{i:02}": suggested for i in range(18)}
+        | {"ann": written("assignment1", own), "bob": disguised(written("assignment1", own))},
+    )
+    assert list(pairs) == [("ann", "bob")]
+
+
+def test_a_source_is_found_though_all_have_copied_it():
+    copied = disguised(source("assignment3"))
+    assert list(found("assignment3", {f"s{i:02}": copied for i in range(40)}))[:40] == [
+        (f"s{i:02}", "the solution") for i in range(40)
+    ]
+
+
+def test_code_that_is_none_is_alike_to_nothing():
+    broken = Generated("x", "assignment1")
+    for exercise in solution_cells(broken.notebook):
+        broken.syntax_error(exercise)
+    assert found("assignment1", {"ann": broken.notebook, "bob": broken.notebook}) == {}
+
+
+def test_runs_do_not_see_names_layout_types_and_comments():
+    head = 'def f(x: int) -> int:\n    """Doc."""\n    total: int = 0\n'
+    one = f"{head}    for i in range(x):\n        total += i  # add\n    return total\n"
+    other = "def g(n):\n    s = (0)\n    for _j in range(n): s += _j\n    return (s)"
+    assert runs(one) == runs(other) != frozenset()
+    assert runs(one) != runs(other.replace("+=", "-="))
