@@ -24,6 +24,24 @@ MISTAKES = {
         2: [("np.ceil(", "("), ("np.ceil", "1 + np.ceil"), (" - 0.5", ""), ("0.05 / ", "1 / ")],
         3: [(".all(axis=0)", ".any(axis=0)"), (".all(axis=0)", ""), ("axis=0", "axis=1"), (".sum()", ".mean()")],
     },
+    "04": {
+        1: [
+            ("max(0, first)", "first"),
+            ("first + size", "first + size + 1"),
+            ("(window**2).sum()", "window.sum() ** 2"),
+            ("k + alpha", "k + alpha / size"),
+            ("** beta", "* beta"),
+        ],
+        2: [("<= j <", "< j <="), ("- size // 2 <=", "- (size - 1) // 2 <="), ("range(maps)", "range(1, maps)")],
+        3: [
+            ("da[j] -=", "da[c] -="),
+            ("-=", "+="),
+            ("2 * alpha", "alpha"),
+            ("db[c] * b[c]", "db[c]"),
+            ("/ s[c]", "/ s[j]"),
+            ("da = db * s**-beta", "da = db * s**beta"),
+        ],
+    },
     "08": {
         1: [
             (">= p", "< p"),
@@ -60,6 +78,43 @@ MISTAKES = {
             ("last // 2", "len(image) // 2"),
             ("(0, last), (last, 0)", "(last, 0), (0, last)"),
             ("(last, last)", "(last - 1, last - 1)"),
+        ],
+    },
+    "10": {
+        1: [
+            ("decay * lr * w", "decay * w"),
+            ("- lr * g", "+ lr * g"),
+            ("w + new, new", "w + v, new"),
+            ("momentum * v", "v"),
+        ],
+        2: [("v * momentum /", "v /"), ("/ (1 - momentum)", "* (1 - momentum)"), ("v * momentum", "v * momentum**2")],
+        3: [
+            ("error < best", "error <= best"),
+            ("            waited = 0\n    return", "    return"),
+            ("start=1", "start=0"),
+            ("        else:\n            waited", "        else:\n            best = error\n            waited"),
+        ],
+    },
+    "11": {
+        1: [
+            (" ** 0.5", ""),
+            ("(1 - error)", "1"),
+            ("/ images) ** 0.5", ") ** 0.5 / images"),
+            ("error * (1 - error)", "(1 - error)"),
+        ],
+        2: [
+            ("[true, guess]", "[guess, true]"),
+            (
+                "    for true, guess in zip(labels, predicted, strict=True):\n        counts[true, guess] += 1",
+                "    counts[labels, predicted] += 1",
+            ),
+            ("+= 1", "= 1"),
+        ],
+        3: [
+            (" ** 2", ""),
+            ("((rows - query) ** 2).sum(axis=1)", "-rows @ query"),
+            ("(rows - query) ** 2", "abs(rows - query)"),
+            ("np.argsort(squares)", "np.argsort(-squares)"),
         ],
     },
 }
