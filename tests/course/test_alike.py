@@ -6,12 +6,13 @@ import importlib
 import inspect
 import random
 
+import nbformat
 import pytest
 
 from course.copies import disguised
 from course.generated import Generated
 from course.sources import ASSIGNMENTS, solution_cells, source
-from tinyalex.course.alike import alike, runs
+from tinyalex.course.alike import alike, runs, write_alike
 
 
 def written(assignment, codes):
@@ -100,3 +101,16 @@ def test_runs_do_not_see_names_layout_types_and_comments():
     other = "def g(n):\n    s = (0)\n    for _j in range(n): s += _j\n    return (s)"
     assert runs(one) == runs(other) != frozenset()
     assert runs(one) != runs(other.replace("+=", "-="))
+
+
+def test_the_table_of_all_that_were_marked(tmp_path):
+    for student in ("ann", "bob"):
+        place = tmp_path / "submitted" / student / "assignment2"
+        place.mkdir(parents=True)
+        nbformat.write(disguised(other_way("assignment2")), place / "assignment2.ipynb")
+    lines = write_alike(tmp_path, {"assignment2": source("assignment2"), "assignment3": source("assignment3")})
+    assert lines == [f"pairs that are alike: 1, such as ann and bob: {tmp_path / 'alike.csv'}"]
+    assert (tmp_path / "alike.csv").read_text().splitlines() == [
+        "assignment,student,like,in common,the same exercises",
+        "assignment2,ann,bob,100%,relu pool_forward pool_backward lrn_forward lrn_backward",
+    ]

@@ -108,6 +108,7 @@ class Grade(Command):
     def _mark(self, course: "Course", hand_ins: "list[HandIn]") -> None:
         """Mark the hand-ins and write their feedback and marks."""
         from tinyalex.backend import thread_count
+        from tinyalex.course.alike import write_alike
         from tinyalex.course.batch import Setting, mark_all
         from tinyalex.course.marking import write_tables
         from tinyalex.course.overview import write_overview
@@ -117,13 +118,16 @@ class Grade(Command):
         if users:
             self.out.chmod(0o700)
         setting.check([self.source, self.out, *filter(None, [self.submissions])])
-        for name in sorted({hand_in.assignment for hand_in in hand_ins}):
+        names = sorted({hand_in.assignment for hand_in in hand_ins})
+        for name in names:
             course.build(name)
         marks: list[Marks] = []
         for one in mark_all(course, hand_ins, setting):
             print(_line(one), flush=True)
             marks = sorted([*marks, one], key=lambda one: (one.student, one.assignment))
             write_tables(marks, self.out)
+        for line in write_alike(self.out, {name: course.original(name) for name in names}):
+            print(line)
         write_overview(marks, self.out)
         files = ("marks.csv", "exercises.csv", "overview.html", "feedback")
         written = ", ".join(str(self.out / name) for name in files)

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from tinyalex.course import cells
+from tinyalex.files import write_table
 
 RUN = 8  # words
 ALIKE = 0.5  # the share of two whole hand-ins from which on a person should look
@@ -74,6 +75,18 @@ def alike(name: str, notebooks: Mapping[str, cells.Notebook], original: cells.No
     pairs += [source.quoted(one, file) for file in _sources() for one in works]
     found = [Pair(name, *pair) for pair in pairs if pair]
     return sorted(found, key=lambda pair: (-pair.share, pair.first, pair.second))
+
+
+def write_alike(root: Path, originals: Mapping[str, cells.Notebook]) -> list[str]:
+    """Compare all hand-ins of these assignments in root/submitted -> root/alike.csv, and a line on the pairs in it."""
+    found = []
+    for name, original in originals.items():
+        places = sorted((root / "submitted").glob(f"*/{name}/{name}.ipynb"))
+        found += alike(name, {place.parts[-3]: cells.read(place) for place in places}, original)
+    rows = [(pair.assignment, pair.first, pair.second, f"{pair.share:.0%}", " ".join(pair.exercises)) for pair in found]
+    write_table(root / "alike.csv", ("assignment", "student", "like", "in common", "the same exercises"), rows)
+    first = ", ".join(f"{pair.first} and {pair.second}" for pair in found[:3])
+    return [f"pairs that are alike: {len(found)}, such as {first}: {root / 'alike.csv'}"] if found else []
 
 
 def work(name: str, notebook: cells.Notebook, given: Runs) -> Work:
