@@ -144,6 +144,10 @@ docs: $(STAMP) ## build the site into build/docs, tutorials executed; it needs n
 	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet docs build/docs
 	@echo 'open build/docs/index.html'
 
+.PHONY: slides
+slides: $(STAMP) ## make the slides of a lecture from a tutorial, in build/slides
+	cd docs && ../$(BIN)/python -m site_tools.slides ../build/slides
+
 .PHONY: rooms
 rooms: $(STAMP) ## draw which part of the package imports which (docs/pictures/rooms.png), and count
 	cd docs && ../$(BIN)/python -m site_tools.rooms

@@ -15,7 +15,7 @@ extensions = [
     "sphinx-mathjax-offline",
     "site_tools",
 ]
-exclude_patterns = ["**.ipynb_checkpoints"]
+exclude_patterns = ["slides", "**.ipynb_checkpoints"]
 
 # Pages
 myst_enable_extensions = ["dollarmath", "colon_fence", "deflist", "attrs_inline"]
