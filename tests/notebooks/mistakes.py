@@ -29,7 +29,7 @@ MISTAKES = {
             ("max(0, first)", "first"),
             ("first + size", "first + size + 1"),
             ("(window**2).sum()", "window.sum() ** 2"),
-            ("k + alpha", "k + alpha / size"),
+            ("(k + alpha * (", "(k + alpha / size * ("),
             ("** beta", "* beta"),
         ],
         2: [("<= j <", "< j <="), ("- size // 2 <=", "- (size - 1) // 2 <="), ("range(maps)", "range(1, maps)")],
@@ -115,6 +115,44 @@ MISTAKES = {
             ("((rows - query) ** 2).sum(axis=1)", "-rows @ query"),
             ("(rows - query) ** 2", "abs(rows - query)"),
             ("np.argsort(squares)", "np.argsort(-squares)"),
+        ],
+    },
+    "12": {
+        1: [
+            ("axis=1", "axis=0"),
+            ("w[: K // 2]", "w[K // 2 :]"),
+            ("[first, second]", "[second, first]"),
+            ("x[:, C // 2 :]", "x[:, : C // 2]"),
+        ],
+        2: [
+            ("changed < meeting", "changed <= meeting"),
+            ("meeting <= n", "meeting < n"),
+            ("any(", "all("),
+            ("changed < meeting <= n", "meeting <= n"),
+        ],
+        3: [("return 2 * ", "return "), ("2 * images", "images**2"), (" * 4", ""), ("np.prod(shape)", "shape[0]")],
+    },
+    "13": {
+        1: [
+            ("r + i", "r"),
+            ("j : j + places", "i : i + places"),
+            ("w[:, i, j]", "w[:, j, i]"),
+            ("x.shape[2] - 2", "x.shape[1] - 2"),
+        ],
+        2: [
+            ("m2 - m3 - m4", "m2 - m3 + m4"),
+            ("m1 + m2 + m3", "m1 + m2 - m3"),
+            ("(d[2] - d[1])", "(d[1] - d[2])"),
+            (
+                "    return m1 + m2 + m3, m2 - m3 - m4",
+                "    return d[0] * g[0] + d[1] * g[1] + d[2] * g[2], m2 - m3 - m4",
+            ),
+        ],
+        3: [
+            ("np.ceil", "np.floor"),
+            ("(2 * parameters - 4 * ridge * numbers)", "(2 * parameters)"),
+            ("4 * ridge * parameters", "ridge * parameters"),
+            ("2 * parameters -", "parameters -"),
         ],
     },
 }
