@@ -139,3 +139,10 @@ def test_make_lists_its_targets():
     targets = re.findall(r"^([a-z-]+):.*## (.+)$", (PACKAGE.parent / "Makefile").read_text(), re.MULTILINE)
     assert done.stdout.splitlines() == [f"{name:<18}{what}" for name, what in targets]
     assert len(targets) > 20
+
+
+def test_no_message_sends_users_to_an_index_for_this_package():
+    """It is on none, so `pip install tinyalex[gpu]` would find nothing, or a stranger's package."""
+    found = [(path, path.read_text(encoding="utf-8")) for path in PACKAGE.rglob("*.py")]
+    assert any("pip install" in text for _, text in found)
+    assert [path.name for path, text in found if re.search(r"pip install\W+tinyalex", text)] == []

@@ -33,7 +33,7 @@ class Assignments(Command):
             for notebook in sorted(RELEASED.glob("*/*.ipynb")):
                 print(f"{notebook.stem}: {_copied(notebook, self.out / notebook.stem)}")
             return
-        _check_nbgrader()
+        _check_libraries()
         from tinyalex.course.marking import Course
 
         course = Course(self.source, release=self.out)
@@ -80,7 +80,7 @@ class Grade(Command):
 
     def run(self) -> None:
         """Print a line for each hand-in; the tables are complete up to it, should the marking be stopped."""
-        _check_nbgrader()
+        _check_libraries()
         from tinyalex.course.marking import Course
         from tinyalex.course.weeks import classroom, write_weeks
 
@@ -141,8 +141,10 @@ def _line(marks: "Marks") -> str:
     return f"{marks.student}, {marks.assignment}: {marks.points:g} of {marks.of:g}{by_hand}{remarks}"
 
 
-def _check_nbgrader() -> None:
+def _check_libraries() -> None:
+    """Raise UsageError unless what the extra `course` brings is installed."""
     try:
+        import latex2mathml  # noqa: F401
         import nbgrader  # noqa: F401
-    except ImportError:
-        raise UsageError("marking needs nbgrader: run pip install nbgrader jupyter") from None
+    except ImportError as error:
+        raise UsageError(f"marking needs {error.name}: run pip install nbgrader jupyter latex2mathml") from None
