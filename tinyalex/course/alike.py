@@ -67,8 +67,8 @@ def alike(name: str, notebooks: Mapping[str, cells.Notebook], original: cells.No
     given = Runs().union(*(runs(_given(cell.source)) for cell in original.cells if cell.cell_type == "code"))
     works = [work(student, notebooks[student], given) for student in sorted(notebooks)]
     counts = Counter(run for one in works for run in one.whole)
-    each = _Comparison({run: 1 / max(2, count) for run, count in counts.items()})
-    source = _Comparison({})  # a source that many have copied is no less a source
+    each = _Comparison(_Weights({run: 1 / max(2, count) for run, count in counts.items()}))
+    source = _Comparison(_Weights())  # a source that many have copied is no less a source
     solution = work("the solution", original, given)
     pairs = [each.both(one, other) for one, other in combinations(works, 2)]
     pairs += [source.both(one, solution) for one in works]
@@ -111,11 +111,18 @@ def _sources() -> tuple[Work, ...]:
     )
 
 
+class _Weights(dict[int, float]):
+    """What each run counts; one that is not here counts as if two had it."""
+
+    def __missing__(self, run: int) -> float:
+        return 0.5
+
+
 @dataclass(frozen=True)
 class _Comparison:
-    """Compares work.   weights: what a run counts, if not 1 / 2."""
+    """Compares work."""
 
-    weights: Mapping[int, float]
+    weights: _Weights
 
     def both(self, one: Work, other: Work) -> tuple[str, str, float, tuple[str, ...]] | None:
         """Names, share and exercises, if the two are alike as a whole or in an exercise."""
@@ -132,12 +139,14 @@ class _Comparison:
 
     def copied(self, one: Runs, other: Runs) -> bool:
         """Whether two answers are almost the same, and not only in what everybody writes."""
-        shared = self.weight(one & other)
+        if len(both := one & other) < RARE:  # each counts less than one: most pairs end here
+            return False
+        shared = self.weight(both)
         return shared >= RARE and shared >= COPIED * max(self.weight(one), self.weight(other))
 
     def weight(self, some: Runs) -> float:
         """What runs count together."""
-        return sum(self.weights.get(run, 0.5) for run in some)
+        return sum(map(self.weights.__getitem__, some))
 
 
 def _given(source: str) -> str:
