@@ -84,3 +84,10 @@ def test_it_brings_the_assignments_along(packages, tmp_path):
         if told:
             assert notebook.read_text() == content
         notebook.write_text("{} filled in")
+
+
+def test_a_wheel_without_the_assignments_says_where_they_are(packages, tmp_path):
+    without = shutil.copytree(packages, tmp_path / "packages", ignore=shutil.ignore_patterns("released"))
+    done = run("-m", "tinyalex", "assignments", cwd=tmp_path, PYTHONPATH=str(without))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert re.match(r"tinyalex: got no folder notebooks.*: expected .* a clone of the .* `make wheel`", done.stderr)

@@ -12,6 +12,7 @@ from tinyalex.files import alone_in, make_folder
 if TYPE_CHECKING:
     from tinyalex.course.hand_ins import HandIn
     from tinyalex.course.marking import Course, Marks
+    from tinyalex.course.settings import Settings
     from tinyalex.course.weeks import Classroom
 
 Source = Annotated[Path, Option("folder of the assignments", metavar="DIR")]
@@ -33,7 +34,7 @@ class Assignments(Command):
             for notebook in sorted(RELEASED.glob("*/*.ipynb")):
                 print(f"{notebook.stem}: {_copied(notebook, self.out / notebook.stem)}")
             return
-        _check_libraries()
+        _check(self.source)
         from tinyalex.course.marking import Course
 
         course = Course(self.source, release=self.out)
@@ -80,7 +81,7 @@ class Grade(Command):
 
     def run(self) -> None:
         """Print a line for each hand-in; the tables are complete up to it, should the marking be stopped."""
-        _check_libraries()
+        _check(self.source)
         from tinyalex.course.marking import Course
         from tinyalex.course.weeks import classroom, write_weeks
 
@@ -89,7 +90,7 @@ class Grade(Command):
             room = classroom(self.course, self.into)
             hand_ins = self._collected(course, room, Path(scratch)) if self.submissions else []
             if hand_ins:
-                self._mark(course, hand_ins)
+                self._mark(course, hand_ins, room.settings)
             for line in write_weeks(course, room, hand_ins, self.out):
                 print(line)
 
@@ -105,7 +106,7 @@ class Grade(Command):
         room.check(course.names, [hand_in.assignment for hand_in in hand_ins])
         return hand_ins
 
-    def _mark(self, course: "Course", hand_ins: "list[HandIn]") -> None:
+    def _mark(self, course: "Course", hand_ins: "list[HandIn]", settings: "Settings") -> None:
         """Mark the hand-ins and write their feedback and marks."""
         from tinyalex.backend import thread_count
         from tinyalex.course.alike import write_alike
@@ -114,7 +115,8 @@ class Grade(Command):
         from tinyalex.course.overview import write_overview
 
         users = tuple(filter(None, self.as_user.split(",")))
-        setting = Setting(self.jobs or thread_count(), users, bool(self.sandbox))
+        seeds = settings.seed, settings.seed_by_student
+        setting = Setting(self.jobs or thread_count(), users, bool(self.sandbox), *seeds)
         if users:
             self.out.chmod(0o700)
         setting.check([self.source, self.out, *filter(None, [self.submissions])])
@@ -141,8 +143,13 @@ def _line(marks: "Marks") -> str:
     return f"{marks.student}, {marks.assignment}: {marks.points:g} of {marks.of:g}{by_hand}{remarks}"
 
 
-def _check_libraries() -> None:
-    """Raise UsageError unless what the extra `course` brings is installed."""
+def _check(source: Path) -> None:
+    """Raise UsageError unless the sources of the assignments are there, and what the extra `course` brings."""
+    if not source.is_dir():
+        raise UsageError(
+            f"got no folder {source}: expected the sources of the assignments; work in a clone of the repository, or "
+            "install a wheel that `make wheel` made, which has the students' versions"
+        )
     try:
         import latex2mathml  # noqa: F401
         import nbgrader  # noqa: F401
