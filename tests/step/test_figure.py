@@ -43,6 +43,29 @@ def test_the_receptive_field_the_window_and_the_cell(small_pass, name, cell, win
     assert boxes(y) == [(*cell, cell[0] + 1, cell[1] + 1)]
 
 
+def test_a_window_past_the_map_stays_in_its_picture(small_pass):
+    """The padding is drawn around the map, so no outline crosses a title."""
+    for name in ("conv2", "pool1", "conv5"):
+        H, W = small_pass[name].forward.y.shape[2:]
+        for cell in ((0, 0), (0, W - 1), (H - 1, 0), (H - 1, W - 1)):
+            maps = pictures(show(small_pass, name, cell=cell))[1]
+            (left, right), (bottom, top) = maps.get_xlim(), maps.get_ylim()
+            first_row, first_column, last_row, last_column = boxes(maps)[0]
+            assert top + 0.5 <= first_row < last_row <= bottom + 0.5
+            assert left + 0.5 <= first_column < last_column <= right + 0.5
+
+
+def test_words_count_from_1_and_brackets_from_0(small_pass):
+    written = texts(show(small_pass, "conv2", (0, 6), 40, other=17))
+    assert {"x, map 18 of 32", "y, map 41 of 64", "kernel 41 of 64", "its weights for map 18"} <= set(written)
+    assert f"y[40, 0, 6] = {number(small_pass['conv2'].forward.y[0, 40, 0, 6])}" in written
+    assert f"y[9] = {number(small_pass['fc6'].forward.y[0, 9])}" in texts(show(small_pass, "fc6", channel=9))
+    assert any(
+        "y[255] is x[63, 1, 1], as 63 · 4 + 1 · 2 + 1 = 255" in text
+        for text in texts(show(small_pass, "flatten", channel=255))
+    )
+
+
 def test_a_feature_and_the_cell_that_it_was(small_pass):
     _, maps, features = pictures(show(small_pass, "flatten", channel=255))  # of 64 maps of 2 x 2
     assert boxes(maps) == [(1, 1, 2, 2)]
@@ -147,7 +170,7 @@ def test_tanh():
 def test_the_sum_of_a_convolution_is_written_out(small_pass):
     y = small_pass["conv3"].forward.y[0]
     bias = small_pass.params["conv3.b"][11]
-    line = f"sum of 576 products {number(y[11, 1, 2] - bias)}\n+ bias {number(bias)}\n= {number(y[11, 1, 2])}"
+    line = f"sum of 576 products {number(y[11, 1, 2] - bias)}\n+ bias b {number(bias)}\n= {number(y[11, 1, 2])}"
     assert line in texts(show(small_pass, "conv3", (1, 2), 11))
 
 
@@ -171,7 +194,7 @@ def test_the_matrix_product_has_the_lit_row_and_kernel(small_pass):
     patches, kernels, lit, product = show(small_pass, "conv2", (3, 6), 40).subfigs[3].axes
     place, first = 3 * 8 + 6, 3 * 8 + 6 - 8
     assert boxes(patches) == [(8, 0, 9, 400)]
-    assert f"patches {first} to {first + 16} of 64" in patches.get_title(loc="left")
+    assert f"im2col: patches {first + 1} to {first + 17} of 64, a row each" in patches.get_title(loc="left")
     assert boxes(kernels) == [(8, 0, 9, 400)]  # of kernels 32 ... 48, the other column's
     assert boxes(product) == [(8, 8, 9, 9)]
     assert lit.images[0].get_array().shape == (1, 400)
@@ -182,6 +205,7 @@ def test_the_matrix_product_has_the_lit_row_and_kernel(small_pass):
 
 def test_classes_are_named_in_the_loss(small_pass):
     written = texts(show(small_pass, "loss"))
+    assert f"p = {number(small_pass['loss'].forward.y[0, 2])}: L = −log p = {number(small_pass.loss)}" in written
     assert {"ring", "star", "heart"} <= set(written)
     assert {"logits x", "probabilities p", "gradient dx"} <= set(written)
 

@@ -102,7 +102,7 @@ def test_flatten_joins_a_feature_with_its_cell(small_pass):
 
 def test_the_image_and_its_colours(small_pass):
     assert [look(small_pass, "conv1").name_of(c) for c in range(3)] == ["red", "green", "blue"]
-    assert look(small_pass, "conv2").name_of(1) == "map 1"
+    assert look(small_pass, "conv2").name_of(1) == "map 2"
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ import pytest
 from runs import slim
 from tinyalex import AlexNet, record, spec
 from tinyalex.errors import UsageError
-from tinyalex.step import receptive_field, to_html
+from tinyalex.step import facts, receptive_field, show, to_html
+from tinyalex.step.words import say
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +35,12 @@ def field(page):
         float(page.locator("#field rect.field").get_attribute(name)) for name in ("x", "y", "width", "height")
     )
     return y, x, y + height, x + width
+
+
+def texts(figure):
+    """All that is written on a figure."""
+    figure.draw_without_rendering()
+    return [text.get_text() for text in figure.findobj(lambda artist: hasattr(artist, "get_text"))]
 
 
 def click(page, card, row, column, size):
@@ -81,7 +88,7 @@ def test_names_are_text_and_never_markup(opened, tmp_path, small_pass):
     classes = ("</script><img src=x onerror=alert(1)>", "a & b")
     pass_ = record(net, small_pass.x.astype("float32"), [0], classes=classes)
     page = opened(to_html(pass_, tmp_path / "step.html"), "#loss-forward")
-    assert classes[0] in page.locator("#why .line.lit .label").first.inner_text()
+    assert classes[0] in page.locator("#logits .line.lit .label").inner_text()
     assert page.locator("img[src=x]").count() == 0
 
 
@@ -107,7 +114,7 @@ def test_every_step_can_be_shown(opened, path, small_pass):
     page = opened(path)
     for number, step in enumerate(small_pass):
         assert heading(page) == f"{step.name} {'→' if step.direction == 'forward' else '←'} {step.direction}"
-        assert page.locator("#count").inner_text() == f"{number + 1} / {len(small_pass)}"
+        assert page.locator("#count").inner_text() == f"{number + 1} of {len(small_pass)}"
         assert page.locator("#track [aria-current]").get_attribute("data-step") == str(number)
         assert "undefined" not in page.locator("main").inner_text()
         assert "NaN" not in page.locator("main").inner_text()
@@ -291,7 +298,7 @@ def test_normalisation_is_worked_out(opened, path, small_pass, direction):
     assert value_of(page.locator("#why .figure.lit").inner_text()) == pytest.approx(expected, rel=2e-2, abs=1e-6)
     seen = [j for j in range(channel - 2, channel + 3) if j // 16 == channel // 16 and 0 <= j < 32]
     labels = page.locator("#why .line .label").all_inner_texts()
-    assert [int(label.split()[-1]) for label in labels] == seen
+    assert labels == [f"map {j + 1}" for j in seen]
 
 
 def test_the_cell_that_wins_in_pooling(opened, path, small_pass):
@@ -303,7 +310,7 @@ def test_the_cell_that_wins_in_pooling(opened, path, small_pass):
         seen = x[channel, top : top + 3, left : left + 3]
         i, j = np.unravel_index(seen.argmax(), seen.shape)
         assert lit(page, "#input") == (top + i, left + j)
-        assert f"cell ({i}, {j}) wins" in page.locator("#why .sum").inner_text()
+        assert f"x[{channel}, {top + i}, {left + j}] wins" in page.locator("#why .sum").inner_text()
 
 
 def test_pooling_sends_the_gradient_to_the_cell_that_won(opened, path, small_pass):
@@ -372,13 +379,89 @@ def test_the_matrix_product(opened, path, small_pass):
     assert value_of(text.removeprefix("the sum: ")) == pytest.approx(expected, rel=1e-2, abs=1e-2)
     first = page.locator("#patches figcaption").inner_text()
     row = int(float(page.locator("#patches rect.cell").get_attribute("y")))
-    assert int(first.split()[1]) + row == 3 * 8 + 6
+    assert int(re.search(r"patches (\d+) to", first)[1]) - 1 + row == 3 * 8 + 6
 
 
 def test_the_loss(opened, path, small_pass):
     page = opened(path, "#loss-forward")
-    assert value_of(page.locator("#why .sum .figure.lit").inner_text()) == pytest.approx(small_pass.loss, rel=1e-3)
-    assert page.locator("#why .line.lit .label").all_inner_texts() == ["heart"] * 3
+    loss = page.locator("#why .sum .figure.lit").inner_text().removeprefix("L = −log p = ")
+    assert value_of(loss) == pytest.approx(small_pass.loss, rel=1e-3)
+    assert page.locator(".flow .line.lit .label").all_inner_texts() == ["heart"] * 3
+    assert page.locator(".flow h4").all_inner_texts() == ["logits x", "probabilities p", "gradient dx"]
+    p = 100 * small_pass.probabilities[0, 2]
+    assert f"without it, as in testing, its probability is {p:.1f} %" in page.locator("#why .words").inner_text()
+
+
+def test_words_count_from_1_and_the_map_that_they_name_is_lit(opened, path):
+    page = opened(path, "#conv2-forward")
+    page.evaluate("change({right: 3, left: 2, cell: [0, 6]})")
+    assert page.locator("#output figcaption").inner_text().endswith("map 4 of 64")
+    assert page.locator("#input figcaption").inner_text().endswith("map 3 of 32")
+    assert page.locator("#output .note").inner_text().startswith("y[3, 0, 6] = ")
+    assert page.locator("#kernel figcaption").inner_text().startswith("kernel 4 of 64")
+    assert "map 4 of 64 is the one above" in page.locator("#maps .note").inner_text()
+    rows, columns = (int(size) for size in page.locator("#maps canvas").evaluate("c => [c.height, c.width]"))
+    assert lit(page, "#maps") == (0, 3 * 9 - 1)  # the fourth of a row: maps of 8 x 8, a dot between them
+    assert (rows, columns) == (rows, 12 * 9 - 1)
+    page.keyboard.press("]")
+    assert page.locator("#output figcaption").inner_text().endswith("map 5 of 64")
+
+
+def test_figure_widget_and_page_say_the_same(opened, path, small_pass):
+    """The words of the cell that each shows: its map, its kernel, the field, the number."""
+    written = " ".join(texts(show(small_pass, "conv2", (0, 6), 40, other=17)))
+    _, left, bottom, _ = receptive_field(small_pass.rows, "conv2", (0, 6))  # in the corner: it ends at column 16
+    page = opened(path, "#conv2-forward")
+    page.evaluate("change({right: 40, left: 17, cell: [0, 6]})")
+    told = " ".join(page.locator(".flow").inner_text().split())
+    for text in (
+        "what the cell sees", "map 18 of 32", "map 41 of 64", "kernel 41 of 64", "its weights for map 18",
+        say("field", bottom, 16 - left, 1, bottom, left + 1, 16), f"y[40, 0, 6] = {facts.number(small_pass['conv2'].forward.y[0, 40, 0, 6])}",
+    ):  # fmt: skip
+        assert text in written, text
+        assert text in told, text
+
+
+def test_a_window_past_the_map_stays_in_its_frame(opened, path):
+    page = opened(path)
+    for name, (H, W) in (("conv2", (8, 8)), ("pool1", (8, 8)), ("conv5", (4, 4))):
+        go(page, name, "forward")
+        for cell in ((0, 0), (0, W - 1), (H - 1, 0), (H - 1, W - 1)):
+            page.evaluate(f"change({{cell: [{cell[0]}, {cell[1]}]}})")
+            window, frame = (page.locator(f"#input {what}").bounding_box() for what in ("rect.window", ".frame"))
+            assert frame["x"] - 2 <= window["x"]
+            assert frame["y"] - 2 <= window["y"]
+            assert window["x"] + window["width"] <= frame["x"] + frame["width"] + 2
+            assert window["y"] + window["height"] <= frame["y"] + frame["height"] + 2
+
+
+def test_a_click_in_a_map_with_padding(opened, path, small_pass):
+    """The place of a cell is counted from the map's own corner, not from that of the padding."""
+    page = opened(path, "#conv2-forward")
+    frame = page.locator("#input .frame")
+    box = frame.bounding_box()
+    side = 8 + 2 * 2
+    frame.hover(position={"x": (2 + 3.5) * box["width"] / side, "y": (2 + 1.5) * box["height"] / side})
+    channel = page.evaluate("look.left")
+    expected = small_pass["conv2"].forward.x[0, channel, 1, 3]
+    name, _, value = page.locator("#input .note").inner_text().partition(" = ")
+    assert name == f"x[{channel}, 1, 3]"
+    assert value_of(value) == pytest.approx(expected, rel=2e-2, abs=1e-3)
+
+
+def test_a_pass_with_hardly_any_gradient_says_so(opened, tmp_path):
+    net = AlexNet("mini", num_classes=3, input_size=16)
+    net.params["fc8.b"] = np.array([0, 3, 25], "float32")
+    x = np.random.default_rng(0).standard_normal((1, 3, 16, 16)).astype("float32")
+    for label, told in ((2, True), (1, False)):
+        pass_ = record(net, x, [label], classes=("ring", "star", "heart"))
+        page = opened(to_html(pass_, tmp_path / f"{label}.html"), "#fc8-backward")
+        assert page.locator(".faint").count() == told
+        if told:
+            assert "sure of the label “heart”" in page.locator(".faint").inner_text()
+            assert "another label, such as “star”" in page.locator(".faint").inner_text()
+        go(page, "fc8", "forward")
+        assert page.locator(".faint").count() == 0
 
 
 # ---------------------------------------------------------------- on a phone, in the dark, without a mouse
@@ -391,6 +474,20 @@ def test_a_phone_scrolls_in_one_direction_only(opened, path, small_pass):
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), small_pass[number]
     page.locator("#back").tap()
     assert heading(page) == "relu1 ← backward"
+    assert page.locator("#next").inner_text() == "next ▶"
+
+
+@pytest.mark.parametrize("phone", [False, True])
+def test_the_buttons_are_on_the_screen_wherever_the_reader_is(opened, path, phone):
+    page = opened(path, "#conv2-forward", phone=phone)
+    for place in (0, 700, 5000):
+        page.evaluate(f"scrollTo(0, {place})")
+        for name, word in (("back", "◀ back"), ("next", "next ▶")):
+            button = page.locator(f"#{name}")
+            assert button.inner_text() == word
+            box = button.bounding_box()
+            assert 0 <= box["y"] < 300
+            assert box["x"] + box["width"] <= page.viewport_size["width"]
 
 
 def test_a_touch_draws_the_receptive_field(opened, path, small_pass):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tinyalex import AlexNet, record
 from tinyalex.step import receptive_field
 from tinyalex.step.look import look
 
@@ -32,8 +33,9 @@ def test_it_opens_with_the_first_step(widget, small_pass):
 
 
 def test_buttons_and_slider(widget, small_pass):
-    widget.forward.click()
+    widget.next.click()
     assert widget.step.value == 1
+    assert widget.count.value == f"2 of {len(small_pass)}"
     assert "relu1 forward" in widget.name.value
     widget.back.click()
     widget.back.click()
@@ -41,9 +43,10 @@ def test_buttons_and_slider(widget, small_pass):
     widget.step.value = len(small_pass) - 1
     assert "conv1 backward" in widget.name.value
     assert widget.map.size == [16, 16]
-    assert widget.channel.max == 2
-    widget.forward.click()
+    assert (widget.channel.min, widget.channel.max, widget.of.value) == (1, 3, "of 3")
+    widget.next.click()
     assert widget.step.value == len(small_pass) - 1
+    assert (widget.back.disabled, widget.next.disabled) == (False, True)
 
 
 def test_a_click_on_the_map(widget, small_pass):
@@ -51,14 +54,14 @@ def test_a_click_on_the_map(widget, small_pass):
     before = widget.figure.value
     widget.map.cell = [3, 11]
     assert widget.at.cell == (3, 11)
-    assert widget.channel.value == widget.at.right == channel
+    assert widget.channel.value == widget.at.right + 1 == channel
     assert widget.at.receptive_field() == receptive_field(small_pass.rows, "conv1", (3, 11))
     assert widget.figure.value != before
 
 
 def test_another_map_keeps_the_cell(widget):
     widget.map.cell = [5, 6]
-    widget.channel.value = 9
+    widget.channel.value = 10  # counted from 1
     assert (widget.at.right, widget.at.cell) == (9, (5, 6))
     assert widget.map.cell == [5, 6]
 
@@ -68,11 +71,11 @@ def test_units_on_a_grid(widget, small_pass):
     assert widget.map.size == [23, 23]
     assert widget.channel.description == "unit"
     widget.map.cell = [2, 5]
-    assert widget.at.right == widget.channel.value == 2 * 23 + 5
+    assert widget.at.right == widget.channel.value - 1 == 2 * 23 + 5
     widget.map.cell = [22, 22]  # the grid is not full: the last unit
-    assert widget.channel.value == 511
+    assert widget.channel.value == 512
     assert widget.map.cell == [22, 5]
-    widget.channel.value = 24
+    widget.channel.value = 25
     assert widget.map.cell == [1, 1]
 
 
@@ -85,11 +88,27 @@ def test_steps_of_every_shape(widget, small_pass):
 
 def test_the_map_is_a_picture_of_the_numbers(widget, small_pass):
     picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(widget.map.picture.partition(",")[2])))).astype(int)
-    y = small_pass["conv1"].forward.y[0, widget.channel.value]
+    y = small_pass["conv1"].forward.y[0, widget.channel.value - 1]
     assert picture.shape == (16, 16, 3)
     strong = np.abs(y) > 0.2 * np.abs(y).max()
     bluer = picture[..., 2] > picture[..., 0]
     np.testing.assert_array_equal(bluer[strong], (y > 0)[strong])
+
+
+def test_a_page_without_a_kernel_shows_the_figure(widget):
+    bundle = widget._repr_mimebundle_()
+    assert base64.b64decode(bundle["image/png"]) == widget.figure.value
+    assert "application/vnd.jupyter.widget-view+json" in bundle
+
+
+def test_a_pass_with_hardly_any_gradient_says_so_on_the_way_back():
+    net = AlexNet("mini", num_classes=3, input_size=16)
+    net.params["fc8.b"] = np.array([0, 3, 25], "float32")
+    widget = PassWidget(record(net, np.zeros((1, 3, 16, 16), "float32"), [2], classes=("ring", "star", "<heart>")))
+    assert "sure of the label" not in widget.name.value
+    widget.step.value = len(widget.recording) - 1
+    assert "sure of the label “&lt;heart&gt;”" in widget.name.value
+    assert "“star”" in widget.name.value
 
 
 def test_without_the_libraries_it_says_what_to_do(monkeypatch):

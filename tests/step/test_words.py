@@ -2,18 +2,22 @@
 
 import base64
 import gzip
+import re
+from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 
 import tinyalex.layers
-from tinyalex import AlexNet
+from tinyalex import AlexNet, record, step
 from tinyalex.step import explain, why
 from tinyalex.step.facts import duration, facts, number, size, times
+from tinyalex.step.faint import faintness, largest_gradient, second_class
 from tinyalex.step.mathml import mathml
 from tinyalex.step.numbers import Numbers
 from tinyalex.step.paint import on_grid, scaled
+from tinyalex.step.words import WORDS, entry, say
 
 
 def inner(latex):
@@ -78,6 +82,37 @@ def test_every_formula_is_whole(about):
 )  # fmt: skip
 def test_numbers_for_people(value, text):
     assert number(value) == text
+
+
+def test_words_count_with_commas_and_brackets_as_python_does():
+    assert say("map", 4, 32) == "map 4 of 32"
+    assert say("sum", 36_288) == "sum of 36,288 products"
+    assert entry("y", 3, 0, 4) == "y[3, 0, 4]"
+
+
+def test_every_word_is_used():
+    """By Python or by the page; and the page asks for none that there is not."""
+    folder = Path(step.__file__).parent
+    code = "".join(file.read_text("utf-8") for file in [*folder.glob("*.py"), *folder.glob("page/*.js")])
+    asked = set(re.findall(r'say\(f?"(\w+)"', code)) | set(re.findall(r"say\('(\w+)'", code))
+    assert asked <= set(WORDS)
+    assert {name for name in WORDS if not re.search(rf"[\"']{name}[\"']", code)} <= {"step"}
+
+
+@pytest.mark.parametrize(("p", "told"), [(0.9, False), (0.998, False), (0.9995, True), (1 - 1e-9, True)])
+@pytest.mark.parametrize("images", [1, 3])
+def test_what_is_a_faint_pass(p, told, images):
+    """Whatever the number of images, over which the loss is a mean."""
+    logits = np.log(np.array([p, 0.75 * (1 - p), 0.25 * (1 - p)]))
+    net = AlexNet("mini", num_classes=3, input_size=16, dtype="float64")
+    for name in net.params:
+        net.params[name] = np.zeros_like(net.params[name])
+    net.params["fc8.b"] = logits
+    recording = record(net, np.zeros((images, 3, 16, 16)), [0] * images, classes=("ring", "star", "heart"))
+    assert largest_gradient(recording, images - 1) == pytest.approx(1 - p, rel=1e-5)
+    assert bool(faintness(recording, images - 1)) == told
+    assert second_class(recording) == "star"
+    assert faintness(record(net, np.zeros((1, 3, 16, 16)))) == ""
 
 
 def test_sizes_and_times_for_people():

@@ -1,5 +1,6 @@
 """The commands to learn with: demo, summary, step and check."""
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -8,7 +9,7 @@ import numpy as np
 
 from tinyalex import gradcheck, layers
 from tinyalex import spec as nets
-from tinyalex.backend import cpu_kernels, use_kernels
+from tinyalex.backend import Array, cpu_kernels, use_kernels
 from tinyalex.cli.checkpoints import class_names, find_trained, first_names
 from tinyalex.cli.images import first_kernel
 from tinyalex.cli.options import Argument, Command, Option, Variant, chosen
@@ -16,11 +17,15 @@ from tinyalex.cli.own_layer import errors_in, own_layer
 from tinyalex.cli.train import CrossColumns, InputSize, Train
 from tinyalex.count import count
 from tinyalex.count import summary as table
-from tinyalex.data import prepare_image, read_image
+from tinyalex.data import open_data, prepare_image, read_image
 from tinyalex.errors import TinyAlexError, UsageError
 from tinyalex.net import AlexNet
 from tinyalex.step import record, to_html
+from tinyalex.step.faint import faintness, second_class
 from tinyalex.training.evaluate import augmenter_for, check_finite, preparation_for
+from tinyalex.weights.checkpoint import Checkpoint
+
+SHAPES = 1000  # generated pictures to choose from: those of validation
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,8 @@ class Step(Command):
     """Write a page to step through a net's pass over an image: forward to the loss, and backward."""
 
     example = "step cat.jpg --checkpoint runs/cifar --label cat --out step.html"
-    image: Annotated[Path, Argument("image file", metavar="IMAGE")]
+    image: Annotated[Path | None, Argument("image file", metavar="IMAGE")] = None
+    shapes: Annotated[int | None, Option("instead of IMAGE, picture N of 1000 generated ones", metavar="N")] = None
     checkpoint: Annotated[Path | None, Option("run or checkpoint (the newest in runs/, else the example)")] = None
     label: Annotated[str | None, Option("the true class, for the loss (the net's answer)", metavar="CLASS")] = None
     out: Annotated[Path, Option("file to write", metavar="FILE")] = Path("step.html")
@@ -66,20 +72,58 @@ class Step(Command):
     def run(self) -> None:
         """Record the pass over the image's central crop, and write it as a page."""
         trained, message = find_trained(self.checkpoint)
-        net, preparation, names = trained.net, preparation_for(trained), class_names(trained)
-        stored = prepare_image(read_image(self.image, smallest=first_kernel(net.spec)), preparation)
+        net, names = trained.net, class_names(trained)
+        stored, what, label = self._picture(trained)
         x = augmenter_for(trained).centre(stored[None])
         p = net.predict(x)[0]
         check_finite(p)
         answer = int(p.argmax())
-        label = answer if self.label is None else _class(names, self.label)
-        edge = (preparation.size - net.input_size) // 2
+        label = label if self.label is None else self.label
+        edge = (len(stored) - net.input_size) // 2
         crop = stored[edge : edge + net.input_size, edge : edge + net.input_size]
-        written = to_html(record(net, x, [label], classes=names, pictures=[crop]), self.out)
-        print(f"{message}\n{self.image}: the net says {names[answer]!r}")
-        if self.label is None:
+        chosen_class = answer if label is None else _class(names, label)
+        recording = record(net, x, [chosen_class], classes=names, pictures=[crop])
+        written = to_html(recording, self.out)
+        print(f"{message}\n{what}: the net says {names[answer]!r}")
+        if label is None:
             print("the loss is that of the net's own answer; give the true class by --label")
+        if said := faintness(recording):
+            print(f"{said} For example:")
+            print(f"  tinyalex step {self._words()} --label {shlex.quote(second_class(recording))}")
+            if number := _unsure(trained):
+                print(f"  tinyalex step --shapes {number}")
         print(written)
+
+    def _picture(self, trained: Checkpoint) -> tuple[Array, str, str | None]:
+        """The image (S, S, 3) as it is stored, what to call it, and its class if that is known."""
+        preparation = preparation_for(trained)
+        if (self.image is None) == (self.shapes is None):
+            got = "both" if self.image else "no picture"
+            raise UsageError(f"got {got}: expected an image file, or --shapes N for a generated picture; give one")
+        if self.image is not None:
+            image = read_image(self.image, smallest=first_kernel(trained.net.spec))
+            return prepare_image(image, preparation), str(self.image), None
+        assert self.shapes is not None
+        if not 1 <= self.shapes <= SHAPES:
+            raise UsageError(f"got shapes={self.shapes}: expected 1 ... {SHAPES}")
+        pictures = open_data("shapes", size=preparation.size, val_count=SHAPES)[1]
+        name = pictures.classes[pictures.labels[self.shapes - 1]]
+        what = f"picture {self.shapes} of shapes, {name!r}"
+        return pictures.read(np.array([self.shapes - 1]))[0], what, name if name in trained.classes else None
+
+    def _words(self) -> str:
+        """The picture and the net, as they were given."""
+        picture = f"--shapes {self.shapes}" if self.image is None else shlex.quote(str(self.image))
+        return picture + (f" --checkpoint {shlex.quote(str(self.checkpoint))}" if self.checkpoint else "")
+
+
+def _unsure(trained: Checkpoint) -> int | None:
+    """The one of the first 100 generated pictures whose class the net finds least likely; None for other classes."""
+    pictures = open_data("shapes", size=preparation_for(trained).size, val_count=100)[1]
+    if trained.classes != pictures.classes:
+        return None
+    p = trained.net.predict(augmenter_for(trained).centre(pictures.read(np.arange(100))))
+    return int(p[np.arange(100), pictures.labels].argmin()) + 1
 
 
 def _class(classes: tuple[str, ...], name: str) -> int:

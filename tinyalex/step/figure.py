@@ -10,10 +10,11 @@ from tinyalex.backend import Array
 from tinyalex.layers.conv import im2col
 from tinyalex.step.facts import number, times
 from tinyalex.step.look import Look, connected_cells, look, winner
-from tinyalex.step.paint import bare, draw_map, mark, mark_cell, on_grid
+from tinyalex.step.paint import bare, draw_edge, draw_map, mark, mark_cell, on_grid
 from tinyalex.step.recording import Recording
 from tinyalex.step.steps import Direction
 from tinyalex.step.why import draw_why
+from tinyalex.step.words import entry, say
 from tinyalex.viz.canvas import GREY, INK, new_figure
 
 if TYPE_CHECKING:
@@ -100,28 +101,26 @@ def _image(axes: Axes, at: Look) -> None:
     pale[top:bottom, left:right] = picture[top:bottom, left:right]
     axes.imshow(pale, interpolation="nearest")
     mark(axes, field)
-    bare(
-        axes,
-        "image and receptive field",
-        f"{bottom - top} × {right - left} pixels from row {top}, column {left}",
-    )
+    pixels = say("field", bottom - top, right - left, top + 1, bottom, left + 1, right)
+    bare(axes, f"image, {say('image')}", pixels)
 
 
 def _map_of(array: Array, channel: int) -> tuple[Array, str]:
     """One map, or the units on a grid, with a title."""
     if array.ndim == 3:
-        return array[channel], f"map {channel} of {len(array)}"
-    return on_grid(array), f"{len(array):,} units"
+        return array[channel], say("map", channel + 1, len(array))
+    return on_grid(array), say("units", len(array))
 
 
 def _kernel(axes: Axes, at: Look) -> None:
     """The kernel: in colour if it reads the image, else its weights for the map on the input side."""
-    w = at.parameter("w")[at.right]
+    kernels = at.parameter("w")
+    w, title = kernels[at.right], say("kernel", at.right + 1, len(kernels))
     if at.reads_image:
         axes.imshow(0.5 + 0.5 * w.transpose(1, 2, 0) / (np.abs(w).max() or 1), interpolation="nearest")
-        bare(axes, f"kernel {at.right}", times(w.shape))
+        bare(axes, title, times(w.shape))
     else:
-        draw_map(axes, w[at.left % len(w)], f"kernel {at.right}", f"for map {at.left} of {times(w.shape)}")
+        draw_map(axes, w[at.left % len(w)], title, f"its weights for {at.name_of(at.left)}")
 
 
 def _marks(left: Axes, right: Axes, at: Look) -> None:
@@ -130,14 +129,13 @@ def _marks(left: Axes, right: Axes, at: Look) -> None:
     one, other = (at.left, at.right) if at.back else (at.right, at.left)
     inputs, outputs = (at.dx, at.dy) if at.back else (at.x, at.y)
     across = outputs if at.back else inputs
-    if at.in_maps:
-        mark_cell(here, at.cell)
-        note = f"row {at.cell[0]}, column {at.cell[1]}: {number(at.focus[(one, *at.cell)])}"
-    else:
-        mark_cell(here, divmod(one, on_grid(at.focus).shape[1]))
-        note = f"unit {one}: {number(at.focus[one])}"
+    mark_cell(here, at.cell if at.in_maps else divmod(one, on_grid(at.focus).shape[1]))
+    place = (one, *at.cell) if at.in_maps else (one,)
+    note = f"{entry('dx' if at.back else 'y', *place)} = {number(at.focus[place])}"
     here.set_xlabel(note, loc="left", fontsize=8.5, color=GREY)
     box = connected_cells(at)
+    if at.step.row and at.step.row.window and not at.back:
+        draw_edge(there, at.window, at.x.shape[1:], at.y.shape[1:])
     if box is not None:
         mark(there, box)
     elif at.kind not in ("linear", "loss") and across.ndim == 1:
@@ -166,12 +164,10 @@ def _matrix_product(figure: SubFigure, at: Look) -> None:
     grid = figure.add_gridspec(3, 2, width_ratios=(4.6, 1), height_ratios=(3, 3, 0.7))
     strips: list[Any] = [figure.add_subplot(grid[k, 0]) for k in range(3)]
     lit = patches[place] * kernels[at.right]
-    draw_map(
-        strips[0], patches[rows], f"im2col: patches {rows.start:,} to {rows.stop - 1:,} of {OH * OW:,}, a row each",
-        stretched=True,
-    )  # fmt: skip
-    draw_map(strips[1], kernels[beside], f"W: kernels {beside.start} to {beside.stop - 1}, a row each", stretched=True)
-    draw_map(strips[2], lit[None], "the marked rows, multiplied entry by entry", stretched=True)
+    patches_shown = say("patches", rows.start + 1, rows.stop, OH * OW)
+    draw_map(strips[0], patches[rows], f"im2col: {patches_shown}", stretched=True)
+    draw_map(strips[1], kernels[beside], f"W: {say('kernels', beside.start + 1, beside.stop, OC)}", stretched=True)
+    draw_map(strips[2], lit[None], say("marked"), stretched=True)
     for axes, row in ((strips[0], place - rows.start), (strips[1], at.right - beside.start)):
         mark(axes, (row, 0, row + 1, patches.shape[1]), width=1.4)
     product = figure.add_subplot(grid[:, 1])

@@ -73,8 +73,8 @@ class Look:
         return (self.step.row.window if self.step.row else None) or one_cell
 
     def name_of(self, channel: int) -> str:
-        """The name of an input map; of the image, the colour."""
-        return COLOURS[channel] if self.reads_image else f"map {channel}"
+        """The name of an input map, counted from 1; of the image, the colour."""
+        return COLOURS[channel] if self.reads_image else f"map {channel + 1}"
 
     def parameter(self, key: str) -> Array:
         """The layer's "w" or "b"."""

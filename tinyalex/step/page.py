@@ -1,6 +1,5 @@
 """A recorded pass as one HTML file. It fetches nothing, so it opens from a disk, a mail or a web page."""
 
-import json
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -12,12 +11,15 @@ from tinyalex.errors import UsageError
 from tinyalex.files import write_text
 from tinyalex.layers.pool import max_pool_forward
 from tinyalex.step.facts import facts
+from tinyalex.step.faint import faintness
 from tinyalex.step.field import receptive_field
 from tinyalex.step.mathml import mathml
 from tinyalex.step.numbers import Numbers
 from tinyalex.step.picture import data_uri
 from tinyalex.step.recording import Recording
 from tinyalex.step.steps import Step
+from tinyalex.step.words import WORDS
+from tinyalex.viz.frame import as_json, theme
 
 SCRIPTS = ("numbers.js", "maps.js", "parts.js", "forward.js", "backward.js", "look.js", "scene.js", "app.js")
 MOST_WEIGHTS = 1 << 17  # of a fully connected layer; fc6 of the paper has 37 million, too many for a page
@@ -45,8 +47,8 @@ def page(recording: Recording, image: int = 0) -> str:
     parts = {
         "title": f"AlexNet, step by step: {recording.variant}",
         "style": (files / "style.css").read_text("utf-8"),
-        "script": "\n".join((files / name).read_text("utf-8") for name in SCRIPTS),
-        "about": json.dumps(about, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c"),
+        "script": "\n".join([theme(), *((files / name).read_text("utf-8") for name in SCRIPTS)]),
+        "about": as_json(about),
         "numbers": numbers.text(),
     }
     text = (files / "template.html").read_text("utf-8")
@@ -60,11 +62,13 @@ def _about(recording: Recording, image: int, numbers: Numbers) -> dict[str, Any]
     label = None if recording.labels is None else int(recording.labels[image])
     return {
         "variant": recording.variant,
+        "words": WORDS,
         "picture": data_uri(recording.pictures[image]),
         "size": list(recording.x.shape[2:]),
         "classes": recording.classes,
         "label": label,
         "images": len(recording.x),
+        "faint": faintness(recording, image),
         "probabilities": numbers.add(recording.probabilities, image=image),
         "layers": {name: _layer(recording, name, image, numbers) for name in recording.names},
         "steps": [_step(recording, step, image, numbers) for step in recording],

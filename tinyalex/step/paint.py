@@ -11,12 +11,14 @@ import numpy as np
 from tinyalex.backend import Array
 from tinyalex.step.facts import number
 from tinyalex.viz.canvas import BLUE, GREY, INK, ORANGE
+from tinyalex.window import Window
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.colors import Colormap
 
 LIT = "#e69f00"  # an amber line that can be seen on blue and on orange
+OUTSIDE = "#eeeeee"  # the colour outside the image
 GAMMA = 0.7  # below 1, so that small numbers can be seen
 WRITTEN = 7  # a grid of at most this many cells a row has its numbers written in
 
@@ -27,7 +29,7 @@ def signed_colours() -> Colormap:
     from matplotlib.colors import LinearSegmentedColormap
 
     stops = ["#4d2000", ORANGE, "#f4b48a", "#ffffff", "#8cc4e6", BLUE, "#002a45"]
-    return LinearSegmentedColormap.from_list("signed", stops, bad="#eeeeee")  # bad: outside the image
+    return LinearSegmentedColormap.from_list("signed", stops, bad=OUTSIDE)
 
 
 def scaled(numbers: Array) -> Array:
@@ -64,6 +66,20 @@ def draw_map(axes: Axes, numbers: Array, title: str = "", note: str = "", *, str
         aspect="auto" if stretched else "equal",
     )  # fmt: skip
     bare(axes, title, note)
+
+
+def draw_edge(axes: Axes, window: Window, inputs: tuple[int, int], outputs: tuple[int, int]) -> None:
+    """Draw the padding around a map, so that no window leaves the picture: pale, as what lies outside the image."""
+    before = window.pad
+    after = [
+        max(0, (count - 1) * stride - pad + kernel - size)
+        for count, stride, pad, kernel, size in zip(
+            outputs, window.stride, window.pad, window.kernel, inputs, strict=True
+        )
+    ]
+    axes.set_facecolor(OUTSIDE)
+    axes.set_ylim(inputs[0] + after[0] - 0.5, -before[0] - 0.5)
+    axes.set_xlim(-before[1] - 0.5, inputs[1] + after[1] - 0.5)
 
 
 def mark(axes: Axes, box: tuple[int, int, int, int], *, width: float = 1.8) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from itertools import product
 from typing import TYPE_CHECKING, Any
@@ -10,8 +11,18 @@ import numpy as np
 
 from tinyalex.backend import Array
 from tinyalex.step.facts import number
-from tinyalex.step.look import Look, conv_shares, conv_terms, neighbours, window_contents, windows_containing, winner
+from tinyalex.step.look import (
+    Look,
+    connected_cells,
+    conv_shares,
+    conv_terms,
+    neighbours,
+    window_contents,
+    windows_containing,
+    winner,
+)
 from tinyalex.step.paint import LIT, draw_bars, draw_grid
+from tinyalex.step.words import entry, say
 from tinyalex.viz.canvas import GREY, INK
 
 if TYPE_CHECKING:
@@ -53,7 +64,7 @@ def _plain(figure: SubFigure, at: Look) -> None:
     else:
         read = window_contents(at.window, at.x[at.left], at.cell)
     if read.size:
-        draw_grid(grid, read, "dy of the windows that contain the cell" if at.back else "x in the window")
+        draw_grid(grid, read, "dy of the windows that contain the cell" if at.back else say("window"))
     else:
         grid.set_axis_off()
     place = (at.left if at.back else at.right, *(at.cell if at.in_maps else ()))
@@ -66,24 +77,24 @@ def _conv(figure: SubFigure, at: Look) -> None:
     one, two = conv_terms(at)
     side = at.right if at.back else at.left
     axes = figure.subplots(1, 5, width_ratios=(1, 1, 1, 1.3, 1.1))
-    titles = ("dy of the windows", "w, weight of each") if at.back else ("x in the window", "w, the weights")
+    titles = (say("windows" if at.back else "window"), say("weights"), say("products"))
     if one[0].size:
         for k, (title, values) in enumerate(
-            zip((*titles, "products"), (one[side - first], two[side - first], (one * two)[side - first]), strict=True)
+            zip(titles, (one[side - first], two[side - first], (one * two)[side - first]), strict=True)
         ):
             draw_grid(axes[k], np.asarray(values, "float64"), title)
     else:
         for unused in axes[:3]:
             unused.set_axis_off()
     order, lit = _strongest(shares, side - first)
-    names = [f"kernel {first + k}" if at.back else at.name_of(first + k) for k in order]
+    names = [f"kernel {first + k + 1}" if at.back else at.name_of(first + k) for k in order]
     draw_bars(axes[3], names, shares[order], lit=lit, title=f"share of each of {len(shares)}")
     if at.back:
         _write(axes[4], f"their sum\n= {number(at.dx[(at.left, *at.cell)])}")
     else:
         bias = float(at.parameter("b")[at.right])
         y = number(at.y[(at.right, *at.cell)])
-        _write(axes[4], f"sum of {one.size:,} products {number(float(shares.sum()))}\n+ bias {number(bias)}\n= {y}")
+        _write(axes[4], f"{say('sum', one.size)} {number(float(shares.sum()))}\n+ {say('bias')} {number(bias)}\n= {y}")
 
 
 def _activation(figure: SubFigure, at: Look) -> None:
@@ -125,14 +136,16 @@ def _lrn(figure: SubFigure, at: Look) -> None:
     if not at.back:
         seen = neighbours(at, c, -half)
         squares = np.square(at.x[(seen, *at.cell)])
-        draw_bars(axes, [f"map {j}" for j in seen], squares, lit=seen.index(c), title="x² of the maps in the window")
+        draw_bars(axes, [f"map {j + 1}" for j in seen], squares, lit=seen.index(c), title=say("squares"))
         total, y = number(float(squares.sum())), number(at.y[(c, *at.cell)])
         damping = f"s = k + α · sum = {number(layer.k)} + {number(layer.alpha)} · {total} = {number(s)}"
         _write(text, f"{damping}\ny = x / sᵝ = {number(x)} / {number(s)}$^{{{layer.beta}}}$ = {y}")
         return
     seen = neighbours(at, c, half - layer.size + 1)
     taken = np.array([float(at.dy[(j, *at.cell)] * at.y[(j, *at.cell)]) / scale(j) for j in seen])
-    draw_bars(axes, [f"map {j}" for j in seen], taken, lit=seen.index(c), title="dy · y / s of the maps that it damps")
+    draw_bars(
+        axes, [f"map {j + 1}" for j in seen], taken, lit=seen.index(c), title="dy · y / s of the maps that it damps"
+    )
     own = float(at.dy[(c, *at.cell)]) * s**-layer.beta
     cost = -2 * layer.alpha * layer.beta * x * taken.sum()
     _write(text, f"dy / sᵝ = {number(own)}\n−2αβ x · sum = {number(cost)}\ndx = {number(at.dx[(c, *at.cell)])}")
@@ -158,10 +171,9 @@ def _pool(figure: SubFigure, at: Look) -> None:
     grid, text = figure.subplots(1, 2)
     if not at.back:
         i, j = winner(at, at.cell)
-        draw_grid(
-            grid, window_contents(at.window, at.x[at.left], at.cell), "x in the window, largest in amber", lit=(i, j)
-        )
-        _write(text, f"the maximum is cell ({i}, {j}) of the window\ny = {number(at.y[(at.right, *at.cell)])}")
+        draw_grid(grid, window_contents(at.window, at.x[at.left], at.cell), say("window"), lit=(i, j))
+        (top, left, *_), c = connected_cells(at) or (0, 0), at.left
+        _write(text, f"{entry('x', c, top + i, left + j)} wins\ny = {number(at.y[(at.right, *at.cell)])}")
         return
     rows, columns = windows_containing(at.window, at.cell, at.dy.shape[1:])
     sent = np.zeros((len(rows), len(columns)))
@@ -180,7 +192,7 @@ def _average_pool(figure: SubFigure, at: Look) -> None:
     cells = at.window.cells_inside(*at.x.shape[1:])
     if not at.back:
         seen, n = window_contents(at.window, at.x[at.left], at.cell), cells[at.cell[0]][at.cell[1]]
-        draw_grid(grid, seen, "x in the window")
+        draw_grid(grid, seen, say("window"))
         total, y = number(float(np.nansum(seen, dtype="float64"))), number(at.y[(at.right, *at.cell)])
         _write(text, f"sum {total}\n÷ {n} cells\ny = {y}")
         return
@@ -198,22 +210,25 @@ def _linear(figure: SubFigure, at: Look) -> None:
     axes, text = figure.subplots(1, 2, width_ratios=(1.4, 1))
     w = at.parameter("w")
     terms = w[:, at.left] * at.dy if at.back else w[at.right] * at.x
-    what = "unit" if at.back else "feature"
+    what = "dy" if at.back else "x"
     order, _ = _strongest(terms)
-    draw_bars(axes, [f"{what} {k}" for k in order], terms[order], title=f"the largest of {len(terms):,} products")
+    draw_bars(axes, [entry(what, int(k)) for k in order], terms[order], title=f"the largest of {len(terms):,} products")
     total = number(float(terms.sum(dtype="float64")))
     if at.back:
-        _write(text, f"sum {total}\ndx of feature {at.left} = {number(at.dx[at.left])}")
+        _write(text, f"{say('sum', len(terms))} {total}\n{entry('dx', at.left)} = {number(at.dx[at.left])}")
     else:
-        bias = number(float(at.parameter("b")[at.right]))
-        _write(text, f"sum {total}\n+ bias {bias}\ny of unit {at.right} = {number(at.y[at.right])}")
+        bias, y = number(float(at.parameter("b")[at.right])), number(at.y[at.right])
+        _write(
+            text,
+            f"{say('sum', len(terms))} {total}\n+ {say('bias')} {bias}\n{entry('y', at.right)} = {y}",
+        )
 
 
 def _dropout(figure: SubFigure, at: Look) -> None:
     """The number before and after the mask."""
     text = figure.subplots()
     before, after = (at.dy, at.dx) if at.back else (at.x, at.y)
-    _write(text, f"unit {at.left}: {number(before[at.left])} becomes {number(after[at.left])}")
+    _write(text, f"{say('unit', at.left + 1, len(before))}\n{number(before[at.left])} becomes {number(after[at.left])}")
 
 
 def _flatten(figure: SubFigure, at: Look) -> None:
@@ -221,9 +236,9 @@ def _flatten(figure: SubFigure, at: Look) -> None:
     maps = at.dx if at.back else at.x
     unit = at.right
     c, p, q = (int(place) for place in np.unravel_index(unit, maps.shape))
-    C, H, W = maps.shape
-    where = f"map {c}, row {p}, column {q} of {C} maps"
-    _write(figure.subplots(), f"feature {unit} = {c} · {H * W} + {p} · {W} + {q}: {where}")
+    _, H, W = maps.shape
+    where = f"{entry('y', unit)} is {entry('x', c, p, q)}"
+    _write(figure.subplots(), f"{where}, as {c} · {H * W} + {p} · {W} + {q} = {unit}")
 
 
 def _loss(figure: SubFigure, at: Look) -> None:
@@ -232,9 +247,12 @@ def _loss(figure: SubFigure, at: Look) -> None:
     label = None if at.recording.labels is None else int(at.recording.labels[at.image])
     order, lit = _strongest(at.y, label)
     names = [at.recording.classes[k][:18] for k in order]
-    titles = ("logits x", "probabilities p", "gradient dx")
+    titles = [say(name) for name in ("logits", "probabilities", "gradient")]
     for one, title, values in zip(axes, titles, (at.x, at.y, at.dx), strict=True):
         draw_bars(one, names, values[order], lit=lit, title=title)
+    if label is not None:
+        loss = number(-math.log(max(float(at.y[label]), np.finfo(at.y.dtype).tiny)))
+        axes[1].set_xlabel(f"p = {number(float(at.y[label]))}: {say('loss', loss)}", fontsize=9, color=INK)
 
 
 WHY: dict[str, Callable[[Any, Look], None]] = {

@@ -7,18 +7,21 @@ from __future__ import annotations
 
 import base64
 import io
+from html import escape
 from importlib import resources
 from typing import Any
 
 import numpy as np
 
 from tinyalex.backend import Array
+from tinyalex.step.faint import faintness
 from tinyalex.step.figure import draw
 from tinyalex.step.look import Look, look
 from tinyalex.step.paint import on_grid, scaled, signed_colours
 from tinyalex.step.picture import data_uri
 from tinyalex.step.recording import Recording
 from tinyalex.step.steps import Step
+from tinyalex.step.words import say
 
 try:
     import anywidget
@@ -49,33 +52,35 @@ class PassWidget(ipywidgets.VBox):  # type: ignore[misc]
     """A recorded pass to step through, in a notebook.
 
     recording: the pass.   image: the number of the image in it.
-    step: the slider of the steps.   back, forward: the buttons.   channel: the number of the map or unit.
+    step: the slider of the steps.   back, next: the buttons.   channel: the map or unit, counted from 1.
     map: the map to click.   figure: the picture of the cell.   at: the cell that is drawn, a `Look`.
     """
 
     def __init__(self, recording: Recording, image: int = 0) -> None:
         self.recording, self.image = recording, image
         self.step = ipywidgets.IntSlider(
-            0, 0, len(recording) - 1, description="step", continuous_update=False, layout={"width": "45%"}
+            0, 0, len(recording) - 1, continuous_update=False, readout=False, layout={"width": "45%"}
         )
-        self.back = ipywidgets.Button(description="back", icon="arrow-left", tooltip="one step back")
-        self.forward = ipywidgets.Button(description="forward", icon="arrow-right", tooltip="one step on")
-        self.channel = ipywidgets.BoundedIntText(0, 0, 0, description="map")
+        self.count = ipywidgets.Label()
+        self.back = ipywidgets.Button(description=say("back"), icon="arrow-left", tooltip="one step back")
+        self.next = ipywidgets.Button(description=say("next"), icon="arrow-right", tooltip="one step on")
+        self.channel = ipywidgets.BoundedIntText(1, 1, 1, description="map")
+        self.of = ipywidgets.Label()
         self.name = ipywidgets.HTML()
         self.map = ClickableMap()
         self.figure = ipywidgets.Image(format="png", layout={"max_width": "100%"})
         self._setting = False
         super().__init__(
             [
-                ipywidgets.HBox([self.back, self.step, self.forward]),
-                ipywidgets.HBox([self.map, ipywidgets.VBox([self.name, self.channel])]),
+                ipywidgets.HBox([self.back, self.step, self.count, self.next]),
+                ipywidgets.HBox([self.map, ipywidgets.VBox([self.name, ipywidgets.HBox([self.channel, self.of])])]),
                 self.figure,
             ]
         )
         self.back.on_click(lambda _: self._move(-1))
-        self.forward.on_click(lambda _: self._move(1))
+        self.next.on_click(lambda _: self._move(1))
         self.step.observe(lambda _: self._look(), "value")
-        self.channel.observe(lambda change: self._look(channel=change["new"], cell=self._cell()), "value")
+        self.channel.observe(lambda change: self._look(channel=change["new"] - 1, cell=self._cell()), "value")
         self.map.observe(lambda _: self._clicked(), "cell")
         self._look()
 
@@ -99,7 +104,7 @@ class PassWidget(ipywidgets.VBox):  # type: ignore[misc]
     def _clicked(self) -> None:
         row, column = self.map.cell
         if self.at.in_maps:
-            self._look(channel=self.channel.value, cell=(row, column))
+            self._look(channel=self.channel.value - 1, cell=(row, column))
         else:
             self._look(channel=min(row * self.map.size[1] + column, len(self.at.focus) - 1))
 
@@ -120,15 +125,21 @@ class PassWidget(ipywidgets.VBox):  # type: ignore[misc]
 
     def _show(self) -> None:
         at = self.at
-        number, name = (at.left, "dx") if at.back else (at.right, "y")
-        self.channel.max = len(at.focus) - 1
-        self.channel.value = number
-        self.channel.description = "map" if at.in_maps else "unit"
-        shown = at.focus[number] if at.in_maps else on_grid(at.focus)
+        index, name = (at.left, "dx") if at.back else (at.right, "y")
+        where = say("map" if at.in_maps else "unit", index + 1, len(at.focus))
+        self.channel.max = len(at.focus)
+        self.channel.value = index + 1
+        self.channel.description, _, self.of.value = where.split(" ", 2)
+        shown = at.focus[index] if at.in_maps else on_grid(at.focus)
         self.map.picture, self.map.size = _painted(shown), list(shown.shape)
-        self.map.cell = list(at.cell if at.in_maps else divmod(number, shown.shape[1]))
-        self.map.label = f"{at.step.name}, {name}, {self.channel.description} {number}"
-        self.name.value = f"<b>{at.step.name} {at.step.direction}</b><br>{at.step.meaning}<br>{name} of the layer:"
+        self.map.cell = list(at.cell if at.in_maps else divmod(index, shown.shape[1]))
+        self.map.label = f"{at.step.name}, {name}, {where}"
+        self.count.value = say("count", self.step.value + 1, len(self.recording))
+        self.back.disabled, self.next.disabled = self.step.value == 0, self.step.value == len(self.recording) - 1
+        lines = [f"<b>{at.step.name} {at.step.direction}</b>", at.step.meaning]
+        if at.back and (faint := faintness(self.recording, self.image)):
+            lines.append(f"<i>{escape(faint)}</i>")
+        self.name.value = "<br>".join([*lines, f"{name} of the layer:"])
         self.figure.value = _png(at)
 
 

@@ -1,4 +1,4 @@
-// The page around the step: the row of steps, the bar below, and the keys.
+// The page around the step: the row of steps, the bar above it, and the keys.
 
 let sliding = null;
 
@@ -102,11 +102,12 @@ async function start() {
   document.getElementById("play").addEventListener("click", slide);
   document.getElementById("help-button").addEventListener("click", KEYS["?"]);
   document.addEventListener("keydown", pressed);
-  darkness.addEventListener("change", () => { colours = ramp(); show(); });
   const named = () => steps.findIndex((step) => `#${step.name}-${step.direction}` === location.hash);
   window.addEventListener("hashchange", () => { if (named() >= 0) go(named()); });
   const index = named();
+  for (const way of ["back", "next"]) document.querySelector(`#${way} span`).textContent = say(way);
   go(0);
+  followTheme(() => { colours = ramp(); show(); });
   if (index > 0) go(index);
 }
 

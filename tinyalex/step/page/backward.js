@@ -40,7 +40,7 @@ function gradientCard(step, layer, { x, dy }, o, c) {
   const inColour = readsImage(step);
   const dw = kernelGradient(layer, x, dy, o, inColour ? [0, 1, 2] : [c]);
   return card({
-    id: "kernel-gradient", name: "dw", title: inColour ? `of kernel ${o}, in colour` : `of kernel ${o}, for ${channelName(step, c)}`,
+    id: "kernel-gradient", name: "dw", title: `of ${say("kernel", o + 1, layer.out[0])}, ${inColour ? "in colour" : `for ${channelName(step, c)}`}`,
     shown: inColour ? colourCanvas(dw) : mapCanvas(dw, 0), size: [dw.H, dw.W],
     note: about.images > 1 ? "the share of this image" : "dy times the input in the window, over all places",
     read: (i, j) => `dw (${i}, ${j}): ${Array.from({ length: dw.C }, (_, k) => number(at(dw, k, i, j), 3)).join(", ")}`,
@@ -84,13 +84,13 @@ const backward = {
       windowOut: boxOf(windows),
       middle: [kernelCard(step, layer, o, inGroup), gradientCard(step, layer, { x, dy }, o, c)],
       why: reached ? [
-        words(`${windows.flat().length} windows of kernel ${o} contain this cell. Each adds its gradient times the weight `,
+        words(`${windows.flat().length} windows of kernel ${o + 1} contain ${entry("x", c, ...cell)}. Each adds its gradient times the weight `,
           "by which the cell was multiplied:"),
-        el("div", { class: "grids" }, grid("dy of the windows", gradients), el("b", {}, "×"), grid("the weights", weights),
-          el("b", {}, "="), grid("the products", products)),
+        el("div", { class: "grids" }, grid(say("windows"), gradients), el("b", {}, "×"), grid(say("weights"), weights),
+          el("b", {}, "="), grid(say("products"), products)),
         words(`All ${whole(perGroup)} kernels that read this map do so:`),
         bars(shares.map((value, k) => ({
-          label: `kernel ${first + k}`, value, lit: first + k === o, pick: () => change({ right: first + k }),
+          label: `kernel ${first + k + 1}`, value, lit: first + k === o, pick: () => change({ right: first + k }),
         })), { most: 12 }),
         sum([[`sum over ${whole(perGroup)} kernels`, shares.reduce((one, two) => one + two, 0)]],
           at(dx, c, ...cell), "dx, as recorded"),
@@ -122,7 +122,7 @@ const backward = {
     const cost = -2 * alpha * beta * at(x, c, ...cell) * taken.reduce((one, two) => one + two, 0);
     return { why: [
       words(`Its own gradient divided by sᵝ, less the effect on the ${seen.length} maps that it damps, dy · y / s for each:`),
-      bars(seen.map((j, i) => ({ label: `map ${j}`, value: taken[i], lit: j === c, pick: () => change({ left: j, right: j }) }))),
+      bars(seen.map((j, i) => ({ label: `map ${j + 1}`, value: taken[i], lit: j === c, pick: () => change({ left: j, right: j }) }))),
       sum([["dy / sᵝ", own], ["−2αβ x · the sum", cost]], at(dx, c, ...cell), "dx, as recorded"),
     ] };
   },
@@ -171,7 +171,7 @@ const backward = {
   flatten(step, layer, { dy, dx }, { cell, left: c }) {
     const d = (c * dx.H + cell[0]) * dx.W + cell[1];
     return { cellOut: [Math.floor(d / dy.W), d % dy.W], why: [
-      words(`Map ${c}, row ${cell[0]}, column ${cell[1]} was feature ${d}, and gets its gradient.`),
+      words(`${entry("x", c, ...cell)} was ${entry("y", d)}, and gets its gradient.`),
       el("p", { class: "sum" }, "dx = ", shareOf(at(dx, c, ...cell))),
     ] };
   },
@@ -179,13 +179,13 @@ const backward = {
   linear(step, layer, { dy, dx }, { cell }) {
     const d = cell[0] * dx.W + cell[1];
     const place = layer.inputs.indexOf(d);
-    if (place < 0) return { why: [absent(layer.inputs, "feature", dx, layer), sum([], dx.data[d], `dx of feature ${d}`)] };
+    if (place < 0) return { why: [absent(layer.inputs, "dx", "feature", dx, layer), sum([], dx.data[d], entry("dx", d))] };
     const weights = array(layer.input_weights);
     const terms = Array.from(dy.data, (value, unit) => value * weights.data[place * dy.units + unit]);
     return { why: [
-      words(`Feature ${d} gets the gradient of every unit, times the weight between them. The largest products:`),
-      bars(terms.map((value, unit) => ({ label: unitName(step, unit), value })), { most: 12 }),
-      sum([[`sum of ${whole(terms.length)} products`, terms.reduce((one, two) => one + two, 0)]], dx.data[d], "dx, as recorded"),
+      words(`${entry("x", d)} gets the gradient of every unit, times the weight between them. The largest products:`),
+      bars(terms.map((value, unit) => ({ label: unitName(step, unit, dy.units), value })), { most: 12 }),
+      sum([[say("sum", terms.length), terms.reduce((one, two) => one + two, 0)]], dx.data[d], "dx, as recorded"),
     ] };
   },
 
@@ -194,7 +194,7 @@ const backward = {
     const says = x.data[d] !== 0 && y.data[d] === 0 ? "It was switched off: its gradient is 0."
       : x.data[d] === 0 ? "It was 0 before dropout, so its output does not show whether it was switched off."
         : "It was on: the gradient passes.";
-    return { why: [words(`Unit ${d}. ${says}`),
+    return { why: [words(`${sentence(say("unit", d + 1, dx.units))}. ${says}`),
       el("p", { class: "sum" }, `${number(dy.data[d])} becomes `, shareOf(dx.data[d]))] };
   },
 };

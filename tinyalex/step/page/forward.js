@@ -33,7 +33,7 @@ function firstChannel(layer, o) {
 
 const COLOURS = ["red", "green", "blue"];
 const readsImage = (step) => about.steps[0].name === step.name;
-const channelName = (step, c) => (readsImage(step) ? COLOURS[c] : `map ${c}`);
+const channelName = (step, c) => (readsImage(step) ? COLOURS[c] : `map ${c + 1}`);
 
 /** The sum over the window of one channel's products. */
 function share(layer, x, o, c, cell) {
@@ -56,7 +56,7 @@ const forward = {
     const window = layer.window ?? ONE_CELL;
     const box = windowBox(window, cell);
     return { window: layer.window && box, why: [
-      grid("x in the window", table(window.kernel, (i, j) => at(x, left, box[0] + i, box[1] + j))),
+      grid(say("window"), table(window.kernel, (i, j) => at(x, left, box[0] + i, box[1] + j))),
       el("p", { class: "sum" }, "by the formula above, y = ", el("span", { class: "figure lit" }, number(at(y, right, ...cell)))),
     ] };
   },
@@ -77,15 +77,15 @@ const forward = {
       window: box,
       middle: kernelCard(step, layer, o, c),
       why: [
-        words(`Kernel ${o} at row ${cell[0]}, column ${cell[1]}. The window in ${channelName(step, look.left)}: `,
+        words(`${entry("y", o, ...cell)}, of ${say("kernel", o + 1, w.shape[0])}. The window in ${channelName(step, look.left)}: `,
           "each number times the weight at its place."),
-        el("div", { class: "grids" }, grid("x in the window", patch), el("b", {}, "×"), grid("w, the weights", weights),
-          el("b", {}, "="), grid("the products", products)),
+        el("div", { class: "grids" }, grid(say("window"), patch), el("b", {}, "×"), grid(say("weights"), weights),
+          el("b", {}, "="), grid(say("products"), products)),
         words(`The products of ${shares.length > 1 ? `each of its ${shares.length} channels` : "its channel"}, added up:`),
         bars(shares.map((value, k) => ({
           label: channelName(step, first + k), value, lit: k === c, pick: () => change({ left: first + k }),
         })), { most: 12 }),
-        sum([[`sum of ${whole(w.shape[1] * w.shape[2] * w.shape[3])} products`, total], ["bias b", array(layer.b).data[o]]],
+        sum([[say("sum", w.shape[1] * w.shape[2] * w.shape[3]), total], [say("bias"), array(layer.b).data[o]]],
           at(y, o, ...cell), "y, as recorded"),
       ],
       more: [matrixProduct(layer, x, y, o, cell)],
@@ -114,9 +114,9 @@ const forward = {
     const squares = seen.map((j) => at(x, j, ...cell) ** 2);
     const s = k + alpha * squares.reduce((one, two) => one + two, 0);
     return { why: [
-      words(`Map ${c} and its neighbours at this place (${seen.length} maps${seen.length < size ? ", cut off at the edge" : ""}): `,
-        "their squares damp it."),
-      bars(seen.map((j, i) => ({ label: `x² of map ${j}`, value: squares[i], lit: j === c, pick: () => change({ left: j, right: j }) }))),
+      words(`Map ${c + 1} and its neighbours at this place (${seen.length} maps${seen.length < size ? ", cut off at the edge" : ""}): `,
+        `their squares damp it. The ${say("squares")}:`),
+      bars(seen.map((j, i) => ({ label: `map ${j + 1}`, value: squares[i], lit: j === c, pick: () => change({ left: j, right: j }) }))),
       words(`s = k + α · sum of squares = ${number(k)} + ${number(alpha)} · ${number((s - k) / alpha)} = ${number(s)}`),
       el("p", { class: "sum" }, el("span", {}, `x / sᵝ = ${number(at(x, c, ...cell))} / ${number(s)}`, el("sup", {}, String(beta)), " ="),
         el("span", { class: "figure lit" }, number(at(y, c, ...cell)))),
@@ -149,8 +149,8 @@ const forward = {
         rectangle(cellBox([box[0] + lit[0], box[1] + lit[1]]), "cell")],
       why: [
         words("The numbers in the window; the largest is the output. The pale windows beside it share cells with it."),
-        grid("x, in the window", table(layer.window.kernel, (i, j) => at(x, c, box[0] + i, box[1] + j)), { lit }),
-        el("p", { class: "sum" }, `cell (${lit.join(", ")}) wins: y = `, el("span", { class: "figure lit" }, number(at(y, c, ...cell)))),
+        grid(say("window"), table(layer.window.kernel, (i, j) => at(x, c, box[0] + i, box[1] + j)), { lit }),
+        el("p", { class: "sum" }, `${entry("x", c, box[0] + lit[0], box[1] + lit[1])} wins: y = `, el("span", { class: "figure lit" }, number(at(y, c, ...cell)))),
       ],
     };
   },
@@ -162,7 +162,7 @@ const forward = {
     const result = el("span", { class: "figure lit" }, number(at(y, c, ...cell)));
     return { window: box, why: [
       words("The numbers in the window; their mean is the output."),
-      grid("x, in the window", seen),
+      grid(say("window"), seen),
       el("p", { class: "sum" }, `sum ${number(total)} ÷ ${cellsInside(layer.window, cell, x)} cells: y = `, result),
     ] };
   },
@@ -171,8 +171,7 @@ const forward = {
     const d = cell[0] * y.W + cell[1];
     const place = [Math.floor(d / (x.H * x.W)), Math.floor((d % (x.H * x.W)) / x.W), d % x.W];
     return { left: place[0], marks: [rectangle(cellBox(place.slice(1)), "cell")], why: [
-      words(`Feature ${d} is map ${place[0]}, row ${place[1]}, column ${place[2]}: `,
-        `${place[0]} · ${x.H * x.W} + ${place[1]} · ${x.W} + ${place[2]} = ${d}.`),
+      words(`${entry("y", d)} is ${entry("x", ...place)}, as ${place[0]} · ${x.H * x.W} + ${place[1]} · ${x.W} + ${place[2]} = ${d}.`),
     ] };
   },
 
@@ -180,14 +179,14 @@ const forward = {
     const unit = cell[0] * y.W + cell[1];
     const place = layer.units.indexOf(unit);
     const result = y.data[unit];
-    if (place < 0) return { why: [absent(layer.units, "unit", y, layer), sum([], result, `y of unit ${unit}`)] };
+    if (place < 0) return { why: [absent(layer.units, "y", "unit", y, layer), sum([], result, entry("y", unit))] };
     const rows = array(layer.unit_weights);
     const terms = Array.from(x.data, (value, d) => value * rows.data[place * x.units + d]);
     return { why: [
-      words(`${unitName(step, unit)}: every feature times its weight. The largest products:`),
-      bars(terms.map((value, d) => ({ label: `feature ${d}`, value })), { most: 12 }),
-      sum([[`sum of ${whole(terms.length)} products`, terms.reduce((one, two) => one + two, 0)],
-        ["bias b", array(layer.b).data[unit]]], result, "y, as recorded"),
+      words(`${unitName(step, unit, y.units)}: every feature times its weight. The largest products:`),
+      bars(terms.map((value, d) => ({ label: entry("x", d), value })), { most: 12 }),
+      sum([[say("sum", terms.length), terms.reduce((one, two) => one + two, 0)],
+        [say("bias"), array(layer.b).data[unit]]], result, "y, as recorded"),
     ] };
   },
 
@@ -196,7 +195,7 @@ const forward = {
     const [before, after] = [x.data[d], y.data[d]];
     const says = about.label === null ? "In testing no unit is switched off."
       : before === 0 ? "It was 0 before." : after === 0 ? "It was switched off." : "It stays on.";
-    return { why: [words(`Unit ${d}. ${says}`),
+    return { why: [words(`${sentence(say("unit", d + 1, y.units))}. ${says}`),
       el("p", { class: "sum" }, `${number(before)} becomes `, el("span", { class: "figure lit" }, number(after)))] };
   },
 
@@ -206,17 +205,26 @@ const forward = {
     if (!shown.includes(about.label)) shown.push(about.label);
     const of = (m, format) => bars(shown.map((k) => ({ label: about.classes[k], value: m.data[k], lit: k === about.label })),
       { format });
-    const dx = maps(step.arrays.dx);
-    return { why: [
-      words("The logits, and the probabilities that the softmax computes from them; the right class is marked."),
-      el("div", { class: "beside" }, el("div", {}, el("h4", {}, "logits x"), of(x)),
-        el("div", {}, el("h4", {}, "probabilities p"), of(y, percent)),
-        el("div", {}, el("h4", {}, "gradient dx"), of(dx))),
-      el("p", { class: "sum" }, `−log ${number(y.data[about.label])} = `,
-        el("span", { class: "figure lit" }, number(-Math.log(y.data[about.label])))),
-    ] };
+    const p = y.data[about.label];
+    const side = (name, drawn) => el("div", { class: "card", id: name }, el("h4", {}, say(name)), drawn);
+    return {
+      cards: [side("logits", of(x)), side("probabilities", of(y, percent)), side("gradient", of(maps(step.arrays.dx)))],
+      why: [
+        words(`The softmax makes probabilities of the logits. The right class, “${about.classes[about.label]}”, is marked: `,
+          `the smaller its probability, the larger the loss. ${withoutDropout()}`),
+        graph((v) => -Math.log(Math.max(v, 1e-3)), p, [0, 1]),
+        el("p", { class: "sum" }, `p = ${number(p)}: `, el("span", { class: "figure lit" }, say("loss", number(-Math.log(p))))),
+      ],
+    };
   },
 };
+
+/** What dropout has changed: the probability of the label in a pass as in testing. */
+function withoutDropout() {
+  if (!Object.values(about.layers).some(({ kind }) => kind === "dropout")) return "";
+  const p = array(about.probabilities).data[about.label];
+  return `This is with dropout; without it, as in testing, its probability is ${percent(p)}.`;
+}
 
 /** The maps from c + first on, `size` of them, that exist in the group of c. */
 function neighbours(layer, C, c, first) {
@@ -225,19 +233,21 @@ function neighbours(layer, C, c, first) {
   return Array.from({ length: layer.norm.size }, (_, i) => c + first + i).filter((j) => j >= start && j < start + perGroup);
 }
 
-const unitName = (step, unit) =>
-  step.name === lastLinear() ? `The logit of “${about.classes[unit]}”` : `Unit ${unit}`;
+const sentence = (text) => text[0].toUpperCase() + text.slice(1);
+
+const unitName = (step, unit, units) =>
+  step.name === lastLinear() ? `The logit of “${about.classes[unit]}”` : sentence(say("unit", unit + 1, units));
 
 const lastLinear = () => Object.keys(about.layers).filter((name) => about.layers[name].kind === "linear").at(-1);
 
 /** Why a unit's sum is not shown, and the units whose sums are. */
-function absent(carried, what, m, layer) {
+function absent(carried, name, what, m, layer) {
   const count = layer.in[0] * layer.out[0];
   const strongest = [...carried].sort((one, two) => Math.abs(m.data[two]) - Math.abs(m.data[one])).slice(0, 12);
   return el("div", {}, words(`This layer has ${whole(count)} weights. This page carries those of its strongest ${what}s:`),
     el("p", { class: "chips" }, strongest.map((unit) => el("button", {
       type: "button", onclick: () => change({ cell: [Math.floor(unit / m.W), unit % m.W] }),
-    }, String(unit)))));
+    }, entry(name, unit)))));
 }
 
 /** A kernel: in colour where it reads the image, else its weights for one channel. */
@@ -245,7 +255,7 @@ function kernelCard(step, layer, o, c) {
   const kernel = kernelMaps(layer, o);
   const inColour = readsImage(step);
   return card({
-    id: "kernel", name: `Kernel ${o}`, title: inColour ? "in colour, grey is 0" : `its weights for ${channelName(step, firstChannel(layer, o) + c)}`,
+    id: "kernel", name: say("kernel", o + 1, layer.out[0]), title: inColour ? "in colour, grey is 0" : `its weights for ${channelName(step, firstChannel(layer, o) + c)}`,
     shown: inColour ? colourCanvas(kernel) : mapCanvas(kernel, c), size: [kernel.H, kernel.W],
     note: `w, ${kernel.C} × ${kernel.H} × ${kernel.W}, ±${number(kernel.largest, 3)}`,
     read: (i, j) => `w (${i}, ${j}): ${(inColour ? [0, 1, 2] : [c]).map((k) => number(at(kernel, k, i, j), 3)).join(", ")}`,
@@ -284,11 +294,11 @@ function matrixProduct(layer, x, y, o, cell) {
     words(`im2col copies the window at each of the ${whole(places)} places, its patch, to a row of ${whole(entries)} entries; `,
       "each kernel is such a row too. Then one product computes all places and all kernels: Y = patches · Wᵀ. ",
       "Marked are the patch of this place and the row of this kernel. They are multiplied entry by entry, and the products added."),
-    el("div", { class: "strips" }, stripCard("patches", "patches", `${whole(rows[0])} … ${whole(rows.at(-1))} of ${whole(places)}, a row each`,
+    el("div", { class: "strips" }, stripCard("patches", "im2col", say("patches", rows[0] + 1, rows.at(-1) + 1, places),
       strip(rows, entry, x.largest), rows.length, rows.indexOf(lit)),
-    stripCard("kernels", "W", `kernels ${kernels[0]} … ${kernels.at(-1)} of ${OC}, a row each`,
+    stripCard("kernels", "W", say("kernels", kernels[0] + 1, kernels.at(-1) + 1, OC),
       strip(kernels, weightAt, w.largest), kernels.length, kernels.indexOf(o)),
-    stripCard("products", "the marked rows, multiplied", "entry by entry", canvas(entries, 1, (_, e) => colour(products[e], most)), 1)),
+    stripCard("products", "", say("marked"), canvas(entries, 1, (_, e) => colour(products[e], most)), 1)),
     card({
       id: "block", name: "Y", title: "the same places and kernels, without the bias",
       shown: canvas(kernels.length, rows.length, (row, k) => {

@@ -1,7 +1,7 @@
 // Pictures of maps: a canvas with a dot a cell, coloured by sign and size, and marks drawn over it.
 
 const SVG = "http://www.w3.org/2000/svg";
-const darkness = matchMedia("(prefers-color-scheme: dark)");
+const isDark = () => document.documentElement.dataset.theme === "dark";
 const RAMPS = {
   light: { zero: "#ffffff", above: ["#8cc4e6", "#0072b2", "#002a45"], below: ["#f4b48a", "#d55e00", "#4d2000"] },
   dark: { zero: "#15181d", above: ["#0a5f92", "#56b4e9", "#e4f4ff"], below: ["#9c4400", "#ef8a3c", "#ffeddc"] },
@@ -23,7 +23,7 @@ const rgb = (hex) => [1, 3, 5].map((place) => parseInt(hex.slice(place, place + 
 
 /** 511 colours for -1 ... 1: orange below zero, blue above, the page's own colour at zero. */
 function ramp() {
-  const { zero, above, below } = RAMPS[darkness.matches ? "dark" : "light"];
+  const { zero, above, below } = RAMPS[isDark() ? "dark" : "light"];
   return Array.from({ length: 511 }, (_, index) => {
     const t = (index - 255) / 255;
     const stops = [zero, ...(t < 0 ? below : above)].map(rgb);
@@ -98,17 +98,26 @@ function rectangle([top, left, bottom, right], kind) {
 /**
  * A picture with marks, under it its name and what it shows.
  * shown: a canvas or image;  size: [H, W] in cells;  marks: of rectangle();  pick(row, column): it can be clicked;
- * read(row, column): what is written when the pointer is over a cell.
+ * read(row, column): what is written when the pointer is over a cell;  edge [top, left, bottom, right]: the cells of
+ * padding around it, so that a window that reaches past the map stays in the frame.
  */
-function card({ name, title, note, shown, size: [H, W], marks = [], pick, read, id }) {
-  const over = el("svg:svg", { viewBox: `0 0 ${W} ${H}`, preserveAspectRatio: "none", class: "marks" }, marks);
+function card({ name, title, note, shown, size: [H, W], marks = [], pick, read, id, edge = [0, 0, 0, 0] }) {
+  const [top, left, bottom, right] = edge;
+  const [tall, across] = [top + H + bottom, left + W + right];
+  const over = el("svg:svg", { viewBox: `${-left} ${-top} ${across} ${tall}`, preserveAspectRatio: "none", class: "marks" }, marks);
   const readout = el("span", { class: "note" }, note ?? "");
-  const frame = el("div", { class: "frame", style: `aspect-ratio:${W}/${H}` }, shown, over);
+  const frame = el("div", { class: "frame", style: `aspect-ratio:${across}/${tall}` }, shown, over);
+  const parts = [[top, tall], [right, across], [bottom, tall], [left, across]];
+  shown.style.inset = parts.map(([cells, side]) => `${(100 * cells) / side}%`).join(" ");
+  shown.style.width = `${(100 * W) / across}%`;
+  shown.style.height = `${(100 * H) / tall}%`;
   if (W > 2.5 * H) frame.classList.add("wide");
+  if (tall > H || across > W) frame.classList.add("padded");
   const place = (event) => {
     const box = frame.getBoundingClientRect();
     const clip = (value, sides) => Math.max(0, Math.min(sides - 1, Math.floor(value)));
-    return [clip(((event.clientY - box.top) / box.height) * H, H), clip(((event.clientX - box.left) / box.width) * W, W)];
+    const [y, x] = [(event.clientY - box.top) / box.height, (event.clientX - box.left) / box.width];
+    return [clip(y * tall - top, H), clip(x * across - left, W)];
   };
   if (read) {
     frame.addEventListener("pointermove", (event) => { readout.textContent = read(...place(event)); });
@@ -166,8 +175,8 @@ function sheet({ m, groups, chosen, pick, title }) {
     shown, size: [height, across * W - 1],
     marks: [rectangle([top - 0.5, left - 0.5, top + m.H + 0.5, left + m.W + 0.5], "cell")],
     pick: (row, column) => pick(find(row, column)),
-    read: (row, column) => `map ${find(row, column)}`,
-    note: `map ${chosen} is the one above; one scale for all, the strongest is ±${number(m.largest, 3)}`,
+    read: (row, column) => say("map", find(row, column) + 1, m.C),
+    note: `${say("map", chosen + 1, m.C)} is the one above; one scale for all, the strongest is ±${number(m.largest, 3)}`,
   });
   made.classList.add("sheet");
   return made;

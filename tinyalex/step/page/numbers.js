@@ -55,6 +55,13 @@ function weight(w, o, c, i, j) {
   return w.data[((o * w.shape[1] + c) * w.shape[2] + i) * w.shape[3] + j];
 }
 
+/** The words of a name in about.words, with values in their places. */
+const say = (name, ...values) => values.reduce((text, value) =>
+  text.replace("{}", typeof value === "number" ? whole(value) : value), about.words[name]);
+
+/** One number of an array as in Python, counted from 0: "y[3, 0, 4]"; words count from 1. */
+const entry = (name, ...place) => `${name}[${place.join(", ")}]`;
+
 /** A whole number as an exponent. */
 const raised = (power) => [...String(power)].map((sign) => "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"["-0123456789".indexOf(sign)]).join("");
 

@@ -71,16 +71,18 @@ function factsPanel({ facts, statistics }) {
   return panel("Facts about this step", "known", list, el("div", { class: "scroll" }, table));
 }
 
-/** The graph of a function with one point of it lit. */
-function graph(compute, x) {
+/** The graph of a function with one point of it lit, over a range about 0, or over the positive one that is given. */
+function graph(compute, x, range) {
   const reach = Math.max(1, Math.abs(x) * 1.3);
-  const dots = Array.from({ length: 81 }, (_, i) => (i / 40 - 1) * reach);
+  const [low, high] = range ?? [-reach, reach];
+  const dots = Array.from({ length: 161 }, (_, i) => low + (i / 160) * (high - low));
   const tall = Math.max(...dots.map((dot) => Math.abs(compute(dot))));
-  const place = (dot, value) => `${100 + (95 * dot) / reach},${60 - (50 * value) / tall}`;
+  const [zero, ground, height] = range ? [5, 112, 105] : [100, 60, 50];
+  const place = (dot, value) => `${zero + ((195 - zero) * dot) / high},${ground - (height * value) / tall}`;
   const [left, top] = place(x, compute(x)).split(",");
   return el("svg:svg", { viewBox: "0 0 200 120", class: "graph", role: "img", "aria-label": "The function, and this cell on it" },
-    el("svg:path", { class: "axis", d: "M0 60H200M100 5V115" }),
+    el("svg:path", { class: "axis", d: `M0 ${ground}H200M${zero} 5V115` }),
     el("svg:path", { class: "curve", d: `M${dots.map((dot) => place(dot, compute(dot))).join("L")}` }),
-    el("svg:path", { class: "drop", d: `M${left} 60V${top}H100` }),
+    el("svg:path", { class: "drop", d: `M${left} ${ground}V${top}H${zero}` }),
     el("svg:circle", { class: "point", cx: left, cy: top, r: 4 }));
 }

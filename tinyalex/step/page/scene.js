@@ -9,28 +9,28 @@ function pictureCard(step) {
   const [top, left, bottom, right] = fieldOf(step);
   const outside = `M0 0H${W}V${H}H0ZM${left} ${top}V${bottom}H${right}V${top}Z`;
   return card({
-    id: "field", name: "Image", title: "what the cell sees", size: [H, W],
+    id: "field", name: "image", title: say("image"), size: [H, W],
     shown: el("img", { src: about.picture, alt: "", class: W < 100 ? "dots" : undefined }),
     marks: [el("svg:path", { class: "outside", d: outside }), rectangle([top, left, bottom, right], "field")],
-    note: `${bottom - top} × ${right - left} pixels, from row ${top}, column ${left}`,
+    note: say("field", bottom - top, right - left, top + 1, bottom, left + 1, right),
   });
 }
 
 /** One side of the layer: a map of the input or output, or of its gradient. */
-function sideCard(step, name, m, c, { marks = [], focus, side }) {
+function sideCard(step, name, m, c, { marks = [], focus, side, edge }) {
   const what = { x: "input", y: "output", dx: "gradient of the input", dy: "gradient of the output" }[name];
   const [row, column] = look.cell;
   const pick = focus ? (r, k) => change({ cell: [r, k] }) : undefined;
   const all = focus ? [...marks, rectangle(cellBox([row, column]), "cell")] : marks;
-  const value = focus ? `row ${row}, column ${column}: ${number(at(m, c, row, column))}` : `the strongest is ±${number(largestOf(m, c), 3)}`;
+  const read = (r, k) => `${m.flat ? entry(name, r * m.W + k) : entry(name, c, r, k)} = ${number(at(m, c, r, k))}`;
+  const value = focus ? read(row, column) : `the strongest is ±${number(largestOf(m, c), 3)}`;
   return card({
-    id: side, name, title: m.flat ? `${what}, ${whole(m.units)} units` : `${what}, ${mapName(step, name, c, m)}`,
-    shown: mapCanvas(m, c), size: [m.H, m.W], marks: all, pick, note: value,
-    read: (r, k) => `${m.flat ? `unit ${r * m.W + k}` : `row ${r}, column ${k}`}: ${number(at(m, c, r, k))}`,
+    id: side, name, title: m.flat ? `${what}, ${say("units", m.units)}` : `${what}, ${mapName(step, name, c, m)}`,
+    shown: mapCanvas(m, c), size: [m.H, m.W], marks: all, pick, note: value, read, edge,
   });
 }
 
-const mapName = (step, name, c, m) => (name.endsWith("x") && m.C === 3 ? channelName(step, c) : `map ${c} of ${m.C}`);
+const mapName = (step, name, c, m) => (name.endsWith("x") && m.C === 3 ? COLOURS[c] : say("map", c + 1, m.C));
 
 /** Draw the chosen step; the element that had the focus gets it again. */
 function show() {
@@ -49,6 +49,7 @@ function draw() {
   const kinds = isBack(step) ? backward : forward;
   const drawn = (kinds[layer.kind] ?? kinds.plain)(step, layer, arrays, look);
   scene.replaceChildren(
+    about.faint && (isBack(step) || layer.kind === "loss") ? el("p", { class: "faint", role: "note" }, about.faint) : "",
     el("header", { class: "title" },
       el("h2", {}, step.name, el("small", {}, isBack(step) ? "← backward" : "→ forward")),
       el("p", {}, el("b", {}, layer.title), `, section ${layer.section}. ${step.meaning}`),
@@ -74,14 +75,20 @@ function flow(step, arrays, drawn) {
     : drawn.cellOut ? [rectangle(cellBox(drawn.cellOut), "cell")] : samePlace;
   const mapOf = (name, c) => (arrays[name].flat ? 0 : c);
   const left = sideCard(step, inName, arrays[inName], mapOf(inName, drawn.left ?? look.left),
-    { side: "input", focus: back, marks: onLeft });
-  const right = layer.kind === "loss" ? null : sideCard(step, outName, arrays[outName], mapOf(outName, look.right),
+    { side: "input", focus: back, marks: onLeft, edge: !back && drawn.window ? padding(layer, arrays.x, arrays.y) : undefined });
+  const right = sideCard(step, outName, arrays[outName], mapOf(outName, look.right),
     { side: "output", focus: !back, marks: onRight });
   const middle = drawn.middle ? el("div", { class: "middle" }, drawn.middle) : null;
-  const cards = [pictureCard(step), left, middle, right].filter(Boolean);
+  const cards = drawn.cards ? [pictureCard(step), ...drawn.cards] : [pictureCard(step), left, middle, right].filter(Boolean);
   const arrow = () => el("span", { class: "arrow", "aria-hidden": "true" }, back ? "←" : "→");
   return el("section", { class: "flow", "aria-label": "Pictures" },
     cards.flatMap((one, place) => (place ? [arrow(), one] : [one])));
+}
+
+/** The cells around the input that some window reaches: [top, left, bottom, right]. */
+function padding({ window: { kernel, stride, pad } }, x, y) {
+  const after = (axis, inputs, outputs) => Math.max(0, (outputs - 1) * stride[axis] - pad[axis] + kernel[axis] - inputs);
+  return [...pad, after(0, x.H, y.H), after(1, x.W, y.W)];
 }
 
 /** All maps of the array of the cell. */
@@ -94,12 +101,12 @@ function allMaps(step) {
   }));
 }
 
-/** Say in the row of steps and in the bar below where this is. */
+/** Say in the row of steps and in the bar where this is. */
 function tellWhere(step) {
-  document.getElementById("count").textContent = `${look.step + 1} / ${steps.length}`;
+  document.getElementById("count").textContent = say("count", look.step + 1, steps.length);
   document.getElementById("said").textContent = `${step.name} ${step.direction}`;
   slider.value = look.step;
-  slider.setAttribute("aria-valuetext", `${step.name}, ${step.direction}`);
+  slider.setAttribute("aria-valuetext", `${say("count", look.step + 1, steps.length)}: ${step.name}, ${step.direction}`);
   document.getElementById("back").disabled = look.step === 0;
   document.getElementById("next").disabled = look.step === steps.length - 1;
   for (const button of document.querySelectorAll("#track button")) {
