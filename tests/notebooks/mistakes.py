@@ -42,6 +42,20 @@ MISTAKES = {
             ("da = db * s**-beta", "da = db * s**beta"),
         ],
     },
+    "05": {
+        1: [
+            (".max()", ".max(initial=0)"),
+            ("(W - z)", "(H - z)"),
+            ("s * oh :", "z * oh :"),
+            ("1 + (H - z)", "(H - z)"),
+        ],
+        2: [
+            ("+= dy", "= dy"),
+            ("window.argmax()", "z * z - 1 - window.ravel()[::-1].argmax()"),
+            ("s * oh + i", "z * oh + i"),
+        ],
+        3: [("% s > 0", "% s == 0"), ("size - z", "size"), ("% s", "% z")],
+    },
     "08": {
         1: [
             (">= p", "< p"),
@@ -154,5 +168,43 @@ MISTAKES = {
             ("4 * ridge * parameters", "ridge * parameters"),
             ("2 * parameters -", "parameters -"),
         ],
+    },
+    "14": {
+        1: [
+            ("w.mean(axis=1", "w.sum(axis=1"),
+            ("w.mean(axis=1", "w.mean(axis=0"),
+            ("w.mean(axis=1, keepdims=True)", "w[:, :1]"),
+            ("w.mean(axis=1, keepdims=True)", "w.max(axis=1, keepdims=True)"),
+        ],
+        2: [
+            ("[123, 117, 104]", "[104, 117, 123]"),
+            ("[:, :, ::-1]", ""),
+            (
+                'picture.astype("float32") - np.array([123, 117, 104], "float32")',
+                '(picture - np.array([123, 117, 104], "uint8")).astype("float32")',
+            ),
+            ("transpose(2, 0, 1)", "transpose(2, 1, 0)"),
+        ],
+        3: [
+            ("1 : k + 1", ":k"),
+            ("axis=1, keepdims", "axis=0, keepdims"),
+            ("-likeness", "likeness"),
+            (" / np.linalg.norm(rows, axis=1, keepdims=True)", ""),
+        ],
+    },
+    "15": {
+        1: [
+            ("(x_val - mean)", "(x_val - x_val.mean(axis=0))"),
+            (".sum(axis=1).mean()", ".mean()"),
+            ("x.mean(axis=0)", "x.mean()"),
+            ("np.sqrt(((x - mean) ** 2)", "np.sqrt(((x) ** 2)"),
+        ],
+        2: [
+            ("p / len(x)", "p"),
+            ("    p[np.arange(len(x)), labels] -= 1\n", ""),
+            ("x @ w.T + b", "x @ w.T"),
+            ("dlogits.sum(axis=0)", "dlogits.mean(axis=0)"),
+        ],
+        3: [("c - w @ mean", "c"), ("c - w", "c + w"), ("w @ mean", "u @ mean"), ("u / size", "u * size")],
     },
 }
