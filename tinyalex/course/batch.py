@@ -16,6 +16,7 @@ from tinyalex.course.hand_ins import HandIn
 from tinyalex.course.jobs import Jobs, Result
 from tinyalex.course.marking import Course, Marks, write_feedback
 from tinyalex.course.place import place
+from tinyalex.course.seeds import YEAR, seed_of
 from tinyalex.errors import UsageError
 
 PAGE = 120  # seconds that writing a page of feedback may take
@@ -27,12 +28,14 @@ class Setting:
     """How hand-ins are run.
 
     jobs:       how many at a time.   users: whom the students' code runs as, one for each job; none: as this process.
-    bubblewrap: whether it runs in bubblewrap's sandbox.
+    bubblewrap: whether it runs in bubblewrap's sandbox.   seed, seed_by_student: of hidden data, see `seeds`.
     """
 
     jobs: int = 1
     users: tuple[str, ...] = ()
     bubblewrap: bool = False
+    seed: int = YEAR
+    seed_by_student: bool = False
 
     def check(self, closed: Sequence[Path]) -> None:
         """Raise UsageError if students' code could not run so, or could read one of these files and folders."""
@@ -85,7 +88,8 @@ def _start(jobs: Jobs, one: _Running, course: Course, setting: Setting, inside: 
     """Run the notebook in a job."""
     folder, one.remarks = course.prepare(one.hand_in)
     limits = copy.deepcopy(course.config)
-    limits.MarkingExecute.update(user=one.user, bubblewrap=setting.bubblewrap, inside=inside)
+    seed = seed_of(one.hand_in.student, setting.seed, setting.seed_by_student)
+    limits.MarkingExecute.update(user=one.user, bubblewrap=setting.bubblewrap, inside=inside, seed=seed)
     jobs.start(one, limits.MarkingExecute.total + MARGIN, executed, folder / f"{one.hand_in.assignment}.ipynb", limits)
 
 

@@ -21,6 +21,7 @@ from traitlets.config import Config
 from tinyalex.course.cells import is_tests
 from tinyalex.course.judge import Judge, line
 from tinyalex.course.place import place
+from tinyalex.course.seeds import YEAR, use_seed
 
 # Run in the student's kernel for each test cell: it answers the judge, and leaves no name behind.
 SERVE = """
@@ -39,6 +40,8 @@ class MarkingExecute(Execute):  # type: ignore[misc]
     memory = Integer(4096, help="memory limit of a notebook, in units of 2**20 bytes; 0: no limit").tag(config=True)
 
     total = Integer(600, help="time limit of a notebook, in seconds; later cells are not run").tag(config=True)
+
+    seed = Integer(YEAR, help="seed of hidden data").tag(config=True)
 
     text = Integer(100_000, help="limit of a cell's printed output, in characters; the rest is cut off").tag(
         config=True
@@ -60,6 +63,7 @@ class MarkingExecute(Execute):  # type: ignore[misc]
         """Run all cells, in order, in a temporary folder with the files that lie beside the notebook."""
         self.kc: Any
         self.end = time.monotonic() + self.total
+        use_seed(self.seed)
         self.judge = Judge(notebook)
         self.fatal: set[int] = set()  # cells that killed a kernel, and must not run again
         self.kernels = 0
