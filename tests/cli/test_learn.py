@@ -88,6 +88,29 @@ def test_step(capsys, here, classes, label):
     np.testing.assert_array_equal(np.asarray(picture), stored[2:34, 2:34])
 
 
+def test_step_through_a_generated_picture(capsys, here):
+    """The label is known, and a pass with hardly any gradient names a label and a picture that have some."""
+    code, out, err = carried_out(capsys, "step --shapes 1")
+    assert (code, err) == (0, "")
+    assert "picture 1 of shapes, 'star': the net says 'star'" in out
+    assert "The net is sure of the label “star”" in out
+    assert "give the true class by --label" not in out
+    offers = [line.strip().removeprefix("tinyalex ") for line in out.splitlines() if line.startswith("  tinyalex step")]
+    assert len(offers) == 2
+    for words in offers:
+        code, out, err = carried_out(capsys, f"{words} --out other.html")
+        assert (code, err) == (0, "")
+        assert "sure of the label" not in out, words
+
+
+def test_a_shape_whose_class_the_net_does_not_know(capsys, here):
+    statistics = PixelStatistics(np.full((36, 36, 3), 90.0, "float32"), np.ones(3), np.eye(3))
+    write(Checkpoint(AlexNet("mini", num_classes=2), ("cat", "dog"), statistics), here / "mini.npz")
+    code, out, err = carried_out(capsys, "step --shapes 3 --checkpoint mini.npz")
+    assert (code, err) == (0, "")
+    assert "the loss is that of the net's own answer; give the true class by --label" in out
+
+
 def test_check_tests_the_definitions_and_their_twins(capsys, monkeypatch):
     """As a reader may change either: a sign in a definition must not hide behind a twin that is right."""
     backward = lrn.lrn_backward.__wrapped__

@@ -237,16 +237,20 @@ def test_units_depend_on_the_whole_image(opened, path):
     assert field(opened(path, "#fc7-forward")) == (0, 0, 16, 16)
 
 
-def test_numbers_are_those_of_the_arrays(opened, path, small_pass):
-    """To the rounding of the page: 6e-5 of the largest."""
-    page = opened(path)
-    for number, step in enumerate(small_pass):
+@pytest.mark.parametrize("rounded", [False, True])
+def test_numbers_are_those_of_the_arrays(opened, tmp_path, small_pass, monkeypatch, rounded):
+    """As float32; of a large net to the rounding of its page, 6e-5 of the largest."""
+    if rounded:
+        monkeypatch.setattr("tinyalex.step.numbers.EXACT", 1000)
+    page = opened(to_html(small_pass, tmp_path / "step.html"))
+    for place, step in enumerate(small_pass):
         for name in ("x", "y", "dy", "dx"):
             if getattr(step, name) is None:
                 continue
-            expected = getattr(step, name)[0].ravel()
-            shown = page.evaluate(f"Array.from(maps(steps[{number}].arrays.{name}).data)")
-            np.testing.assert_allclose(shown, expected, atol=7e-5 * np.abs(expected).max(), err_msg=f"{step} {name}")
+            expected = getattr(step, name)[0].ravel().astype("float32")
+            shown = page.evaluate(f"Array.from(maps(steps[{place}].arrays.{name}).data)")
+            error = 7e-5 * np.abs(expected).max() if rounded else 0
+            np.testing.assert_allclose(shown, expected, rtol=0, atol=error, err_msg=f"{step} {name}")
 
 
 @pytest.mark.parametrize(
@@ -414,9 +418,10 @@ def test_figure_widget_and_page_say_the_same(opened, path, small_pass):
     page = opened(path, "#conv2-forward")
     page.evaluate("change({right: 40, left: 17, cell: [0, 6]})")
     told = " ".join(page.locator(".flow").inner_text().split())
+    y = facts.number(small_pass["conv2"].forward.y[0, 40, 0, 6])
     for text in (
         "what the cell sees", "map 18 of 32", "map 41 of 64", "kernel 41 of 64", "its weights for map 18",
-        say("field", bottom, 16 - left, 1, bottom, left + 1, 16), f"y[40, 0, 6] = {facts.number(small_pass['conv2'].forward.y[0, 40, 0, 6])}",
+        say("field", bottom, 16 - left, 1, bottom, left + 1, 16), f"y[40, 0, 6] = {y}",
     ):  # fmt: skip
         assert text in written, text
         assert text in told, text

@@ -42,7 +42,7 @@ def page(recording: Recording, image: int = 0) -> str:
     """The pass of one image as HTML."""
     numbers = Numbers()
     about = _about(recording, image, numbers)
-    about["places"] = numbers.places
+    about |= {"places": numbers.places, "bytes": numbers.bytes_each}
     files = resources.files("tinyalex.step") / "page"
     parts = {
         "title": f"AlexNet, step by step: {recording.variant}",

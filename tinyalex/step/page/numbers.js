@@ -2,18 +2,19 @@
 // The numbers of the pass: unpacked, found by index, and written for people.
 
 const about = JSON.parse(document.getElementById("about").textContent);
-let stored = null; // all numbers, as 16-bit integers
+let stored = null; // all numbers: float32, or of a large net 16-bit integers
 const unpacked = new Map(); // place -> {shape, data}
 
-/** Unpack the blob: base64 of gzip of all low bytes, then all high bytes. */
+/** Unpack the blob: base64 of gzip of the lowest bytes of all numbers, then of the next bytes of all, and so on. */
 async function unpack() {
   const text = document.getElementById("numbers").textContent;
   const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
-  const halves = new Uint8Array(await new Response(stream).arrayBuffer());
-  const count = halves.length / 2;
-  stored = new Int16Array(count);
-  for (let i = 0; i < count; i++) stored[i] = halves[i] | (halves[count + i] << 8);
+  const places = new Uint8Array(await new Response(stream).arrayBuffer());
+  const count = places.length / about.bytes;
+  const joined = new Uint8Array(places.length);
+  for (let i = 0; i < places.length; i++) joined[(i % count) * about.bytes + Math.floor(i / count)] = places[i];
+  stored = about.bytes === 4 ? new Float32Array(joined.buffer) : new Int16Array(joined.buffer);
 }
 
 /** The array at a place: {shape, data, largest}, its data in the order of the shape. */
