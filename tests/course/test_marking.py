@@ -4,13 +4,16 @@
 """
 
 import csv
+import os
 import random
 import re
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from nbgrader.api import Gradebook
@@ -134,15 +137,23 @@ def test_written_answers_wait_for_a_reader(marked):
     assert waiting["cut"] == ""
 
 
-def test_marks_given_by_hand_stay_when_all_is_marked_again(marked, tmp_path):
+def test_marks_given_by_hand_stay_when_all_is_marked_again_and_a_changed_answer_is_told(marked, tmp_path):
     shutil.copytree(marked, tmp_path / "marks")
+    given = {"what_groups_save": 4, "what_tests_find": 3}
     with Gradebook(f"sqlite:///{tmp_path / 'marks' / 'gradebook.db'}", "tinyalex") as book:
-        grade = book.find_grade("what_groups_save", "assignment1", "assignment1", "whole")
-        grade.manual_score, grade.needs_manual_grade = 4, False
+        for name, points in given.items():
+            grade = book.find_grade(name, "assignment1", "assignment1", "whole")
+            grade.manual_score, grade.needs_manual_grade = points, False
         book.db.commit()
-    shutil.copytree(marked.parent / "hand-ins" / "whole", tmp_path / "hand-ins" / "whole")
-    done = grade_all(tmp_path / "hand-ins", tmp_path / "marks")
-    assert done.stdout.splitlines()[0] == "whole, assignment1: 94 of 100, to mark by hand: what_tests_find", done.stderr
+    again = Generated("whole", "assignment1")
+    again.edit("what_tests_find", "All that I have thought of since.")
+    again.write(tmp_path / "hand-ins")
+    for _ in range(2):  # until a person has looked at it
+        done = grade_all(tmp_path / "hand-ins", tmp_path / "marks")
+        assert done.stdout.splitlines()[0] == (
+            "whole, assignment1: 97 of 100, to mark by hand: what_tests_find; "
+            "`what_tests_find`: the answer has changed since it got 3 points by hand."
+        ), done.stderr
 
 
 def test_the_quick_run_of_the_other_tests_agrees(marked, hand_ins):
@@ -174,6 +185,48 @@ def test_mistakes_of_the_lecturer_get_one_line(words, message, tmp_path, capsys,
     err = capsys.readouterr().err
     assert (code, err.count("\n")) == (2, 1)
     assert message in err
+
+
+@pytest.fixture
+def short_folder():
+    """One whose path leaves room for the paths of sockets."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        yield Path(folder)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what runs")
+def test_ctrl_c_ends_all_that_runs_and_leaves_whole_tables(tmp_path, short_folder):
+    for student in ("first", "second"):
+        one = Generated(student, "assignment1")
+        if student == "second":
+            one.own_cell("setup", "import time\ntime.sleep(600)")
+        one.write(tmp_path / "hand-ins")
+    words = [
+        "grade",
+        str(tmp_path / "hand-ins"),
+        "--source",
+        str(SOURCE),
+        "--out",
+        str(tmp_path / "marks"),
+        "--jobs",
+        "2",
+    ]
+    environment = {**os.environ, "TMPDIR": str(short_folder)}
+    with subprocess.Popen(
+        [sys.executable, "-m", "tinyalex", *words], stdout=subprocess.PIPE, text=True, env=environment
+    ) as grade:
+        assert grade.stdout.readline().startswith("first, assignment1: 90 of 100")
+        grade.send_signal(signal.SIGINT)
+        assert grade.wait() == 130
+    assert [(row["student"], row["points"]) for row in rows(tmp_path / "marks" / "marks.csv")] == [("first", "90.0")]
+    assert [*short_folder.iterdir()] == []
+    assert not [path for path in Path("/proc").glob("[0-9]*/cmdline") if str(short_folder).encode() in _read(path)]
+
+
+def _read(path):
+    with suppress(OSError):
+        return path.read_bytes()
+    return b""
 
 
 def test_ctrl_c_stops_the_whole_marking():

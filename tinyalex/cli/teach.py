@@ -125,15 +125,39 @@ class Grade(Command):
             course.build(name)
         marks: list[Marks] = []
         for one in mark_all(course, hand_ins, setting):
-            print(_line(one), flush=True)
             marks = sorted([*marks, one], key=lambda one: (one.student, one.assignment))
             write_tables(marks, self.out)
+            print(_line(one), flush=True)
         for line in write_alike(self.out, {name: course.original(name) for name in names}):
             print(line)
         write_overview(marks, self.out)
         files = ("marks.csv", "exercises.csv", "overview.html", "feedback")
         written = ", ".join(str(self.out / name) for name in files)
         print(f"{len(marks)} hand-ins: {written}")
+
+
+@dataclass(frozen=True)
+class Bundles(Command):
+    """Make an autograder for Gradescope and tests for Otter of each assignment, as zips."""
+
+    example = "bundles --out build/bundles"
+    source: Source = SOURCE
+    out: Annotated[Path, Option("folder to write", metavar="DIR")] = Path("build/bundles")
+    seed: Annotated[int, Option("seed of hidden data, another one each year (docs/teaching.md)")] = 20125
+
+    def run(self) -> None:
+        """Print the files."""
+        _check(self.source)
+        from tinyalex.course import bundles
+        from tinyalex.course.marking import Course
+
+        with tempfile.TemporaryDirectory() as folder:
+            course = Course(self.source, root=Path(folder))
+        make_folder(self.out)
+        repository = self.source.resolve().parents[2]
+        for name in course.names:
+            print(bundles.gradescope(repository, name, self.out, self.seed))
+            print(bundles.otter(course.original(name), name, self.out))
 
 
 def _line(marks: "Marks") -> str:

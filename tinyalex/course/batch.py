@@ -6,16 +6,14 @@ The gradebook is one file, so what the notebooks showed is entered here, one aft
 import copy
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from tinyalex.course.execute import executed
 from tinyalex.course.hand_ins import HandIn
 from tinyalex.course.jobs import Jobs, Result
 from tinyalex.course.marking import Course, Marks, write_feedback
-from tinyalex.course.place import place
+from tinyalex.course.place import place, temporary_folder
 from tinyalex.course.seeds import YEAR, seed_of
 from tinyalex.errors import UsageError
 
@@ -61,12 +59,13 @@ def mark_all(course: Course, hand_ins: Sequence[HandIn], setting: Setting) -> It
     """
     waiting = deque(hand_ins)
     users = deque(setting.users or ("",) * setting.jobs)
-    with _folder() as folder, Jobs(len(users)) as jobs:
+    with temporary_folder() as folder, Jobs(len(users)) as jobs:
+        folder.chmod(0o711)  # another user may reach a folder in it by its name, and list none
         while waiting or jobs.running:
             while waiting and jobs.free and users:
                 one = _Running(waiting.popleft(), users.popleft())
                 try:
-                    _start(jobs, one, course, setting, folder)
+                    _start(jobs, one, course, setting, str(folder))
                 except Exception as error:
                     users.append(one.user)
                     yield _failed(one, _cause(error))
@@ -74,14 +73,6 @@ def mark_all(course: Course, hand_ins: Sequence[HandIn], setting: Setting) -> It
                 if one.marks is None:
                     users.append(one.user)
                 yield from _step(jobs, one, result, course)
-
-
-@contextmanager
-def _folder() -> Iterator[str]:
-    """A folder for the temporary ones: it goes with what a job leaves behind that is killed."""
-    with TemporaryDirectory(prefix="tinyalex-", ignore_cleanup_errors=True) as folder:
-        Path(folder).chmod(0o711)  # another user may reach a folder in it by its name, and list none
-        yield folder
 
 
 def _start(jobs: Jobs, one: _Running, course: Course, setting: Setting, inside: str) -> None:

@@ -1,7 +1,6 @@
 """Builds the student versions of assignments and marks hand-ins, with nbgrader."""
 
 import contextlib
-import csv
 import logging
 import os
 import shutil
@@ -27,6 +26,7 @@ from tinyalex.course.execute import MarkingExecute
 from tinyalex.course.hand_ins import HandIn
 from tinyalex.course.repair import repaired
 from tinyalex.errors import UsageError
+from tinyalex.files import write_table
 
 
 @dataclass
@@ -68,7 +68,7 @@ class Course:
         if not self.names or not settings.is_file():
             raise UsageError(
                 f"got {source} without assignments: expected NAME/NAME.ipynb in it and nbgrader_config.py above it; "
-                "work in the repository's folder, or give --source"
+                "work in a clone of the repository, or give --source; a wheel has them if `make wheel` made it"
             )
         config = self.config = PyFileConfigLoader(settings.name, path=str(settings.parent)).load_config()
         config.CourseDirectory.source_directory = str(source.resolve())
@@ -130,6 +130,11 @@ class Course:
             remarks = [*remarks, *reading.kept(book, nbformat.reads(notebook, as_version=4))]
             return self._marks(book, student, name, remarks)
 
+    def scores(self, student: str, name: str) -> dict[str, float]:
+        """The points of a hand-in by graded cell, by the cell's grade_id."""
+        with self._book() as book:
+            return {grade.name: grade.score for grade in book.find_submission_notebook(name, name, student).grades}
+
     def _book(self) -> Gradebook:
         return Gradebook(self.api.coursedir.db_url, self.api.course_id)
 
@@ -153,19 +158,17 @@ def write_feedback(config: Config, student: str, name: str) -> None:
 
 def write_tables(marks: Sequence[Marks], folder: Path) -> None:
     """Write marks.csv, one line for each hand-in, and exercises.csv, one line for each exercise of each hand-in."""
-    with (folder / "marks.csv").open("w", newline="", encoding="utf-8") as file:
-        table = csv.writer(file)
-        table.writerow(["student", "assignment", "points", "of", "to mark by hand", "remarks"])
-        for one in marks:
-            row = [one.student, one.assignment, one.points, one.of, " ".join(one.by_hand), " ".join(one.remarks)]
-            table.writerow(row)
-    with (folder / "exercises.csv").open("w", newline="", encoding="utf-8") as file:
-        table = csv.writer(file)
-        table.writerow(["student", "assignment", "exercise", "points", "of"])
-        for one in marks:
-            table.writerows(
-                [one.student, one.assignment, exercise, points, of] for exercise, (points, of) in one.exercises.items()
-            )
+    hand_ins = [
+        (one.student, one.assignment, str(one.points), str(one.of), " ".join(one.by_hand), " ".join(one.remarks))
+        for one in marks
+    ]
+    exercises = [
+        (one.student, one.assignment, exercise, str(points), str(of))
+        for one in marks
+        for exercise, (points, of) in one.exercises.items()
+    ]
+    write_table(folder / "marks.csv", ("student", "assignment", "points", "of", "to mark by hand", "remarks"), hand_ins)
+    write_table(folder / "exercises.csv", ("student", "assignment", "exercise", "points", "of"), exercises)
 
 
 def _checked(result: dict[str, Any], what: str) -> None:

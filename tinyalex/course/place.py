@@ -30,6 +30,7 @@ SETTINGS = {
     "OPENBLAS_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
 }
+LONGEST = 60  # characters of the path of a temporary folder: the path of a socket in it may have 104 on macOS
 PACKAGE = Path(tinyalex.__file__).parent
 LOOK = """
 import os, sys, ipykernel, tinyalex
@@ -137,6 +138,17 @@ class Place:
 
 
 @contextlib.contextmanager
+def temporary_folder(inside: str = "") -> Iterator[Path]:
+    """A folder that exists within the block. inside: the folder to make it in; "": the system's for temporary ones."""
+    beside = tempfile.gettempdir()
+    if len(beside) > LONGEST and sys.platform != "win32":
+        beside = "/tmp"
+    prefix = "" if inside else "tinyalex-"
+    with tempfile.TemporaryDirectory(prefix=prefix, dir=inside or beside, ignore_cleanup_errors=True) as folder:
+        yield Path(folder).resolve()
+
+
+@contextlib.contextmanager
 def place(files: Iterable[Path] = (), user: str = "", bubblewrap: bool = False, inside: str = "") -> Iterator[Place]:
     """A folder that exists within the block.
 
@@ -144,9 +156,8 @@ def place(files: Iterable[Path] = (), user: str = "", bubblewrap: bool = False, 
     Raises UsageError if this process cannot become another user, or if bubblewrap is not installed.
     """
     _check(user, bubblewrap)
-    prefix = "" if inside else "tinyalex-"  # paths of sockets may have 104 characters on macOS
-    with tempfile.TemporaryDirectory(prefix=prefix, dir=inside or None, ignore_cleanup_errors=True) as folder:
-        one = Place(Path(folder).resolve(), user, bubblewrap)
+    with temporary_folder(inside) as folder:
+        one = Place(folder, user, bubblewrap)
         one.furnish(files)
         yield one
 
