@@ -32,14 +32,27 @@ def factor(got: Array, expected: Array, equal: Equal) -> Iterator[str]:
     offset = float(np.mean(got - expected))
     if equal(got, -expected):
         yield "every entry has the wrong sign"
+    elif got.size == 1:
+        yield from _factor_of_a_number(ratio)
     elif ratio and equal(got / ratio, expected):
         if abs(ratio - 1) < 1e-3:
             yield "right to a few digits only: a part was computed in a dtype with fewer digits, such as float32"
         else:
             cause = "a sum for a mean" if ratio > 1 else "a mean for a sum"
             yield f"every entry is {ratio:.4g} times what it should be: {cause}, or a factor too many or too few"
-    elif got.size > 1 and equal(got - offset, expected):
+    elif equal(got - offset, expected):
         yield f"every entry is off by the same number, {offset:.4g}"
+
+
+def _factor_of_a_number(ratio: float) -> Iterator[str]:
+    """A common factor. Of one number any other is a multiple, so only whole ones and those near 1 say something."""
+    size = max(ratio, 1 / ratio) if ratio > 0 else 0.0
+    if abs(size - 1) < 1e-6:
+        yield "right to a few digits only: a part was computed in a dtype with fewer digits, such as float32"
+    elif size > 1.5 and abs(size - round(size)) < 1e-6 * size:
+        cause = "a sum for a mean" if ratio > 1 else "a mean for a sum"
+        part = f"{round(size)} times" if ratio > 1 else f"1 / {round(size)} of"
+        yield f"it is {part} what it should be: {cause}, or a factor too many or too few"
 
 
 def moved(got: Array, expected: Array, names: Sequence[str], equal: Equal) -> Iterator[str]:

@@ -71,6 +71,39 @@ def test_a_usual_mistake_is_recognised_by_its_answer():
     assert "What it is" not in complaint(3 * Y, usual={"twice": 2 * Y})
 
 
+def test_a_wrong_dtype_says_so_and_nothing_else():
+    """The numbers of float64 differ from those of float32 in the last digits, which is no pattern."""
+    expected = Y.astype("float32")
+    assert complaint(Y, expected).splitlines() == [
+        "y has the right numbers, but is float64, expected float32",
+        "Give new arrays dtype=x.dtype. A NumPy number, such as np.sqrt(2), turns float32 into float64.",
+    ]
+    both = complaint(2 * Y, expected)
+    assert "y is float64, expected float32" in both
+    assert "What it looks like: every entry is 2 times what it should be" in both
+    whole = complaint(Y.astype(int), Y)
+    assert "y is int64, expected float64" in whole
+    assert whole.endswith("What it looks like: the digits after the point are missing: the array was made for integers")
+
+
+@pytest.mark.parametrize(
+    ("got", "words"),
+    [
+        (5.0, "it is 2 times what it should be: a sum for a mean"),
+        (0.5, "it is 1 / 5 of what it should be: a mean for a sum"),
+        (-2.5, "every entry has the wrong sign"),
+        (2.5 + 1e-7, "right to a few digits only"),
+    ],
+)
+def test_a_number_has_a_pattern(got, words):
+    assert words in complaint(got, 2.5, "")
+
+
+@pytest.mark.parametrize("got", [2.5 * 1.157, 2.5024, 1e5 / 3, 0.1])
+def test_any_number_is_a_multiple_of_any_other(got):
+    assert "What it looks like" not in complaint(got, 2.5 if got != 0.1 else 0.13, "")
+
+
 def test_numbers_that_are_no_floats():
     assert "is 3, expected 4, a difference of -1" in complaint(
         np.array([3], np.uint8), np.array([4], np.uint8), axes=""

@@ -14,7 +14,7 @@ import pytest
 
 import tinyalex
 from tinyalex import Conv2D
-from tinyalex.course import CheckError, LibraryError, TimeLimitError, call, checks, reference, same
+from tinyalex.course import CheckError, LibraryError, TimeLimitError, call, checks, guard, reference, same
 from tinyalex.layers import conv
 
 X = np.arange(6.0).reshape(2, 3)
@@ -59,6 +59,26 @@ def test_what_the_function_raises_comes_out():
     with pytest.raises(IndexError) as caught:
         call(broken, X, hint="count from 0")
     assert "count from 0" in caught.value.__notes__[0]
+
+
+@pytest.mark.parametrize(
+    ("source", "kind"),
+    [("x.shpae", AttributeError), ("xs", NameError), ("x.shape()", TypeError), ("{}['x']", KeyError), ("1 / 0", None)],
+)
+def test_a_slip_in_the_code_gets_no_hint(source, kind):
+    function = eval(f"lambda x: {source}")
+    with pytest.raises(kind or ZeroDivisionError) as caught:
+        call(function, X, hint="read the formula")
+    assert hasattr(caught.value, "__notes__") == (kind is None)
+
+
+def test_a_notebook_hides_the_lines_of_the_guard():
+    """IPython leaves out frames that say so."""
+    with pytest.raises(AttributeError) as caught:
+        call(eval("lambda x: x.shpae"), X)
+    ours = [entry.frame for entry in caught.traceback if str(entry.path).startswith(str(guard.PACKAGE))]
+    assert ours
+    assert all(frame.f_locals.get("__tracebackhide__") for frame in ours)
 
 
 # ---------------------------------------------------------------- own work

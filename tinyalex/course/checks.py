@@ -11,6 +11,8 @@ from tinyalex.errors import TinyAlexError
 
 TOLERANCES = {"float32": 1e-4, "float64": 1e-8}  # relative to the largest expected entry; other dtypes must be equal
 
+KEEP_DTYPE = "Give new arrays dtype=x.dtype. A NumPy number, such as np.sqrt(2), turns float32 into float64."
+
 
 class CheckError(TinyAlexError, AssertionError):
     """A wrong answer. A notebook shows its message without a traceback."""
@@ -55,8 +57,13 @@ def same(
         return a.shape == b.shape and not _differing(a, b, tolerance).any()
 
     lines = _difference(name, got, expected, axes, tolerance)
+    other_dtype = expected.ndim > 0 and got.dtype != expected.dtype
+    if not lines and other_dtype:
+        raise CheckError(f"{name} has the right numbers, but is {got.dtype}, expected {expected.dtype}\n{KEEP_DTYPE}")
     if not lines:
         return
+    if other_dtype:
+        lines.append(f"{name} is {got.dtype}, expected {expected.dtype}")
     for cause, wrong in (usual or {}).items():
         if equal(got, np.asarray(wrong() if callable(wrong) else wrong)):
             lines.append(f"What it is: {cause}")
@@ -90,11 +97,6 @@ def _difference(name: str, got: NDArray[Any], expected: NDArray[Any], axes: str,
         by = "" if expected.dtype == bool else f", a difference of {_number(one - other)}"
         count = [f"{wrong.sum()} of {wrong.size} entries differ{named}"] if index else []
         return [f"{where} is {_number(one)}, expected {_number(other)}{by}", *count]
-    if expected.ndim and got.dtype != expected.dtype:
-        return [
-            f"{name} has the right numbers, but is {got.dtype}, expected {expected.dtype}",
-            "Give new arrays dtype=x.dtype. A NumPy number, such as np.sqrt(2), turns float32 into float64.",
-        ]
     return []
 
 
@@ -110,6 +112,9 @@ def _patterns(got: NDArray[Any], expected: NDArray[Any], axes: list[str], equal:
     if got.shape == expected.shape:
         if not np.isfinite(got).all():
             yield from patterns.not_finite(got)
+            return
+        if got.dtype.kind in "iu" and expected.dtype.kind == "f" and equal(got, np.trunc(expected)):
+            yield "the digits after the point are missing: the array was made for integers"
             return
         yield from patterns.factor(got, expected, equal)
         if not got.any():

@@ -37,6 +37,8 @@ ESCAPES = {  # compiled functions (module, name) that would escape the watch, an
     ("_winapi", "CreateProcess"): "starts a process",
     **{(system, name): "starts a process" for system in ("posix", "nt") for name in ("fork", "posix_spawn", "system")},
 }
+# Errors of shapes, places, numbers and files. Others, such as that of a misspelt name, need no hint.
+HINTED = (ValueError, IndexError, ArithmeticError, OSError)
 _INSTALLED = re.compile(r"[/\\](?:site|dist)-packages[/\\](\w+)")
 
 
@@ -63,7 +65,7 @@ def call(
              another exercise costs no points here.
     seconds: the time limit (none on Windows, which has no timer signals).
     allow:   modules of this package that the exercise may use, such as "tinyalex.layers".
-    hint:    the usual cause of an error in the student's code here; it is added to that error.
+    hint:    the usual cause of an error in the student's code here; added to errors of shapes, places, numbers, files.
     Warnings and stderr are printed on stdout. If the function replaces the checks, NumPy's functions or names of the
     test, they are restored afterwards.
     Raises LibraryError if the call reaches a library that does the work of the exercise, or starts a thread or a
@@ -71,6 +73,7 @@ def call(
     function itself.
     In marking, the function is in the student's process: it runs there, under the same rules.
     """
+    __tracebackhide__ = True  # in a notebook the traceback is the student's own
     if isinstance(function, Remote):
         settings = {"seconds": seconds, "allow": allow, "hint": hint}
         return _called_there(function, args, kwargs, {**(given or {})}, settings)
@@ -83,8 +86,8 @@ def call(
     with _as_before(sys._getframe(1)), _notes_on_stdout(), replaced, _time_limit(name, seconds), watch:
         try:
             result = function(*args, **kwargs)
-        except Exception as error:
-            if hint and not isinstance(error, NotImplementedError | CheckError | MemoryError | RecursionError):
+        except HINTED as error:
+            if hint:
                 error.add_note(f"What usually causes this: {hint}")
             raise
     _check_unchanged(name, arrays, before)

@@ -12,6 +12,7 @@ def tests(test: Callable[[], None]) -> None:
     It reads the functions of the notebook that it names. Built-in functions are Python's own, though a notebook may
     have given their names to something else, as in `sum = 0`.
     """
+    __tracebackhide__ = True  # in a notebook the traceback is the test's and the student's own
     notebook = test.__globals__
     names = {name for name in global_names(test.__code__) if not hasattr(builtins, name)}
     scope = {name: notebook[name] for name in names if name in notebook}

@@ -5,6 +5,7 @@ answers: what is right is known to the judge alone.
 """
 
 import builtins
+import re
 import signal
 import socket
 import traceback
@@ -19,6 +20,7 @@ from tinyalex.course.wire import End
 
 NAME = "name:"  # how the judge asks for a name of the notebook
 PACKAGE = str(Path(__file__).parent)
+CELL = re.compile(r'File "[^"]*ipykernel_[^"]*"')  # how a traceback names a cell of the notebook
 
 
 def serve(address: int | str, token: str, notebook: Mapping[str, Any]) -> None:
@@ -87,7 +89,7 @@ def _timer_stopped() -> Iterator[None]:
 
 
 def _error_to_send(error: BaseException) -> dict[str, Any]:
-    """The error's type, text and notes, and its traceback without the lines of this package."""
+    """The error's type, text and notes, and its traceback without the lines of this package and temporary names."""
     told = traceback.TracebackException.from_exception(error)
     told.stack = traceback.StackSummary.from_list([one for one in told.stack if not one.filename.startswith(PACKAGE)])
     text = error.args[0] if len(error.args) == 1 and isinstance(error.args[0], str) else str(error)
@@ -95,7 +97,7 @@ def _error_to_send(error: BaseException) -> dict[str, Any]:
         "type": type(error).__name__,
         "text": text,
         "notes": list(getattr(error, "__notes__", [])),
-        "traceback": list(told.format(chain=False)),
+        "traceback": [CELL.sub("Your code", line) for line in told.format(chain=False)],
     }
 
 
