@@ -51,6 +51,10 @@ wheel: $(STAMP) ## make the package for students, in dist: with their versions o
 grade: $(STAMP) ## mark the hand-ins in SUBMISSIONS=DIR; marks and feedback in runs/marks
 	$(if $(SUBMISSIONS),,$(error which hand-ins? make grade SUBMISSIONS=DIR))$(BIN)/tinyalex grade '$(SUBMISSIONS)'
 
+.PHONY: bundles
+bundles: $(STAMP) ## make autograders for Gradescope and tests for Otter, in build/bundles
+	$(BIN)/tinyalex bundles $(OPTIONS)
+
 .PHONY: formgrader
 formgrader: $(STAMP) ## mark written answers by hand, in JupyterLab, after make grade
 	cd notebooks/assignments && ../../$(BIN)/jupyter lab --ServerApp.root_dir=../..

@@ -35,7 +35,7 @@ def test_the_commands_in_their_groups(capsys, words):
         "train": ["prepare", "warmup", "train", "finetune", "experiment"],
         "use": ["predict", "features", "neighbours", "eval", "weights", "verify"],
         "measure": ["bench", "loader", "memory", "crossing", "plan", "info"],
-        "teach": ["assignments", "grade"],
+        "teach": ["assignments", "grade", "bundles"],
     }
     assert max(map(len, out.splitlines())) <= 80
     assert "  summary      Count the layers of a net\n" in out

@@ -44,7 +44,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "measure:Plan",
         "measure:Info",
     ),
-    "teach": ("teach:Assignments", "teach:Grade"),
+    "teach": ("teach:Assignments", "teach:Grade", "teach:Bundles"),
 }
 
 
