@@ -48,8 +48,8 @@ wheel: $(STAMP) ## make the package for students, in dist: with their versions o
 	rm -rf build/lib $(RELEASED)
 
 .PHONY: grade
-grade: $(STAMP) ## mark the hand-ins in SUBMISSIONS=DIR; marks and feedback in runs/marks
-	$(if $(SUBMISSIONS),,$(error which hand-ins? make grade SUBMISSIONS=DIR))$(BIN)/tinyalex grade '$(SUBMISSIONS)'
+grade: $(STAMP) ## mark the hand-ins in SUBMISSIONS=DIR or ZIP, in runs/marks; OPTIONS='--course course.toml'
+	$(if $(SUBMISSIONS),,$(error which hand-ins? make grade SUBMISSIONS=DIR))$(BIN)/tinyalex grade '$(SUBMISSIONS)' $(OPTIONS)
 
 .PHONY: bundles
 bundles: $(STAMP) ## make autograders for Gradescope and tests for Otter, in build/bundles
