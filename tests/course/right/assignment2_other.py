@@ -1,8 +1,8 @@
-"""Assignment 2 once more: in place on copies, sliding windows, sums over shifted maps, plain loops in float64."""
+# %%
+# in place on copies, sliding windows, sums over shifted maps, plain loops in float64.
 
-import numpy as np
 
-
+# %% relu
 def relu_forward(x):
     y = x.copy()
     y[y < 0] = 0
@@ -13,11 +13,13 @@ def relu_backward(dy, x):
     return dy * (x > 0)
 
 
+# %% pool_forward
 def pool_forward(x, size, stride):
     windows = np.lib.stride_tricks.sliding_window_view(x, (size, size), axis=(2, 3))
     return windows[:, :, ::stride, ::stride].max(axis=(-1, -2))
 
 
+# %% pool_backward
 def pool_backward(dy, x, size, stride):
     N, C, OH, OW = dy.shape
     dx = np.zeros_like(x)
@@ -31,6 +33,7 @@ def pool_backward(dy, x, size, stride):
     return dx
 
 
+# %% lrn_forward
 def lrn_forward(x, size, alpha, beta, k):
     reach = size // 2
     squares = np.pad(x * x, ((0, 0), (reach, reach), (0, 0), (0, 0)))
@@ -38,6 +41,7 @@ def lrn_forward(x, size, alpha, beta, k):
     return x * scale**-beta, scale
 
 
+# %% lrn_backward
 def lrn_backward(dy, x, scale, size, alpha, beta):
     C = x.shape[1]
     exact = scale.astype("float64")

@@ -1,18 +1,20 @@
-"""Assignment 6 once more: by np.split, from lists of parts, by numbers of layers, by halves of bytes."""
+# %%
+# by np.split, from lists of parts, by numbers of layers, by halves of bytes.
 
-import numpy as np
 
-
+# %% split_layer
 def split_layer(w, b):
     return [(np.array(ws), np.array(bs)) for ws, bs in zip(np.split(w, 2), np.split(b, 2), strict=True)]
 
 
+# %% widen
 def widen(w):
     first, second = np.split(w, 2)
     nothing = np.zeros_like(first)
     return np.concatenate([np.concatenate([first, nothing], 1), np.concatenate([nothing, second], 1)])
 
 
+# %% all_gather
 def all_gather(halves, link):
     wholes = []
     for column in range(2):
@@ -22,11 +24,13 @@ def all_gather(halves, link):
     return wholes
 
 
+# %% reduce_scatter
 def reduce_scatter(wholes, link):
     split = [np.split(whole, 2, axis=1) for whole in wholes]
     return [link.send(split[1 - column][column], column) + split[column][column] for column in (0, 1)]
 
 
+# %% forward
 def forward(image, layers, columns, link):
     kept = []
     for number, layer in enumerate(layers):
@@ -46,6 +50,7 @@ def forward(image, layers, columns, link):
     return kept
 
 
+# %% backward
 def backward(dys, layers, columns, kept, link):
     grads = ({}, {})
     for number in range(len(layers) - 1, -1, -1):
@@ -64,12 +69,14 @@ def backward(dys, layers, columns, kept, link):
     return grads
 
 
+# %% crossing
 def crossing(rows, N, itemsize=4):
     """Half of what is read goes each of two ways, in each of two passes."""
     half = {row.name: N * int(np.prod(row.in_shape)) // 2 * itemsize for row in rows}
     return {row.name: 4 * half[row.name] if row.reads == "both" else 0 for row in rows}
 
 
+# %% data_parallel
 def data_parallel(rows, devices, itemsize=4):
     total = 0
     for row in rows:

@@ -1,8 +1,8 @@
-"""Assignment 1 once more: plain loops over range, as most begin; patches place by place; einsum; lists of groups."""
+# %%
+# plain loops over range, as most begin; patches place by place; einsum; lists of groups.
 
-import numpy as np
 
-
+# %% conv_loops
 def conv_loops(x, w, b, stride, pad):
     n_images, n_channels, height, width = x.shape
     n_kernels, _, kh, kw = w.shape
@@ -20,6 +20,7 @@ def conv_loops(x, w, b, stride, pad):
     return out
 
 
+# %% conv_loops_backward
 def conv_loops_backward(dy, x, w, stride, pad):
     kh, kw = w.shape[2:]
     xp = np.pad(x, [(0, 0), (0, 0), (pad[0],) * 2, (pad[1],) * 2])
@@ -35,6 +36,7 @@ def conv_loops_backward(dy, x, w, stride, pad):
     return dx, dw, dy.sum(axis=(0, 2, 3))
 
 
+# %% im2col
 def im2col(x, kernel, stride, pad):
     xp = np.pad(x, ((0, 0), (0, 0), (pad[0], pad[0]), (pad[1], pad[1])))
     rows = []
@@ -45,6 +47,7 @@ def im2col(x, kernel, stride, pad):
     return np.array(rows)
 
 
+# %% col2im
 def col2im(patches, x_shape, kernel, stride, pad):
     n_images, n_channels, height, width = x_shape
     out = np.zeros((n_images, n_channels, height + 2 * pad[0], width + 2 * pad[1]), dtype=patches.dtype)
@@ -58,6 +61,7 @@ def col2im(patches, x_shape, kernel, stride, pad):
     return out[:, :, pad[0] : pad[0] + height, pad[1] : pad[1] + width]
 
 
+# %% conv_forward
 def conv_forward(x, w, b, stride, pad):
     rows = im2col(x, w.shape[2:], stride, pad)
     out_h = (x.shape[2] + 2 * pad[0] - w.shape[2]) // stride[0] + 1
@@ -67,6 +71,7 @@ def conv_forward(x, w, b, stride, pad):
     return np.moveaxis(out, -1, 1)
 
 
+# %% conv_backward
 def conv_backward(dy, x, w, stride, pad):
     g = np.moveaxis(dy, 1, -1).reshape(-1, w.shape[0])
     rows = im2col(x, w.shape[2:], stride, pad)
@@ -76,6 +81,7 @@ def conv_backward(dy, x, w, stride, pad):
     return dx, dw, db
 
 
+# %% grouped_forward
 def grouped_forward(x, w, b, stride, pad, groups):
     out = []
     for xs, ws, bs in zip(np.split(x, groups, axis=1), np.split(w, groups), np.split(b, groups), strict=True):
@@ -83,6 +89,7 @@ def grouped_forward(x, w, b, stride, pad, groups):
     return np.concatenate(out, axis=1)
 
 
+# %% grouped_backward
 def grouped_backward(dy, x, w, stride, pad, groups):
     dx, dw, db = [], [], []
     for i in range(groups):

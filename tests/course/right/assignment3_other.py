@@ -1,8 +1,8 @@
-"""Assignment 3 once more: image by image, by one-hot rows, by outer products, entry by entry."""
+# %%
+# image by image, by one-hot rows, by outer products, entry by entry.
 
-import numpy as np
 
-
+# %% softmax
 def softmax(logits):
     rows = []
     for row in logits:
@@ -11,6 +11,7 @@ def softmax(logits):
     return np.array(rows, dtype=logits.dtype)
 
 
+# %% cross_entropy
 def cross_entropy(logits, labels):
     total = 0
     for row, label in zip(logits, labels, strict=True):
@@ -19,11 +20,13 @@ def cross_entropy(logits, labels):
     return total / len(labels)
 
 
+# %% cross_entropy_backward
 def cross_entropy_backward(p, labels):
     right = np.eye(p.shape[1], dtype=p.dtype)[labels]
     return (p - right) / p.shape[0]
 
 
+# %% linear
 def linear_forward(x, w, b):
     return np.dot(w, x.T).T + b[None]
 
@@ -35,6 +38,7 @@ def linear_backward(dy, x, w):
     return np.dot(dy, w), dw, np.ones(len(dy), dy.dtype) @ dy
 
 
+# %% dropout
 class Dropout:
     def __init__(self, p, rng):
         self.p, self.rng = p, rng
@@ -50,6 +54,7 @@ class Dropout:
         return self.mask * dy
 
 
+# %% numerical_gradient
 def numerical_gradient(f, x, dy, h=1e-5):
     gradient = np.zeros(x.shape)
     for i in range(x.size):
@@ -60,6 +65,7 @@ def numerical_gradient(f, x, dy, h=1e-5):
     return gradient
 
 
+# %% worst_entry
 def worst_entry(analytic, numerical):
     worst, at = -1.0, None
     for index in np.ndindex(analytic.shape):

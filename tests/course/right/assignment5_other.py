@@ -1,10 +1,9 @@
-"""Assignment 5 once more: written into copies, from lists of rates, by array_split, with the update in place."""
-
+# %%
+# written into copies, from lists of rates, by array_split, with the update in place.
 from pathlib import Path
 
-import numpy as np
 
-
+# %% sgd_step
 def sgd_step(w, v, g, lr, momentum, weight_decay):
     new = v.copy()
     new *= momentum
@@ -12,6 +11,7 @@ def sgd_step(w, v, g, lr, momentum, weight_decay):
     return new + w, new
 
 
+# %% stepped_rate
 def stepped_rate(lr, epoch, drops):
     for drop in drops:
         if drop < epoch + 1:
@@ -19,6 +19,7 @@ def stepped_rate(lr, epoch, drops):
     return lr
 
 
+# %% plateau_rate
 def plateau_rate(lr, errors, patience, most=3):
     last, left = 0, most
     for n in range(1, len(errors)):
@@ -29,12 +30,14 @@ def plateau_rate(lr, errors, patience, most=3):
     return lr
 
 
+# %% shuffled_batches
 def shuffled_batches(count, size, rng):
     order = np.arange(count)
     rng.shuffle(order)
     return np.split(order, np.arange(size, count, size))
 
 
+# %% train_epoch
 def train_epoch(net, images, labels, velocity, size, rng, lr, momentum=0.9, weight_decay=0.0005):
     losses = np.zeros(len(images))
     for batch in shuffled_batches(len(images), size, rng):
@@ -48,11 +51,13 @@ def train_epoch(net, images, labels, velocity, size, rng, lr, momentum=0.9, weig
     return losses.mean()
 
 
+# %% error_rate
 def error_rate(net, images, labels, size=100):
     parts = np.split(images, range(size, len(images), size))
     said = np.concatenate([np.argmax(net.forward(part, train=False), axis=1) for part in parts])
     return np.mean(said != labels)
 
 
+# %% trained_net
 def trained_net():
     return np.load(Path.cwd() / "net.npz")

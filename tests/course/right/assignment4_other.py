@@ -1,8 +1,8 @@
-"""Assignment 4 once more: all numbers drawn beforehand, np.cov and np.linalg.eig, image by image, view by view."""
+# %%
+# all numbers drawn beforehand, np.cov and np.linalg.eig, image by image, view by view.
 
-import numpy as np
 
-
+# %% square
 def square(image, size):
     H, W, _ = image.shape
     height, width = (size, int(W / H * size + 0.5)) if H < W else (int(H / W * size + 0.5), size)
@@ -11,6 +11,7 @@ def square(image, size):
     return scaled[top : top + size, left : left + size].copy()
 
 
+# %% random_views
 def random_views(images, size, rng):
     N, S = images.shape[:2]
     mirrored = rng.integers(0, 2, N)
@@ -22,6 +23,7 @@ def random_views(images, size, rng):
     return np.array(views)
 
 
+# %% statistics
 def statistics(images):
     covariance = np.cov(images.reshape(-1, 3).astype(float).T / 255, bias=True)
     values, vectors = (array.real for array in np.linalg.eig(covariance))  # complex since NumPy 2.5
@@ -29,10 +31,12 @@ def statistics(images):
     return images.astype(float).mean(0), values[order], -vectors[:, order]
 
 
+# %% net_input
 def net_input(images, mean):
     return np.moveaxis(images.astype("float32") - mean.astype("float32"), -1, 1)
 
 
+# %% colour_noise
 def colour_noise(images, eigenvalues, eigenvectors, rng):
     noisy = images.copy()
     for n in range(len(images)):
@@ -41,6 +45,7 @@ def colour_noise(images, eigenvalues, eigenvectors, rng):
     return noisy
 
 
+# %% ten_crops
 def ten_crops(images, size):
     N, S = images.shape[:2]
     far, middle = S - size, (S - size) // 2
@@ -55,5 +60,6 @@ def ten_crops(images, size):
     return views
 
 
+# %% average_prediction
 def average_prediction(views, predict):
     return np.mean([predict(views[:, v]) for v in range(views.shape[1])], axis=0)

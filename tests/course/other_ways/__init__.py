@@ -1,1 +1,0 @@
-"""Right solutions that look unlike the reference: the tests must not mind."""

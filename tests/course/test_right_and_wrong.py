@@ -1,0 +1,64 @@
+"""A right solution keeps full marks however it is written; more mistakes than the guide lists lose points.
+
+`right` holds whole hand-ins, written as students write: loops, einsum, views, classes, recursion, names that clash.
+With --whole-course all are marked, and all mistakes in `wrong`; without it one hand-in for each assignment.
+"""
+
+import copy
+import importlib
+import re
+from pathlib import Path
+
+import pytest
+from nbformat.v4 import new_code_cell
+
+from course.sources import ASSIGNMENTS, lost, make, mistakes, run, solution_cells, source
+from tinyalex.course import cells
+
+RIGHT = sorted(Path(__file__).with_name("right").glob("*.py"))
+QUICK = {
+    *("assignment1_views", "assignment2_vectors", "assignment3_einsum", "assignment4_arrays", "assignment5_other"),
+    "assignment6_split",
+}
+WRONG = [(name, one) for name in ASSIGNMENTS for one in importlib.import_module(f"course.wrong.{name}").MISTAKES]
+
+
+def hand_in(path):
+    """The notebook with the cells of a file: `# %% NAME` begins the cell of an exercise, `# %%` one of their own."""
+    notebook = source(path.stem.partition("_")[0])
+    written = dict(re.findall(r"^# %% ?(\w*)\n(.*?)(?=^# %%|\Z)", path.read_text(), flags=re.MULTILINE | re.DOTALL))
+    notebook.cells.insert(0, new_code_cell("import numpy as np\n" + written.pop("", "")))
+    answers = solution_cells(notebook)
+    assert list(written) == list(answers)
+    for name, code in written.items():
+        answers[name].source = code
+    return notebook
+
+
+@pytest.mark.parametrize("path", RIGHT, ids=lambda path: path.stem)
+def test_a_right_solution_keeps_full_marks(path, tmp_path, pytestconfig):
+    if path.stem not in QUICK and not pytestconfig.getoption("--whole-course"):
+        pytest.skip("only with --whole-course")
+    outcomes = run(hand_in(path), path.stem.partition("_")[0], tmp_path)
+    assert outcomes
+    assert {name: outcome.error for name, outcome in outcomes.items() if outcome.points < outcome.of} == {}
+
+
+@pytest.mark.parametrize(("assignment", "mistake"), WRONG, ids=[f"{a}-{m.exercise}-{m.name}" for a, m in WRONG])
+def test_a_wrong_solution_loses_points_in_its_own_exercise(assignment, mistake, pytestconfig):
+    if not pytestconfig.getoption("--whole-course"):
+        pytest.skip("only with --whole-course")
+    errors = lost(assignment, mistake)
+    assert {cells.exercise_of(name) for name in errors} == {mistake.exercise}, errors
+    assert any(mistake.symptom in error for error in errors.values()), errors
+
+
+@pytest.mark.parametrize("assignment", ASSIGNMENTS)
+def test_mistakes_fit_the_solutions(assignment):
+    """As the solutions change, so must these, and no mistake is there twice."""
+    more = [one for name, one in WRONG if name == assignment]
+    assert not {(one.exercise, one.name) for one in more} & {(one.exercise, one.name) for one in mistakes(assignment)}
+    for mistake in more:
+        notebook = copy.deepcopy(source(assignment))
+        make(notebook, mistake)
+        compile(solution_cells(notebook)[mistake.exercise].source, "<solution>", "exec")
