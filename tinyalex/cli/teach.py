@@ -172,7 +172,7 @@ def _check(source: Path) -> None:
     if not source.is_dir():
         raise UsageError(
             f"got no folder {source}: expected the sources of the assignments; work in a clone of the repository, or "
-            "install a wheel that `make wheel` made, which has the students' versions"
+            "give --source; a wheel that `make wheel` made brings the students' versions along"
         )
     try:
         import latex2mathml  # noqa: F401
