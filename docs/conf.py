@@ -47,6 +47,7 @@ html_theme = "sphinx_book_theme"
 html_title = "tinyalex"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_js_files = ["site.js"]
 html_copy_source = False
 html_show_sourcelink = False
 html_show_sphinx = False

@@ -88,7 +88,8 @@ def test_step(capsys, here, classes, label):
     np.testing.assert_array_equal(np.asarray(picture), stored[2:34, 2:34])
 
 
-def test_step_through_a_generated_picture(capsys, here):
+@pytest.mark.usefixtures("here")
+def test_step_through_a_generated_picture(capsys):
     """The label is known, and a pass with hardly any gradient names a label and a picture that have some."""
     code, out, err = carried_out(capsys, "step --shapes 1")
     assert (code, err) == (0, "")

@@ -49,7 +49,8 @@ def show(
 def draw(at: Look) -> Figure:
     """The pictures on top; below them how the number is computed; for a convolution forward also the matrix product."""
     as_product = at.kind == "conv" and not at.back
-    heights = [0.9, 3.1, 2.5, 2.5][: 4 if as_product else 3]
+    heading = 1.15 if r"\frac" in at.step.latex else 0.9  # a fraction is two lines high
+    heights = [heading, 3.1, 2.5, 2.5][: 4 if as_product else 3]
     figure = new_figure(11, sum(heights), arranged=True)
     figure.set_layout_engine("constrained", w_pad=0.06, h_pad=0.03)
     parts: Any = figure.subfigures(len(heights), 1, height_ratios=heights)

@@ -1,9 +1,11 @@
 // A page in a frame: light or dark as the page around it, where it may look at that, else as the system; and as high as it needs.
 
 const system = matchMedia("(prefers-color-scheme: dark)");
+let told = null; // by the page around, if it may not be looked at: files on a disk may not look at one another
 
 /** Whether the page around this one says that it is dark: a site's or a notebook's root, or null. */
 function darkAround() {
+  if (told) return told === "dark";
   try {
     const { documentElement: root, body } = parent.document;
     if (parent === window) return null;
@@ -22,6 +24,12 @@ function followTheme(changed) {
     changed();
   };
   system.addEventListener("change", set);
+  addEventListener("message", ({ data }) => {
+    if (!["dark", "light"].includes(data?.theme)) return;
+    told = data.theme;
+    set();
+  });
+  if (parent !== window) parent.postMessage("which theme?", "*");
   try {
     if (parent !== window) {
       const watch = new MutationObserver(set);
