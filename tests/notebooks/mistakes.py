@@ -154,6 +154,7 @@ MISTAKES = {
             ("((rows - query) ** 2).sum(axis=1)", "-rows @ query"),
             ("(rows - query) ** 2", "abs(rows - query)"),
             ("np.argsort(squares)", "np.argsort(-squares)"),
+            ("argsort(squares)", "argpartition(squares, k - 1)"),
         ],
     },
     "12": {
