@@ -47,6 +47,10 @@ wheel: $(STAMP) ## make the package for students, in dist: with their versions o
 	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist .
 	rm -rf build/lib $(RELEASED)
 
+.PHONY: keys
+keys: $(STAMP) ## make the rubric and the answers of each assignment, in build/keys
+	$(BIN)/tinyalex assignments --keys build/keys
+
 .PHONY: grade
 grade: $(STAMP) ## mark the hand-ins in SUBMISSIONS=DIR or ZIP, in runs/marks; OPTIONS='--course course.toml'
 	$(if $(SUBMISSIONS),,$(error which hand-ins? make grade SUBMISSIONS=DIR))$(BIN)/tinyalex grade '$(SUBMISSIONS)' $(OPTIONS)

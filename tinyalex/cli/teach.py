@@ -27,6 +27,7 @@ class Assignments(Command):
     example = "assignments --out build/assignments"
     source: Source = SOURCE
     out: Annotated[Path, Option("folder to write", metavar="DIR")] = Path("build/assignments")
+    keys: Annotated[Path | None, Option("write rubrics and answers into this folder, too", metavar="DIR")] = None
 
     def run(self) -> None:
         """Print each assignment and the folder made of it. Outside a clone these are the ones that a wheel brought."""
@@ -35,12 +36,15 @@ class Assignments(Command):
                 print(f"{notebook.stem}: {_copied(notebook, self.out / notebook.stem)}")
             return
         _check(self.source)
+        from tinyalex.course.keys import write_keys
         from tinyalex.course.marking import Course
 
         course = Course(self.source, release=self.out)
         make_folder(self.out)
         for name in course.names:
             print(f"{name}: {course.build(name)}")
+            if self.keys:
+                print(*write_keys(course.original(name), name, self.keys), sep="\n")
 
 
 def _copied(notebook: Path, folder: Path) -> str:
