@@ -28,7 +28,7 @@ demo: $(STAMP) ## train a small net on generated images and draw what it learned
 
 .PHONY: notebooks
 notebooks: $(STAMP) ## open the tutorials in JupyterLab
-	$(BIN)/jupyter lab notebooks
+	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/notebooks
 
 .PHONY: example
 example: $(STAMP) ## train the net of tinyalex.load_example() again (about 3 minutes)

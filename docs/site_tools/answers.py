@@ -52,6 +52,6 @@ def with_answers(notebook: NotebookNode, solutions: dict[int, str]) -> NotebookN
 def put_in(app: Sphinx, docname: str, content: list[str]) -> None:
     """When a tutorial has been read for the site: its answers."""
     folder, _, name = docname.rpartition("/")
-    if folder == "tutorials" and (FOLDER / f"{name}.md").exists():
+    if folder == "tutorials":
         app.env.note_dependency(str(FOLDER / f"{name}.md"))
         content[0] = nbformat.writes(with_answers(nbformat.reads(content[0], as_version=4), answers(name)))
