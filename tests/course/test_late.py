@@ -1,6 +1,8 @@
 """When a hand-in came, how late that is, and what it costs."""
 
+import re
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -76,3 +78,16 @@ def test_wrong_settings_get_one_line(text, message, tmp_path):
     with pytest.raises(UsageError, match=message) as caught:
         read_settings(tmp_path / "course.toml")
     assert "\n" not in str(caught.value)
+
+
+def test_the_settings_in_the_guide_are_settings(tmp_path):
+    guide = (Path(__file__).parents[2] / "docs" / "teaching.md").read_text("utf-8")
+    (tmp_path / "course.toml").write_text(re.search(r"```text\n(roster = .*?)```", guide, re.DOTALL)[1])
+    settings = read_settings(tmp_path / "course.toml")
+    assert settings.late == Late(per_day=10, free_days=3, last_day=7, grace=15)
+    assert (settings.seed, settings.days, settings.path(settings.roster)) == (
+        2027,
+        {"ann7": {"assignment1": 0}},
+        tmp_path / "roster.csv",
+    )
+    assert [due.isoformat(" ") for due in settings.due.values()] == ["2027-03-01 23:59:00", "2027-03-08 23:59:00"]
