@@ -49,7 +49,11 @@ def page(tmp_path_factory):
         handed_in(root, "di", {gradient[0]: ("NotImplementedError", "")}, remarks=["`softmax`: missing."]),
         Marks("ed", NAME, remarks=["It cannot be marked: mark it by hand."]),
     ]
-    (root / "alike.csv").write_text("student,other\nada,cy\n")
+    (root / "feedback" / "ada" / NAME).mkdir(parents=True)
+    (root / "alike.csv").write_text(
+        "assignment,student,like,in common,the same exercises\n"
+        f"{NAME},ada,the solution,97%,softmax linear\nother,a,b,1%,\n"
+    )
     write_overview(marks, root)
     return BeautifulSoup((root / "overview.html").read_text(), "html.parser")
 
@@ -94,7 +98,9 @@ def test_what_a_person_has_to_do(page):
     repairs = table_below(page, "Repairs and remarks")
     assert repairs == [["di", "`softmax`: missing."], ["ed", "It cannot be marked: mark it by hand."]]
     assert table_below(page, "Code to look at") == [["cy", "reaches below Python", "other-3, line 1", "import ctypes"]]
-    assert table_below(page, "Hand-ins that are alike") == [["student", "other"], ["ada", "cy"]]
+    assert table_below(page, "Hand-ins that are alike")[1:] == [["ada", "the solution", "97%", "softmax linear"]]
+    (link,) = page.find("h2", string="Hand-ins that are alike").find_next("table")("a")
+    assert link["href"] == f"feedback/ada/{NAME}/{NAME}.html"
 
 
 def test_the_page_has_no_scripts_and_reads_nothing(page):

@@ -69,6 +69,8 @@ class Section:
     waiting:  (exercise, students) for answers without points.
     repairs:  (student, what was changed before marking or went wrong in it).
     lines:    (student, a line of code to look at).
+    alike:    lines of alike.csv: student, like (whom or what), in common, the same exercises.
+    students: who has a page of feedback.
     """
 
     name: str
@@ -80,18 +82,20 @@ class Section:
     waiting: list[tuple[str, list[str]]] = field(default_factory=list)
     repairs: list[tuple[str, list[str]]] = field(default_factory=list)
     lines: list[tuple[str, Line]] = field(default_factory=list)
+    alike: list[dict[str, str]] = field(default_factory=list)
+    students: set[str] = field(default_factory=set)
 
 
 def write_overview(marks: Sequence[Marks], root: Path) -> None:
     """Write root/overview.html about these hand-ins, which were marked in `root`.
 
-    If root/alike.csv is there, a table of hand-ins that are alike, the page shows it.
+    It shows what root/alike.csv says of their assignments, if that file is there.
     """
     names = sorted({one.assignment for one in marks})
     sections = [section([one for one in marks if one.assignment == name], root) for name in names]
     environment = Environment(loader=FileSystemLoader(PAGES), autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters["number"] = lambda number: f"{round(number, 1):g}"
-    page = environment.get_template("overview.html.j2").render(sections=sections, alike=_table(root / "alike.csv"))
+    page = environment.get_template("overview.html.j2").render(sections=sections)
     (root / "overview.html").write_text(page, encoding="utf-8")
 
 
@@ -113,6 +117,8 @@ def section(marks: Sequence[Marks], root: Path) -> Section:
     found.waiting = [(one, students) for one, students in waiting.items() if students]
     found.repairs = [(one.student, one.remarks) for one in marks if one.remarks]
     found.lines = [(student, line) for student in notebooks for line in lines_to_look_at(notebooks[student])]
+    found.alike = [row for row in _alike(root / "alike.csv") if row["assignment"] == name]
+    found.students = {path.name for path in (root / "feedback").glob("*") if (path / name).is_dir()}
     return found
 
 
@@ -172,9 +178,9 @@ def _in_short(kind: str, message: str) -> tuple[int, str]:
     return 1, first if kind == "CheckError" else f"{kind}: {first}"
 
 
-def _table(path: Path) -> list[list[str]]:
-    """The rows of a table; none if there is no file."""
+def _alike(path: Path) -> list[dict[str, str]]:
+    """The lines of a table of hand-ins that are alike; none if there is no file."""
     if not path.is_file():
         return []
     with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.reader(file))
+        return list(csv.DictReader(file))
