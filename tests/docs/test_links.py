@@ -34,6 +34,16 @@ def test_links_resolve(page, text):
             assert name in headings(file.read_text()), f"{page.name}: {target}"
 
 
+def test_the_glossary_is_in_order_and_the_tutorials_link_to_it():
+    """Every tutorial links to words of it, and each of them is explained: test_links_resolve sees to that."""
+    glossary = ROOT / "docs" / "glossary.md"
+    words = re.findall(r"^## (.+)$", glossary.read_text(), re.MULTILINE)
+    assert words == sorted(words, key=str.lower)
+    for page, text in texts():
+        if page.parent.name == "notebooks":
+            assert "../docs/glossary.md#" in text, page.name
+
+
 def test_no_file_is_a_symbolic_link():
     """A clone on Windows has a text file in its place."""
     folders = [ROOT, *(ROOT / name for name in ("docs", "notebooks", "tests", "tinyalex"))]
