@@ -166,7 +166,7 @@ def _system_memory(size: int) -> Cut:
     """A chunk of `size` bytes, aligned."""
     memory = np.empty(size + ALIGNED, np.uint8)
     start = -memory.ctypes.data % ALIGNED
-    chunk = memoryview(memory)[start : start + size]
+    chunk = memory.data[start : start + size]
     return lambda first, last: np.frombuffer(chunk[first:last], np.uint8)  # views of it refer to it, not to the chunk
 
 
