@@ -5,7 +5,7 @@ import dataclasses
 
 import pytest
 
-from course.zips import canvas, moodle, zipped
+from course.zips import canvas, gradebook, moodle, worksheet, zipped
 from tinyalex.course.exported import Exported
 from tinyalex.course.hand_ins import HandIn
 from tinyalex.course.marking import Marks
@@ -18,10 +18,6 @@ from tinyalex.errors import UsageError
 
 NAMES = [f"assignment{number}" for number in range(1, 7)]
 CLASS = [(f"Åsa{number:03} Lee", 4000 + number) for number in range(300)]
-MOODLE = (
-    'Identifier,"Full name","Email address",Status,Grade,"Maximum Grade","Grade can be changed",'
-    '"Last modified (submission)","Last modified (grade)","Feedback comments"\r\n'
-)
 SETTINGS = """
 [late]
 per_day = 10
@@ -32,26 +28,6 @@ assignment2 = 2027-03-08 23:59:00
 [days.a007]
 assignment1 = 0
 """
-
-
-def worksheet(path, students=CLASS):
-    """Moodle's worksheet: every tenth hand-in came two days late."""
-    lines = [
-        f'"Participant {number}","{name}",a{number - 4000:03}@uni.edu,"Submitted for grading",,100.00,Yes,'
-        f'"{"Wednesday, 3" if number % 10 == 7 else "Monday, 1"} March 2027, 10:00 PM",-,\r\n'
-        for name, number in students
-    ]
-    path.write_text(MOODLE + "".join(lines), "utf-8-sig", newline="")
-    return path
-
-
-def gradebook(path, students=CLASS):
-    """Canvas's gradebook, with a column that is not to be touched and Canvas's test student."""
-    header = "Student,ID,SIS User ID,SIS Login ID,Section,Assignment 1: layers (77),Assignment 11 (78),Final Score\n"
-    maxima = "    Points Possible,,,,,10.00,10.00,(read only)\n"
-    lines = [f'"Lee, {name[:-4]}",{number},s{number},a{number - 4000:03},S1,,5.0,50\n' for name, number in students]
-    path.write_text(header + maxima + "".join(lines) + '"Student, Test",99,,ff00ff,S1,,,\n', newline="")
-    return path
 
 
 def rows(path):
@@ -70,7 +46,7 @@ def settings(tmp_path):
 
 
 def test_moodle_gets_its_worksheet_back_filled_in(tmp_path, settings):
-    path = worksheet(tmp_path / "Grades-CS-Assignment 1-77.csv")
+    path = worksheet(tmp_path / "Grades-CS-Assignment 1-77.csv", CLASS)
     room = classroom(tmp_path / "course.toml", path)
     weeks = Weeks(
         [marks(student.id, 90 - i % 50) for i, student in enumerate(room.roster.students)][:-1],
@@ -94,7 +70,7 @@ def test_moodle_gets_its_worksheet_back_filled_in(tmp_path, settings):
 
 
 def test_canvas_gets_its_gradebook_back_filled_in(tmp_path):
-    path = gradebook(tmp_path / "gradebook.csv")
+    path = gradebook(tmp_path / "gradebook.csv", CLASS)
     room = classroom(None, path)
     weeks = Weeks([marks(f"a{i:03}", i % 91) for i in range(300)], NAMES, room.settings, room.roster)
     filled = rows(weeks.fill(room.into, ["assignment1"], tmp_path / "out"))
@@ -108,7 +84,7 @@ def test_whoever_is_in_the_zip_is_found_in_the_table(tmp_path):
     """Of 300 students, each in Moodle's zip and in Canvas's, by the number alone."""
     one = {"assignment1.ipynb": b"{}"}
     for table, files in ((worksheet, moodle), (gradebook, canvas)):
-        roster = read_roster(table(tmp_path / "table.csv"))
+        roster = read_roster(table(tmp_path / "table.csv", CLASS))
         (tmp_path / "all.zip").write_bytes(zipped(files({("Some Name", number): one for _, number in CLASS})))
         (tmp_path / table.__name__).mkdir()
         found = [sent(file.where, ()) for file in listing(tmp_path / "all.zip", tmp_path / table.__name__).files]

@@ -1,4 +1,4 @@
-"""Zips as Moodle and Canvas give them out, and as students send them; and zips that should do no harm."""
+"""Zips and tables as Moodle and Canvas give them out, and zips as students send them, also some that do harm."""
 
 import io
 import stat
@@ -43,6 +43,32 @@ def canvas(students, late=()):
             upload += 3
             files[f"{short}{'_LATE' if name in late else ''}_{number}_{upload}_{file}"] = content
     return files
+
+
+MOODLE = (
+    'Identifier,"Full name","Email address",Status,Grade,"Maximum Grade","Grade can be changed",'
+    '"Last modified (submission)","Last modified (grade)","Feedback comments"\r\n'
+)
+
+
+def worksheet(path, students):
+    """Moodle's worksheet: every tenth hand-in came two days late."""
+    lines = [
+        f'"Participant {number}","{name}",a{number - 4000:03}@uni.edu,"Submitted for grading",,100.00,Yes,'
+        f'"{"Wednesday, 3" if number % 10 == 7 else "Monday, 1"} March 2027, 10:00 PM",-,\r\n'
+        for name, number in students
+    ]
+    path.write_text(MOODLE + "".join(lines), "utf-8-sig", newline="")
+    return path
+
+
+def gradebook(path, students):
+    """Canvas's gradebook, with a column that is not to be touched and Canvas's test student."""
+    header = "Student,ID,SIS User ID,SIS Login ID,Section,Assignment 1: layers (77),Assignment 11 (78),Final Score\n"
+    maxima = "    Points Possible,,,,,10.00,10.00,(read only)\n"
+    lines = [f'"Lee, {name[:-4]}",{number},s{number},a{number - 4000:03},S1,,5.0,50\n' for name, number in students]
+    path.write_text(header + maxima + "".join(lines) + '"Student, Test",99,,ff00ff,S1,,,\n', newline="")
+    return path
 
 
 def link(name, target):
