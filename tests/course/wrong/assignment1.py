@@ -15,7 +15,7 @@ MISTAKES = [
     Mistake("conv_loops", "the edge repeated in the pad", PAD + ")", PAD + ', mode="edge")', ""),
     Mistake("conv_loops", "first channel only", "padded[n, :, p * SH", "padded[n, :1, p * SH", ""),
     Mistake("conv_loops_backward", "db of the last place", "db[o] += dy", "db[o] = dy", ""),
-    Mistake("conv_loops_backward", "pad cut at one side", "PH : PH + H, PW : PW + W", ":H, :W", "shifted"),
+    Mistake("conv_loops_backward", "pad cut at one side", "PH : PH + H, PW : PW + W", ":H, :W", "at the bottom and right only"),
     Mistake("conv_loops_backward", "dw averaged over images", "dw[o] += dy[n", "dw[o] += 1 / len(x) * dy[n", ""),
     Mistake("conv_loops_backward", "float64", "np.zeros_like(padded)", "np.zeros(padded.shape)", "is float64"),
     Mistake("im2col", "places by columns", "patches.reshape(N", "patches.transpose(0, 2, 1, 3, 4, 5).reshape(N", ""),
