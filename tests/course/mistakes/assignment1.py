@@ -167,4 +167,34 @@ MISTAKES = [
         new="sum(dx)",
         symptom="the groups are added up",
     ),
+    Mistake(
+        "conv_loops",
+        "pad only at the top and left",
+        old="((0, 0), (0, 0), (PH, PH), (PW, PW))",
+        new="((0, 0), (0, 0), (2 * PH, 0), (2 * PW, 0))",
+        symptom="the pad is only at the top and left",
+    ),
+    Mistake(
+        "im2col",
+        "pad only at the top and left",
+        old="((0, 0), (0, 0), (PH, PH), (PW, PW))",
+        new="((0, 0), (0, 0), (2 * PH, 0), (2 * PW, 0))",
+        symptom="the pad is only at the top and left",
+    ),
+    Mistake(
+        "conv_loops",
+        "bias added twice",
+        old=".sum() + b[o]",
+        new=".sum() + 2 * b[o]",
+        symptom="b is added twice",
+    ),
+    Mistake(
+        "col2im",
+        "overlaps averaged",
+        old="    return padded[:",
+        new="    counts = np.zeros_like(padded)\n    for i, j in np.ndindex(KH, KW):\n"
+        "        counts[:, :, i : i + OH * SH : SH, j : j + OW * SW : SW] += 1\n"
+        "    padded /= np.maximum(counts, 1)\n    return padded[:",
+        symptom="averaged where windows overlap",
+    ),
 ]

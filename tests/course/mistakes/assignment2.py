@@ -136,4 +136,15 @@ MISTAKES = [
         new="np.where(x > 0, dy, np.zeros_like(x))",
         symptom="dx has the dtype of dy",
     ),
+    Mistake(
+        "pool_backward",
+        "overlaps averaged",
+        old="    return dx",
+        new="    counts = np.zeros(x.shape)\n    for n, c, a, b in np.ndindex(*dy.shape):\n"
+        "        window = x[n, c, a * stride : a * stride + size, b * stride : b * stride + size]\n"
+        "        i, j = np.unravel_index(window.argmax(), window.shape)\n"
+        "        counts[n, c, a * stride + i, b * stride + j] += 1\n"
+        "    dx = (dx / np.maximum(counts, 1)).astype(dx.dtype)\n    return dx",
+        symptom="averaged where windows overlap",
+    ),
 ]

@@ -5,17 +5,19 @@ from course.mistakes import Mistake
 PAD = "((0, 0), (0, 0), (PH, PH), (PW, PW))"
 MISTAKES = [
     Mistake(
-        "conv_loops", "pad only left", PAD, "((0, 0), (0, 0), (2 * PH, 0), (2 * PW, 0))", "only at the top and left"
-    ),
-    Mistake("conv_loops", "bias twice", ".sum() + b[o]", ".sum() + 2 * b[o]", "b is added twice"),
-    Mistake(
         "conv_loops", "bias in the sum", "(w[o] * field).sum() + b[o]", "(w[o] * field + b[o]).sum()", "once for each"
     ),
     Mistake("conv_loops", "mean for sum", "(w[o] * field).sum()", "(w[o] * field).mean()", ""),
     Mistake("conv_loops", "the edge repeated in the pad", PAD + ")", PAD + ', mode="edge")', ""),
     Mistake("conv_loops", "first channel only", "padded[n, :, p * SH", "padded[n, :1, p * SH", ""),
     Mistake("conv_loops_backward", "db of the last place", "db[o] += dy", "db[o] = dy", ""),
-    Mistake("conv_loops_backward", "pad cut at one side", "PH : PH + H, PW : PW + W", ":H, :W", "at the bottom and right only"),
+    Mistake(
+        "conv_loops_backward",
+        "pad cut at one side",
+        "PH : PH + H, PW : PW + W",
+        ":H, :W",
+        "at the bottom and right only",
+    ),
     Mistake("conv_loops_backward", "dw averaged over images", "dw[o] += dy[n", "dw[o] += 1 / len(x) * dy[n", ""),
     Mistake("conv_loops_backward", "float64", "np.zeros_like(padded)", "np.zeros(padded.shape)", "is float64"),
     Mistake("im2col", "places by columns", "patches.reshape(N", "patches.transpose(0, 2, 1, 3, 4, 5).reshape(N", ""),
@@ -23,18 +25,8 @@ MISTAKES = [
     Mistake(
         "im2col", "kernel mirrored", "patches[:, :, :, :, i, j]", "patches[:, :, :, :, KH - 1 - i, KW - 1 - j]", ""
     ),
-    Mistake("im2col", "pad only left", PAD, "((0, 0), (0, 0), (2 * PH, 0), (2 * PW, 0))", "only at the top and left"),
     Mistake(
         "im2col", "float64", "np.zeros((N, OH, OW, C, KH, KW), x.dtype)", "np.zeros((N, OH, OW, C, KH, KW))", "float64"
-    ),
-    Mistake(
-        "col2im",
-        "overlaps averaged",
-        "    return padded[:",
-        "    counts = np.zeros_like(padded)\n    for i, j in np.ndindex(KH, KW):\n"
-        "        counts[:, :, i : i + OH * SH : SH, j : j + OW * SW : SW] += 1\n"
-        "    padded /= np.maximum(counts, 1)\n    return padded[:",
-        "averaged",
     ),
     Mistake("col2im", "float64", "W + 2 * PW), patches.dtype)", "W + 2 * PW))", "is float64"),
     Mistake("col2im", "pad cut at one side", "PH : PH + H, PW : PW + W", ":H, :W", ""),

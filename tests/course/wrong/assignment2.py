@@ -13,17 +13,6 @@ MISTAKES = [
     Mistake("pool_forward", "absolute values", "left : left + size].max(", "left : left + size].__abs__().max(", ""),
     Mistake(
         "pool_backward",
-        "overlaps averaged",
-        "    return dx",
-        "    counts = np.zeros(x.shape)\n    for n, c, a, b in np.ndindex(*dy.shape):\n"
-        "        window = x[n, c, a * stride : a * stride + size, b * stride : b * stride + size]\n"
-        "        i, j = np.unravel_index(window.argmax(), window.shape)\n"
-        "        counts[n, c, a * stride + i, b * stride + j] += 1\n"
-        "    dx = (dx / np.maximum(counts, 1)).astype(dx.dtype)\n    return dx",
-        "averaged",
-    ),
-    Mistake(
-        "pool_backward",
         "spread over the window",
         "        i, j = np.unravel_index(window.argmax(), window.shape)  # argmax finds the first one\n"
         "        dx[n, c, top + i, left + j] += dy[n, c, a, b]",
