@@ -126,7 +126,7 @@ def test_each_gets_feedback_that_says_why(marked, hand_ins):
 
 def test_a_line_is_printed_for_each(marked, hand_ins):
     lines = (marked / "output").read_text().splitlines()
-    assert len(lines) == len(hand_ins) + 3  # the letter, the cut one, the sum
+    assert len(lines) == len(hand_ins) + 5  # the letter, the cut one, what is alike, the sum, the course
     assert "letter.ipynb: not a notebook of an assignment" in lines[0]
     assert "whole, assignment1: 90 of 100, to mark by hand: what_groups_save, what_tests_find" in lines
 
@@ -156,6 +156,21 @@ def test_marks_given_by_hand_stay_when_all_is_marked_again_and_a_changed_answer_
         ), done.stderr
 
 
+def test_the_tables_of_all_weeks_are_written_again_with_marks_given_by_hand(marked, tmp_path, capsys):
+    """Without hand-ins, from the gradebook; nothing is run."""
+    got = {row["student"]: float(row["assignment1"]) for row in rows(marked / "course.csv")}
+    assert got == {row["student"]: float(row["points"]) for row in rows(marked / "marks.csv")}
+    shutil.copytree(marked, tmp_path / "marks")
+    with Gradebook(f"sqlite:///{tmp_path / 'marks' / 'gradebook.db'}", "tinyalex") as book:
+        grade = book.find_grade("what_groups_save", "assignment1", "assignment1", "whole")
+        grade.manual_score, grade.needs_manual_grade = 4, False
+        book.db.commit()
+    assert cli.main(["grade", "--source", str(SOURCE), "--out", str(tmp_path / "marks")]) == 0
+    assert "the course so far: " in capsys.readouterr().out
+    again = {row["student"]: float(row["assignment1"]) for row in rows(tmp_path / "marks" / "course.csv")}
+    assert again == {**got, "whole": got["whole"] + 4}
+
+
 def test_the_quick_run_of_the_other_tests_agrees(marked, hand_ins):
     """The points of `run_cells`, which the mistakes are marked with, are nbgrader's."""
     quick = {name: one.points for name, one in outcomes("assignment1", mistakes("assignment1")[0]).items()}
@@ -175,6 +190,9 @@ def test_the_quick_run_of_the_other_tests_agrees(marked, hand_ins):
     [
         ("grade {0}/nowhere", "expected a folder of hand-ins"),
         ("grade {0}", "without notebooks: expected STUDENT/assignment1.ipynb"),
+        ("grade", "got no hand-ins, and none marked before in"),
+        ("grade {0} --course {0}", "expected the settings of a course, as a TOML file"),
+        ("grade {0} --into {0}", "expected a table, as a CSV file"),
         ("grade {0} --source {0}", "without assignments: expected"),
         ("assignments --source {0}", "without assignments: expected"),
     ],
@@ -232,9 +250,9 @@ def _read(path):
 def test_ctrl_c_stops_the_whole_marking():
     """Though nbgrader takes it for the failure of one notebook."""
     before = signal.getsignal(signal.SIGINT)
-    with pytest.raises(KeyboardInterrupt), marking._nbgrader(), suppress(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt), marking.nbgrader_ready(), suppress(KeyboardInterrupt):
         signal.raise_signal(signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) == before
-    with marking._nbgrader():
+    with marking.nbgrader_ready():
         assert signal.getsignal(signal.SIGINT) != before
     assert signal.getsignal(signal.SIGINT) == before

@@ -4,7 +4,7 @@ from nbgrader import api
 from sqlalchemy import select
 
 from tinyalex.course import cells
-from tinyalex.course.marking import Course, Marks
+from tinyalex.course.marking import Course, Marks, nbgrader_ready
 
 
 def all_marks(course: Course) -> list[Marks]:
@@ -26,7 +26,7 @@ def all_marks(course: Course) -> list[Marks]:
         .order_by(api.Student.id, api.Assignment.name)
     )
     found: dict[tuple[str, str], Marks] = {}
-    with api.Gradebook(course.api.coursedir.db_url, course.api.course_id) as book:
+    with nbgrader_ready(), api.Gradebook(course.api.coursedir.db_url, course.api.course_id) as book:
         for student, name, cell, score, of, waits in book.db.execute(wanted):
             marks = found.setdefault((student, name), Marks(student, name))
             exercise = cells.exercise_of(cell)

@@ -82,7 +82,7 @@ class Course:
         directory = config.CourseDirectory
         self.source, self.release, self.root = source, Path(directory.release_directory), Path(directory.root)
         self.root.mkdir(parents=True, exist_ok=True)
-        with _nbgrader():
+        with nbgrader_ready():
             self.api = NbGraderAPI(config=config)
 
     def original(self, name: str) -> cells.Notebook:
@@ -95,7 +95,7 @@ class Course:
 
     def build(self, name: str) -> Path:
         """Make the student version of an assignment and enter its cells in the gradebook -> its folder."""
-        with _nbgrader():
+        with nbgrader_ready():
             _checked(self.api.generate_assignment(name), name)
         return self.release / name
 
@@ -124,7 +124,7 @@ class Course:
         (self._submitted(hand_in) / f"{name}.ipynb").write_text(notebook, encoding="utf-8")
         with self._book() as book:
             reading = Reading.of(book, self.root / "autograded" / student / name / f"{name}.ipynb", student, name)
-        with _nbgrader():
+        with nbgrader_ready():
             _checked(self.api.autograde(name, student), f"{student}, {name}")
         with self._book() as book:
             remarks = [*remarks, *reading.kept(book, nbformat.reads(notebook, as_version=4))]
@@ -152,7 +152,7 @@ class Course:
 
 def write_feedback(config: Config, student: str, name: str) -> None:
     """Write the page that a student gets back to root/feedback/STUDENT/NAME/NAME.html."""
-    with _nbgrader():
+    with nbgrader_ready():
         _checked(NbGraderAPI(config=config).generate_feedback(name, student), f"{student}, {name}")
 
 
@@ -179,7 +179,7 @@ def _checked(result: dict[str, Any], what: str) -> None:
 
 
 @contextlib.contextmanager
-def _nbgrader() -> Iterator[None]:
+def nbgrader_ready() -> Iterator[None]:
     """Prepare for calls of nbgrader: no log on the terminal (results contain it), its programs on the PATH.
 
     nbgrader takes Ctrl-C for a failure of one notebook and continues; here it stops all marking.
