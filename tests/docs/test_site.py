@@ -126,6 +126,17 @@ def test_the_recorded_pass_is_there(site):
     assert (site / "pass.html").stat().st_size < 15 * 2**20
 
 
+def test_the_answers_of_a_tutorial_are_folded(site):
+    text = (site / "tutorials" / "02_convolution_as_a_matrix_product.html").read_text()
+    folded = re.findall(r'<details class="[^"]*above-input[^"]*">.*?</details>', text, re.DOTALL)
+    assert len(folded) == 3
+    for answer in folded:
+        assert "The answer" in answer
+        assert "return" in answer
+    hints = re.findall(r"<details><summary>([^<]+)</summary>", text)
+    assert hints == 3 * ["A nudge", "More", "Nearly all"]
+
+
 # ---------------------------------------------------------------- docstrings
 
 
