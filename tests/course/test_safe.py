@@ -5,9 +5,11 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 from bs4 import BeautifulSoup
-from nbformat.v4 import new_code_cell, new_notebook, new_output, new_raw_cell
+from nbconvert.exporters import HTMLExporter
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output, new_raw_cell
+from traitlets.config.loader import PyFileConfigLoader
 
-from course.sources import ASSIGNMENTS, source
+from course.sources import ASSIGNMENTS, SOURCE, source
 from tinyalex.course import safe
 
 DANGEROUS = [
@@ -78,6 +80,18 @@ def shown(data):
     output = notebook.cells[0].outputs[0]
     assert output.metadata == {}
     return output["data"]
+
+
+def test_formgrader_shows_cleaned_cells_too():
+    """Its pages have scripts of their own, and are made with the settings of the course."""
+    settings = PyFileConfigLoader("nbgrader_config.py", path=str(SOURCE.parent)).load_config()
+    text, output = "<script>alert(1)</script>", new_output("display_data", data={"text/html": DANGEROUS[0]})
+    notebook = new_notebook(cells=[new_markdown_cell(text), new_code_cell(outputs=[output])])
+    page = BeautifulSoup(
+        HTMLExporter(config=settings, template_name="classic").from_notebook_node(notebook)[0], "html.parser"
+    )
+    assert page.text.count(text) == 2
+    assert not any("alert(1)" in script.text for script in page("script"))
 
 
 def test_other_forms_of_an_output():
