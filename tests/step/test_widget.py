@@ -33,6 +33,7 @@ def test_it_opens_with_the_first_step(widget, small_pass):
 
 
 def test_buttons_and_slider(widget, small_pass):
+    assert (widget.back.description, widget.next.description) == ("◀ back", "next ▶")
     widget.next.click()
     assert widget.step.value == 1
     assert widget.count.value == f"2 of {len(small_pass)}"

@@ -56,8 +56,8 @@ const KEYS = { ArrowRight: () => move(1), ArrowLeft: () => move(-1), Home: () =>
 document.querySelector(".bar").setAttribute("aria-label", document.title);
 slider.setAttribute("aria-label", words.step);
 slider.max = steps.length - 1;
-part("back").textContent = `◀ ${words.back}`;
-part("next").textContent = `${words.next} ▶`;
+part("back").textContent = words.back;
+part("next").textContent = words.next;
 part("back").addEventListener("click", () => move(-1));
 part("next").addEventListener("click", () => move(1));
 slider.addEventListener("input", () => show(+slider.value));

@@ -62,8 +62,8 @@ class PassWidget(ipywidgets.VBox):  # type: ignore[misc]
             0, 0, len(recording) - 1, continuous_update=False, readout=False, layout={"width": "45%"}
         )
         self.count = ipywidgets.Label()
-        self.back = ipywidgets.Button(description=say("back"), icon="arrow-left", tooltip="one step back")
-        self.next = ipywidgets.Button(description=say("next"), icon="arrow-right", tooltip="one step on")
+        self.back = ipywidgets.Button(description=say("back"), tooltip="one step back")
+        self.next = ipywidgets.Button(description=say("next"), tooltip="one step on")
         self.channel = ipywidgets.BoundedIntText(1, 1, 1, description="map")
         self.of = ipywidgets.Label()
         self.name = ipywidgets.HTML()

@@ -11,7 +11,7 @@ from html import escape
 from importlib import resources
 from typing import Any
 
-WORDS = {"back": "back", "next": "next", "count": "{} of {}", "step": "step"}  # of every figure, widget and page
+WORDS = {"back": "◀ back", "next": "next ▶", "count": "{} of {}", "step": "step"}  # of every figure, widget and page
 
 
 def count(index: int, total: int) -> str:

@@ -105,7 +105,7 @@ async function start() {
   const named = () => steps.findIndex((step) => `#${step.name}-${step.direction}` === location.hash);
   window.addEventListener("hashchange", () => { if (named() >= 0) go(named()); });
   const index = named();
-  for (const way of ["back", "next"]) document.querySelector(`#${way} span`).textContent = say(way);
+  for (const way of ["back", "next"]) document.getElementById(way).textContent = say(way);
   go(0);
   followTheme(() => { colours = ramp(); show(); });
   if (index > 0) go(index);
