@@ -19,7 +19,7 @@ from traitlets import Bool, Integer, Unicode, default
 from traitlets.config import Config
 
 from tinyalex.course.cells import is_tests
-from tinyalex.course.judge import Judge, line
+from tinyalex.course.judge import SILENT, Judge, line
 from tinyalex.course.place import place
 from tinyalex.course.seeds import YEAR, use_seed
 
@@ -137,6 +137,11 @@ class MarkingExecute(Execute):  # type: ignore[misc]
                 called.hang_up()
                 printed = [output for output in served if output.output_type == "stream"]
                 cell.outputs = [*printed, *judged.result()]
+        for output in cell.outputs:
+            if output.get("evalue") == SILENT:
+                reasons = [f"{one.ename}: {one.evalue}" for one in served if one.output_type == "error"]
+                output.evalue = " ".join([SILENT, *reasons])
+                output.traceback = [output.evalue]
 
     def output(self, outs: list[Any], *args: Any) -> Any:
         """Keep an output of a cell; printed text only up to the limit."""
@@ -165,6 +170,7 @@ class MarkingExecute(Execute):  # type: ignore[misc]
             return self.execute_cell(aside, index, store_history=False)
         finally:
             self.nb.cells[index] = cell
+            self.clear_display_id_mapping(index)  # else later displays would write into outputs of this cell
 
     def _start_again(self, index: int) -> None:
         """Start a new kernel and run the cells before `index` again, except tests and fatal cells."""

@@ -1,6 +1,7 @@
 """Calls a student's function under the rules of marking: own work, no endless loop, arguments left unchanged."""
 
 import builtins
+import copy
 import functools
 import inspect
 import re
@@ -9,7 +10,7 @@ import sys
 import threading
 import types
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,7 @@ def call(
     seconds: float = 10.0,
     allow: tuple[str, ...] = (),
     hint: str = "",
+    fills: Sequence[Any] = (),
     **kwargs: Any,
 ) -> Any:
     """The result of function(*args, **kwargs), for a function, class or method that a student wrote.
@@ -69,19 +71,18 @@ def call(
     Warnings and stderr are printed on stdout. If the function replaces the checks, NumPy's functions or names of the
     test, they are restored afterwards.
     Raises LibraryError if the call reaches a library that does the work of the exercise, or starts a thread or a
-    process, which could; TimeLimitError; CheckError if an array among the arguments was changed; and any error of the
-    function itself.
+    process, which could; TimeLimitError; CheckError if an array, a list or a dict among the arguments was changed, or
+    one in them; and any error of the function itself.
     In marking, the function is in the student's process: it runs there, under the same rules.
     """
     __tracebackhide__ = True  # in a notebook the traceback is the student's own
     if isinstance(function, Remote):
-        settings = {"seconds": seconds, "allow": allow, "hint": hint}
+        settings = {"seconds": seconds, "allow": allow, "hint": hint, "fills": [*fills]}
         return _called_there(function, args, kwargs, {**(given or {})}, settings)
     name = getattr(function, "__qualname__", str(function))
     watch = _Watch(name, allow)
     watch.look_at(function)
-    arrays = _arrays(function, args, kwargs)
-    before = {argument: array.copy() for argument, array in arrays.items()}
+    kept = _kept(_named(function, args, kwargs), fills)
     replaced = _replaced(function, given or {}, watch)
     with _as_before(sys._getframe(1)), _notes_on_stdout(), replaced, _time_limit(name, seconds), watch:
         try:
@@ -90,38 +91,68 @@ def call(
             if hint:
                 error.add_note(f"What usually causes this: {hint}")
             raise
-    _check_unchanged(name, arrays, before)
+    _check_unchanged(name, kept)
     return result
 
 
 def _called_there(function: Remote, args: Any, kwargs: Any, given: dict[str, Any], settings: dict[str, Any]) -> Any:
-    """The result of a function in the student's process, which may change no array among its arguments."""
-    arrays = {f"{at}": array for at, array in enumerate([*args, *kwargs.values()], 1) if isinstance(array, np.ndarray)}
-    before = {at: array.copy() for at, array in arrays.items()}
+    """The result of a function in the student's process, which is not asked whether it has changed its arguments."""
+    arguments = {f"{at}": value for at, value in enumerate([*args, *kwargs.values()], 1)}
+    kept = _kept(arguments, settings["fills"])
     result = function._end.ask("call", function, list(args), kwargs, given, settings, kernels_in_use())
-    _check_unchanged("The function", arrays, before)
+    _check_unchanged("The function", kept)
     return result
 
 
-def _check_unchanged(name: str, arrays: Mapping[str, Any], before: Mapping[str, Any]) -> None:
-    """Raise CheckError if one of the function's arguments is not as before."""
-    for argument, array in arrays.items():
-        if not np.array_equal(array, before[argument], equal_nan=array.dtype.kind == "f"):
-            raise CheckError(
-                f"{name} changed its argument {argument}, which its caller still needs\n`{argument} = ...` makes a new "
-                f"array, but `{argument}[...] = ...` and `{argument} += ...` write into the old one."
-            )
-
-
-def _arrays(function: Callable[..., Any], args: Any, kwargs: Any) -> dict[str, Any]:
-    """The arrays among the arguments, by the names of the function's parameters."""
+def _named(function: Callable[..., Any], args: Any, kwargs: Any) -> dict[str, Any]:
+    """The arguments, by the names of the function's parameters."""
     try:
-        bound = inspect.signature(function).bind(*args, **kwargs).arguments
+        return inspect.signature(function).bind(*args, **kwargs).arguments
     except TypeError as error:
         raise CheckError(
             f"{function.__qualname__}{inspect.signature(function)}: {error}; keep the given signature"
         ) from None
-    return {name: value for name, value in bound.items() if isinstance(value, np.ndarray)}
+
+
+def _kept(arguments: Mapping[str, Any], fills: Sequence[Any]) -> list[tuple[str, Any, Any]]:
+    """For each array, list, tuple and dict in the arguments: the argument's name, the value, and a copy of it."""
+    kept: list[tuple[str, Any, Any]] = []
+
+    def keep(name: str, value: Any) -> None:
+        if not isinstance(value, np.ndarray | list | tuple | dict):
+            return
+        if any(value is one for one in fills) or any(value is one for _, one, _ in kept):
+            return
+        kept.append((name, value, copy.copy(value)))
+        inner = value.values() if isinstance(value, dict) else () if isinstance(value, np.ndarray) else value
+        for one in inner:
+            keep(name, one)
+
+    for name, value in arguments.items():
+        keep(name, value)
+    return kept
+
+
+def _check_unchanged(name: str, kept: Sequence[tuple[str, Any, Any]]) -> None:
+    """Raise CheckError if one of the function's arguments is not as before."""
+    for argument, value, before in kept:
+        if isinstance(value, np.ndarray):
+            same = np.array_equal(value, before, equal_nan=value.dtype.kind == "f")
+        else:
+            pairs = zip(_flat(value), _flat(before), strict=False)
+            same = len(value) == len(before) and all(one is other for one, other in pairs)
+        if not same:
+            raise CheckError(
+                f"{name} changed its argument {argument}, which its caller still needs\n`{argument} = ...` makes a new "
+                f"array, but `{argument}[...] = ...` and `{argument} += ...` write into the old one."
+                if isinstance(value, np.ndarray)
+                else f"{name} changed its argument {argument}, which its caller still needs: change a copy of it"
+            )
+
+
+def _flat(value: Any) -> list[Any]:
+    """What a list, a tuple or a dict holds."""
+    return [one for pair in value.items() for one in pair] if isinstance(value, dict) else list(value)
 
 
 @contextmanager

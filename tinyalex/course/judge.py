@@ -28,7 +28,7 @@ from tinyalex.course.values import WireError
 from tinyalex.course.wire import End, Remote
 
 OWN_ERRORS = {kind.__name__: kind for kind in (CheckError, LibraryError, TimeLimitError)}
-
+ENDS = (StopIteration, StopAsyncIteration)  # a loop of the test takes them for its own end
 
 SILENT = "the notebook's Python does not answer: did a cell end it, or change its modules?"
 
@@ -153,7 +153,7 @@ def _error_received(message: dict[str, Any]) -> Exception:
     """The student's error: of the same type, if Python or the course has it, so that a test can catch it."""
     name, text = str(message["type"]), str(message["text"])
     kind: Any = OWN_ERRORS.get(name) or getattr(builtins, name, None)
-    known = isinstance(kind, type) and issubclass(kind, Exception)
+    known = isinstance(kind, type) and issubclass(kind, Exception) and not issubclass(kind, ENDS)
     try:
         error: Exception = kind(text) if known else StudentError(f"{name}: {text}")
     except TypeError:  # UnicodeDecodeError, for one, wants more than a text

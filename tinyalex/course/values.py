@@ -5,6 +5,7 @@ changes.
 A returned array that is an argument, or a view of one, is sent as such, so the other side gets its own array back.
 """
 
+import math
 from collections import namedtuple
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from tinyalex.errors import TinyAlexError
 
+LARGEST = 1 << 28  # bytes of a message, and of an array
 KINDS = "biufcUS"  # of the dtypes that an array may have; no objects
 LISTED = {range, zip, map, GeneratorType, type({}.keys()), type({}.values()), type({}.items())}  # sent as lists
 Buffers = list[bytes]
@@ -172,6 +174,8 @@ class Values:
 
     def _decoded_view(self, number: str, dtype: str, shape: list[int], strides: list[int], offset: int) -> NDArray[Any]:
         shared = self._shared[number]
+        if math.prod(shape) * _dtype(dtype).itemsize > LARGEST:  # strides of 0 make an array of any size
+            raise WireError(f"got an array of shape {shape}: expected at most {LARGEST} bytes; return a smaller one")
         array = shared.value if shared.compact else np.array(shared.value, order="K")
         memory = array.transpose(_order(array)).reshape(-1).view(np.uint8)
         return np.ndarray(tuple(shape), _dtype(dtype), memory, offset, tuple(strides))  # checks that it lies within

@@ -138,7 +138,7 @@ MISTAKES = [
         "    first += from_1\n"
         "    second += from_0\n"
         "    return [first, second]\n",
-        symptom="the array of column 0 was changed",
+        symptom="changed its argument wholes",
     ),
     Mistake(
         "reduce_scatter",

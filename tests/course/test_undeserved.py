@@ -1,0 +1,192 @@
+"""Ways to full marks for a wrong answer: each is closed. docs/teaching.md lists them, and those that stay open."""
+
+import subprocess
+import sys
+
+import pytest
+from nbformat.v4 import new_code_cell, new_notebook
+
+from course.test_judge import HEAD, error
+from tinyalex.course.execute import MarkingExecute
+from tinyalex.course.judge import Judge, line
+
+RIGHT = "same('y', call(f, np.ones(2)), np.full(2, 2.0))"
+COUNTED = "\nlink = Link()\ncall(f, link)\nthat(link.received == 16, 'not sent')"
+LAYERS = "\nlayers = ['conv1', 'conv2']\nthat(len(call(f, layers)) == len(layers), 'another number')"
+NESTED = "\nw = np.ones(3)\ny = call(f, [{'w': (w,)}])\nsame('y', y, 2 * w)"
+EACH = "\nfor got in map(lambda x: call(f, x), [1, 2]):\n    same('y', got, 7)"
+
+# What a function returns or does -> (its code, the test). All of them are wrong.
+ANSWERS = {
+    "a subclass of an array that equals everything": (
+        "class A(np.ndarray):\n    __eq__ = __le__ = lambda self, other: np.ones(2, bool)\n"
+        "def f(x):\n    return x.view(A)",
+        RIGHT,
+    ),
+    "an object with __array__": (
+        "class A:\n    def __array__(self, *_):\n        return 0\ndef f(x):\n    return A()",
+        RIGHT,
+    ),
+    "an object that equals everything": (
+        "class A:\n    __eq__ = lambda self, other: True\ndef f(x):\n    return A()",
+        "that(call(f, 1) == 7, 'no')",
+    ),
+    "a number that equals everything": (
+        "class A(int):\n    __eq__ = lambda self, other: True\ndef f(x):\n    return A(3)",
+        "that(call(f, 1) == 7, 'no')",
+    ),
+    "a record that equals everything": (
+        "from typing import NamedTuple\nclass A(NamedTuple):\n    a: int\n    __eq__ = lambda self, other: True\n"
+        "def f(x):\n    return A(3)",
+        "that(call(f, 1) == (7,), 'no')",
+    ),
+    "an array that reads otherwise each time": (
+        "class A:\n    dtype, shape, ndim = np.dtype(float), (2,), 1\n    __len__ = lambda self: 2\n"
+        "    __getitem__ = lambda self, i: np.random.rand()\ndef f(x):\n    return A()",
+        RIGHT,
+    ),
+    "NaN": ("def f(x):\n    return x * np.nan", RIGHT),
+    "infinity": ("def f(x):\n    return x * np.inf", RIGHT),
+    "complex numbers": ("def f(x):\n    return x + 1j", RIGHT),
+    "text": ("def f(x):\n    return np.array(['2', '2'])", RIGHT),
+    "an array of no size": ("def f(x):\n    return x[:0]", RIGHT),
+    "a view of any size": ("def f(x):\n    return np.broadcast_to(x[:1], (10**11,))", RIGHT),
+    "a function": ("def f(x):\n    return lambda: 2.0", RIGHT),
+    "the end of an iteration": ("def f(x):\n    raise StopIteration", EACH),
+    "the end of Python": ("def f(x):\n    raise SystemExit(0)", RIGHT),
+    "an empty list of layers": ("def f(layers):\n    layers.clear()\n    return []", LAYERS),
+    "zeros in the test's arrays": ("def f(p):\n    p[0]['w'][0][:] = 0\n    return np.zeros(3)", NESTED),
+    "other arrays in the test's dict": ("def f(p):\n    p[0].clear()\n    return np.zeros(3)", NESTED),
+    "a counter set by hand": ("def f(link):\n    link.received = 16", COUNTED),
+    "a method of the test replaced": ("def f(link):\n    link.send = lambda *_: None\n    link.received = 16", COUNTED),
+    "an attribute that is private": ("def f(link):\n    return link.send.__globals__", COUNTED),
+}
+GIVEN = "class Link:\n    received = 0\n    def send(self, array):\n        self.received += array.nbytes"
+
+
+@pytest.mark.parametrize("way", ANSWERS)
+def test_no_answer_passes_for_another(way):
+    student, test = ANSWERS[way]
+    assert error(f"import numpy as np\n{student}", test, given=GIVEN) != ""
+
+
+# ---------------------------------------------------------------- a student's process that forges its messages
+
+FORGER = """
+import json, struct, sys
+import numpy as np
+from tinyalex.course.serve import connected
+def bytes_of(size):
+    found = b""
+    while len(found) < size:
+        part = wire.recv(size - len(found))
+        if not part:
+            sys.exit()
+        found += part
+    return found
+def receive():
+    head = json.loads(bytes_of(*struct.unpack("<Q", bytes_of(8))))
+    for size in head["buffers"]:
+        bytes_of(size)
+    return head
+def send(value, changed=(), buffers=(), **head):
+    text = json.dumps({**head, "value": value, "changed": changed, "buffers": [len(one) for one in buffers]}).encode()
+    wire.sendall(struct.pack("<Q", len(text)) + text + b"".join(buffers))
+with connected(int(sys.argv[1])) as wire:
+    wire.sendall(sys.argv[2].encode())
+    asked = receive()
+    def number(kind, found=asked["value"]):
+        # the number of the first value of a kind that the judge has sent
+        if isinstance(found, list):
+            if found and found[0] == kind:
+                return found[1]
+            return next(filter(None, (number(kind, one) for one in found)), None)
+    FORGED
+    receive()
+"""
+FORGED = {
+    "its argument as the answer": "send(['known', number('array')])",
+    "an object of the test as the answer": "send(['yours', number('mine')])",
+    "a number that was never given": "send(['known', 'judge-99'])",
+    "its argument changed": "send(['known', number('array')], [[number('array'), 0]], [bytes(16)])",
+    "objects as an array": "send(['array', 'x', '|O', [2], [0], 0], (), [bytes(16)])",
+    "a view outside of its argument": "send(['view', number('array'), '<f8', [2], [8], 1 << 20])",
+    "names that are code": "send(['record', 'A', ['a=exit()'], [1]])",
+    "lists without an end": "send(0) if wire.sendall(struct.pack('<Q', 90000) + b'[' * 90000) else None",
+    "a private attribute": "send(['listed', [['yours', number('mine')], '__globals__']], ask='get')",
+    "an operation of its own": "send(['listed', ['exit()']], ask='eval')",
+    "more bytes than there are": "wire.sendall(struct.pack('<Q', 1 << 60))",
+    "an error that the test does not know": "send(None, error={'type': 'KeyboardInterrupt', 'text': ''})",
+    "an error without a type": "send(None, error={})",
+    "no more": "wire.close(); sys.exit()",
+}
+
+
+def forged(deed):
+    """The outputs of a test whose student's process does this."""
+    judge = Judge(new_notebook(cells=[]))
+    test = f"{HEAD}y = call(f, np.ones(2), given={{'helper': lambda a: a}})\nsame('y', y, np.full(2, 2.0))"
+    with line(20) as called:
+        words = [sys.executable, "-c", FORGER.replace("FORGED", deed), str(called.address), called.token]
+        with subprocess.Popen(words, stderr=subprocess.DEVNULL) as student:
+            outputs = judge.outputs(test, called)
+            student.kill()
+    return outputs
+
+
+def test_a_message_that_is_right_is_right():
+    twos = "send(['array', 'student-1', '<f8', [2], [0], 0], (), [np.full(2, 2.0).tobytes()])"
+    assert forged(twos) == []
+
+
+@pytest.mark.parametrize("way", FORGED)
+def test_no_forged_message_is_a_right_answer(way):
+    (output,) = forged(FORGED[way])
+    assert output.output_type == "error"
+    assert "NameError" not in output.evalue
+
+
+# ---------------------------------------------------------------- a kernel that turns on the one who runs it
+
+TURNED = [
+    # what a cell does before its test
+    "get_ipython().events.register('pre_run_cell', lambda info: print('right'))",
+    "from IPython.display import display\ndisplay('right', display_id='d')",
+    "display('right', display_id='d')\nprint('1.0')",
+    """
+kernel = get_ipython().kernel
+def f(x):
+    for kind, content in (
+        ("clear_output", {"wait": False}),
+        ("execute_result", {"data": {"text/plain": "1.0"}, "metadata": {}, "execution_count": 1}),
+        ("status", {"execution_state": "idle"}),
+    ):
+        kernel.session.send(kernel.iopub_socket, kind, content, parent=kernel.get_parent())
+    return x
+""",
+    "import numpy as np\nnp.asarray = np.abs = np.full = lambda *a, **k: 0\nnp.ndarray.__eq__ = None",
+    "import sys\nsys.modules['tinyalex.course.serve'].serve = lambda *_: print('right')",
+    "get_ipython().input_transformers_cleanup.append(lambda lines: ['pass'])",
+    "get_ipython().run_cell = lambda *a, **k: None",
+]
+
+
+def test_no_kernel_marks_its_own_tests():
+    """Each cell stays in force for the tests after it, too: none of them may pass."""
+    test = f"{HEAD}same('y', call(f, np.ones(2)), np.full(2, 2.0))"
+    cells = [new_code_cell("def f(x):\n    return 2 * x"), new_code_cell(test, metadata=_tests("right"))]
+    cells += [new_code_cell("def f(x):\n    return x")]
+    for number, code in enumerate(TURNED):
+        cells += [
+            new_code_cell(code),
+            new_code_cell(test, metadata=_tests(f"f-{number}")),
+        ]
+    notebook, _ = MarkingExecute(timeout=5).preprocess(new_notebook(cells=cells), {})
+    assert notebook.cells[1].outputs == []
+    shown = [[output.output_type for output in cell.outputs] for cell in notebook.cells[4::2]]
+    assert len(shown) == len(TURNED)
+    assert all("error" in one and not {*one} - {"error", "stream"} for one in shown), shown
+
+
+def _tests(name):
+    return {"nbgrader": {"grade": True, "solution": False, "locked": True, "points": 1, "grade_id": name}}
