@@ -13,6 +13,7 @@ from statistics import mean, median
 
 import nbformat
 from jinja2 import Environment, FileSystemLoader
+from markupsafe import Markup, escape
 
 from tinyalex.course import cells
 from tinyalex.course.feedback import PAGES, exercises, summary
@@ -95,8 +96,14 @@ def write_overview(marks: Sequence[Marks], root: Path) -> None:
     sections = [section([one for one in marks if one.assignment == name], root) for name in names]
     environment = Environment(loader=FileSystemLoader(PAGES), autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters["number"] = lambda number: f"{round(number, 1):g}"
+    environment.filters["with_code"] = _with_code
     page = environment.get_template("overview.html.j2").render(sections=sections)
     (root / "overview.html").write_text(page, encoding="utf-8")
+
+
+def _with_code(text: str) -> Markup:
+    """A message as HTML; what stands between backquotes is code."""
+    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
 def section(marks: Sequence[Marks], root: Path) -> Section:
