@@ -145,6 +145,8 @@ def otter(monkeypatch, tmp_path, capsys):
     monkeypatch.setitem(sys.modules, "otter", types.ModuleType("otter"))
     monkeypatch.setitem(sys.modules, "otter.test_files", module)
 
+    hidden = set()
+
     def points(notebook, assignment):
         env = {"__name__": "__main__"}
         for one in notebook.cells:
@@ -157,7 +159,9 @@ def otter(monkeypatch, tmp_path, capsys):
                     test = {}
                     exec(archive.read(file).decode(), test)
                     assert test["OK_FORMAT"] is False
-                    found |= {case.name: _points(case, env) for case in test.values() if isinstance(case, Case)}
+                    cases = [case for case in test.values() if isinstance(case, Case)]
+                    found |= {case.name: _points(case, env) for case in cases}
+                    hidden.update({case.name for case in cases if case.hidden})
         capsys.readouterr()
         return found
 
@@ -168,12 +172,15 @@ def otter(monkeypatch, tmp_path, capsys):
             return 0.0
         return case.points
 
+    points.hidden = hidden
     return points
 
 
 def test_otter_gives_the_points_that_marking_gives(otter):
     whole = {name: one.points for name, one in outcomes("assignment2").items()}
     assert otter(source("assignment2"), "assignment2") == whole
+    tests = [cell for cell in source("assignment2").cells if cells.is_tests(cell)]
+    assert otter.hidden == {cells.grade_id(cell) for cell in tests if "HIDDEN TESTS" in cell.source} < whole.keys()
     one = Generated("x", "assignment2")
     one.mistake(0)
     wrong = lost("assignment2", mistakes("assignment2")[0])

@@ -99,12 +99,12 @@ def test_an_assignment_is_known_by_its_cells(tmp_path, found):
 
 def test_of_two_the_one_that_is_filled_in_counts_and_the_student_is_told(found, tmp_path):
     (tmp_path / "anna").mkdir()
-    (tmp_path / "anna" / "assignment1.ipynb").write_bytes(blank())
+    (tmp_path / "anna" / "assignment1 (2).ipynb").write_bytes(blank())
     (tmp_path / "anna" / "a draft.ipynb").write_bytes(blank(filled=3))
     put(tmp_path / "anna" / ".ipynb_checkpoints" / "zz.ipynb")
     hand_ins, lines = found(tmp_path)
     assert hand_ins["anna", "assignment1"].remarks == [
-        "There were 2 notebooks, `a draft.ipynb` (3 answers), `assignment1.ipynb` (0 answers): "
+        "There were 2 notebooks, `a draft.ipynb` (3 answers), `assignment1 (2).ipynb` (0 answers): "
         "`a draft.ipynb` was marked."
     ]
     assert lines == ["anna: .ipynb_checkpoints/zz.ipynb: written by the system, not by the student"]

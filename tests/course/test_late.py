@@ -27,6 +27,11 @@ def test_times_as_programs_write_them(text):
     assert moment(text) == LOCAL
 
 
+@pytest.mark.parametrize(("text", "hour"), [("12:30 AM", 0), ("1:30 AM", 1), ("12:30 PM", 12), ("11:30 PM", 23)])
+def test_hours_of_half_a_day(text, hour):
+    assert moment(f"Monday, 1 March 2027, {text}") == datetime(2027, 3, 1, hour, 30).astimezone()
+
+
 def test_a_time_with_its_zone():
     assert moment("2027-03-01 22:58:23.948203 Europe/Berlin") == datetime(2027, 3, 1, 21, 58, 23, 948203, UTC)
     assert moment("2027-03-01T22:58:00-05:00") == datetime(2027, 3, 2, 3, 58, tzinfo=UTC)

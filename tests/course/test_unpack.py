@@ -66,6 +66,13 @@ def test_what_grows_is_stopped_at_the_limit(read, monkeypatch):
     assert set(aside.values()) == {"more than 1 MB, or its zip more than 3 MB"}
 
 
+def test_unpacking_ends_soon_after_the_limit(tmp_path):
+    (tmp_path / "a.zip").write_bytes(zipped({"a.npz": bytes(9 << 20)}))
+    with zipfile.ZipFile(tmp_path / "a.zip") as archive:
+        size = unpack._unpacked(archive, archive.infolist()[0], tmp_path / "a.npz", 1 << 20)
+    assert 1 << 20 < size == (tmp_path / "a.npz").stat().st_size < 2 << 20
+
+
 def test_a_size_that_lies_is_no_help(read, monkeypatch):
     """The headers say 10 bytes; a megabyte comes."""
     monkeypatch.setattr(unpack, "LARGEST", 1 << 16)

@@ -142,7 +142,7 @@ class Grade(Command):
 
 @dataclass(frozen=True)
 class Bundles(Command):
-    """Make an autograder for Gradescope and tests for Otter of each assignment, as zips."""
+    """Make autograders for Gradescope and tests for Otter, in zips."""
 
     example = "bundles --out build/bundles"
     source: Source = SOURCE
