@@ -55,6 +55,7 @@ def test_the_picture_shows_the_path_so_far_and_the_parts_of_the_velocity():
     stepper = inside.MomentumSteps(lambda w: 2 * w)
     [path] = lines(stepper, 3, "blue")
     rows, columns = np.array(path).T
+    assert rows[1] > rows[0]  # the weight falls, and rows count downwards
     np.testing.assert_allclose(
         (rows - rows[0]) / (rows[1] - rows[0]), (np.array(stepper.w[:5]) - 1) / (stepper.w[1] - 1)
     )
