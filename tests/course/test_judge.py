@@ -266,6 +266,7 @@ DEEDS = {  # each gave full marks for zeros where tests ran in the student's pro
     "a finder": "sys.meta_path.insert(0, type('F', (), {'find_spec': lambda *a: None})())",
     "a thread": "import threading\nthreading.Thread(target=lambda: time.sleep(9), daemon=True).start()",
     "the watch": "import tinyalex.course.guard as g\ng.call = lambda f, *a, **k: expected",
+    "the collector": "import gc\ndef f(x):\n    return next((a for a in gc.get_objects() if str(a) == '[2. 2.]'), x)",
     "the frame": "def f(x):\n    return sys._getframe(1).f_locals.get('expected', np.zeros(2))",
 }
 STUDENT = """

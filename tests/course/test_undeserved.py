@@ -6,7 +6,9 @@ import sys
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
+from course.sources import source
 from course.test_judge import HEAD, error
+from tinyalex.course.cells import exercise_of, grade_id, is_tests
 from tinyalex.course.execute import MarkingExecute
 from tinyalex.course.judge import Judge, line
 
@@ -68,6 +70,16 @@ GIVEN = "class Link:\n    received = 0\n    def send(self, array):\n        self
 def test_no_answer_passes_for_another(way):
     student, test = ANSWERS[way]
     assert error(f"import numpy as np\n{student}", test, given=GIVEN) != ""
+
+
+@pytest.mark.parametrize(
+    ("exercise", "arguments"), [("forward", "x, w, b, stride, pad"), ("backward", "dy, x, w, stride, pad")]
+)
+def test_a_helper_of_the_test_does_no_more_than_the_assignment_says(exercise, arguments):
+    student = f"def grouped_{exercise}({arguments}, groups):\n    return conv_{exercise}({arguments}, groups)"
+    for cell in source("assignment1").cells:
+        if is_tests(cell) and exercise_of(grade_id(cell)) == f"grouped_{exercise}":
+            assert "positional arguments" in error(student, cell.source)
 
 
 # ---------------------------------------------------------------- a student's process that forges its messages
