@@ -493,6 +493,7 @@ def test_the_buttons_are_on_the_screen_wherever_the_reader_is(opened, path, phon
             box = button.bounding_box()
             assert 0 <= box["y"] < 300
             assert box["x"] + box["width"] <= page.viewport_size["width"]
+            assert box["height"] < 50  # its text is one line
 
 
 def test_a_touch_draws_the_receptive_field(opened, path, small_pass):

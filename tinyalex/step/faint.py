@@ -17,9 +17,9 @@ def largest_gradient(recording: Recording, image: int = 0) -> float:
 
 
 def second_class(recording: Recording, image: int = 0) -> str:
-    """The class that the net, as in testing, finds likeliest but for the label."""
+    """The class with the largest logit but for the label."""
     assert recording.labels is not None
-    order = (-recording.probabilities[image]).argsort()
+    order = (-recording["loss"].forward.x[image]).argsort()
     return str(recording.classes[next(k for k in order if k != recording.labels[image])])
 
 
