@@ -11,6 +11,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 from course.sources import ASSIGNMENTS, solution_cells, source
 from course.zips import MAC, canvas, moodle, text, zipped
 from tinyalex.course.hand_ins import collect
+from tinyalex.course.roster import read_roster
 from tinyalex.errors import UsageError
 
 ORIGINALS = {name: source(name) for name in ASSIGNMENTS}
@@ -229,8 +230,21 @@ def test_what_canvas_writes_is_no_part_of_a_name(handed_in):
 
 
 def test_two_students_of_one_name_are_two(handed_in):
-    hand_ins, _ = handed_in(moodle({("Anna Lee", number): {"a.ipynb": ONE} for number in (4712, 4711)}))
+    hand_ins, lines = handed_in(moodle({("Anna Lee", number): {"a.ipynb": ONE} for number in (4712, 4711)}))
     assert list(hand_ins) == [("Anna_Lee", "assignment1"), ("Anna_Lee-2", "assignment1")]
+    assert lines == ["Anna Lee: one of several of this name, called Anna_Lee-2; use a roster"]
+
+
+def test_with_a_roster_a_student_has_its_id(tmp_path):
+    (tmp_path / "roster.csv").write_text("id,name\nal1,Anna Lee\nbe2,Bo Ek\n")
+    (tmp_path / "all.zip").write_bytes(
+        zipped(moodle({("Lee Anna", 1): {"a.ipynb": ONE}, ("Zoe", 2): {"a.ipynb": ONE}}))
+    )
+    (tmp_path / "scratch").mkdir()
+    roster = read_roster(tmp_path / "roster.csv")
+    hand_ins, lines = collect(tmp_path / "all.zip", ORIGINALS, tmp_path / "scratch", roster)
+    assert [one.student for one in hand_ins] == ["Zoe", "al1"]
+    assert lines == ["Zoe: in no line of the roster, or in two; called Zoe"]
 
 
 def test_nothing_vanishes(handed_in):

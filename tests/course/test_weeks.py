@@ -129,6 +129,29 @@ def test_what_canvas_calls_late_is_told_until_the_lecturer_says_by_how_much(tmp_
     assert weeks.lines == ["a006, assignment1: late, says Canvas, but not by how much: enter it in [days]"]
 
 
+def test_what_could_not_be_marked_was_handed_in(tmp_path, settings):
+    roster = read_roster(worksheet(tmp_path / "w.csv", CLASS[:2]))
+    weeks = Weeks([], NAMES, settings, roster)
+    weeks.handed_in.add((roster.students[0].id, "assignment1"))
+    assert weeks.missing_lines() == [f"assignment1: not handed in by 1: {roster.students[1].id}"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[due]\nassignment9 = 2027-03-01 23:59:00", "got the assignment assignment9 in the settings: expected assig"),
+        ("[columns]\none = 'x'", "got the assignment one in the settings"),
+        ("[days.a000]\none = 1", "got the assignment one in the settings"),
+        ("[days.zoe]\nassignment1 = 1", "got days.zoe in the settings: expected the id of a student in the roster"),
+    ],
+)
+def test_names_that_nobody_has(text, message, tmp_path):
+    (tmp_path / "course.toml").write_text(text)
+    room = classroom(tmp_path / "course.toml", gradebook(tmp_path / "g.csv", CLASS[:2]))
+    with pytest.raises(UsageError, match=message):
+        room.check(NAMES, [])
+
+
 @pytest.mark.parametrize(
     ("file", "marked", "found"),
     [
@@ -161,7 +184,7 @@ def test_what_cannot_be_entered_is_told(tmp_path, settings):
     canvas_room = classroom(None, gradebook(tmp_path / "g.csv", CLASS[:1]))
     weeks = Weeks([marks("a000", 1), marks("a000", 1, "assignment2")], NAMES, settings, canvas_room.roster)
     weeks.fill(canvas_room.into, [], tmp_path / "out")
-    assert weeks.lines == ["g.csv: no column for assignment2"]
+    assert weeks.lines == ["g.csv: no column for assignment2, or several"]
     weeks.settings = dataclasses.replace(settings, columns={"assignment1": "Final Score"})
     with pytest.raises(UsageError, match=r"expected a column for assignment1 or assignment2; name it in the settings"):
         weeks.fill(canvas_room.into, [], tmp_path / "out")

@@ -93,6 +93,7 @@ class Grade(Command):
             course = Course(self.source, release=self.out / "release", root=self.out)
             room = classroom(self.course, self.into)
             hand_ins = self._collected(course, room, Path(scratch)) if self.submissions else []
+            room.check(course.names, [hand_in.assignment for hand_in in hand_ins])
             if hand_ins:
                 self._mark(course, hand_ins, room.settings)
             for line in write_weeks(course, room, hand_ins, self.out):
@@ -107,7 +108,6 @@ class Grade(Command):
         hand_ins, unknown = collect(self.submissions, originals, scratch, room.roster)
         for line in unknown:
             print(line)
-        room.check(course.names, [hand_in.assignment for hand_in in hand_ins])
         return hand_ins
 
     def _mark(self, course: "Course", hand_ins: "list[HandIn]", settings: "Settings") -> None:

@@ -90,7 +90,7 @@ class Exported:
                 f"got {self.path} with {columns(self.table.header)}: expected a column for {wanted}; name it in the "
                 "settings, under [columns]"
             )
-        lines = [f"{self.path.name}: no column for {name}" for name, column in found.items() if not column]
+        lines = [f"{self.path.name}: no column for {name}, or several" for name, column in found.items() if not column]
         for name, column in found.items():
             if column:
                 lines += self._fill_column(name, column, maxima.get(column, ""), roster, results)

@@ -241,4 +241,6 @@ def _students(senders: Collection[Sender], roster: Roster) -> tuple[dict[Sender,
         taken.add(names[sender])
         if roster.students:
             lines.append(f"{legible(sender.name)}: in no line of the roster, or in two; called {names[sender]}")
+        elif names[sender] != name:
+            lines.append(f"{legible(sender.name)}: one of several of this name, called {names[sender]}; use a roster")
     return names, lines

@@ -20,12 +20,14 @@ from tinyalex.files import write_table
 class Weeks:
     """All marks so far, with what delays cost.
 
-    marks: of every hand-in, of all weeks.   lines: what the lecturer should know.
+    marks: of every hand-in, of all weeks.   handed_in: also those that could not be marked.
+    lines: what the lecturer should know.
     """
 
     def __init__(self, marks: Sequence[Marks], assignments: Sequence[str], settings: Settings, roster: Roster) -> None:
         self.marks = {(one.student, one.assignment): one for one in marks}
         self.assignments, self.settings, self.roster = assignments, settings, roster
+        self.handed_in = set(self.marks)
         self.times: dict[Key, datetime] = {}
         self.lines: list[str] = []
 
@@ -104,11 +106,11 @@ class Weeks:
 
     def _begun(self) -> list[str]:
         """The assignments that somebody has handed in."""
-        return [name for name in self.assignments if any(of == name for _, of in self.marks)]
+        return [name for name in self.assignments if any(of == name for _, of in self.handed_in)]
 
     def missing(self, name: str) -> list[Student]:
         """The students of the roster who have not handed in an assignment."""
-        return [student for student in self.roster.students if (student.id, name) not in self.marks]
+        return [student for student in self.roster.students if (student.id, name) not in self.handed_in]
 
     def missing_lines(self) -> list[str]:
         """A line for each assignment that somebody has not handed in, with the first ten students."""
@@ -167,7 +169,16 @@ class Classroom:
     into: Exported | None
 
     def check(self, names: Sequence[str], marked: Sequence[str]) -> None:
-        """Raise UsageError, before anything is marked, if the table's assignment cannot be told."""
+        """Raise UsageError, before anything is marked, if the table's assignment cannot be told, or a name is unknown.
+
+        names: of the assignments.   marked: those of the hand-ins.
+        """
+        chosen, students = self.settings, {student.id for student in self.roster.students}
+        for place in (chosen.due, chosen.columns, *chosen.days.values()):
+            if unknown := sorted(place.keys() - set(names)):
+                raise UsageError(f"got the assignment {unknown[0]} in the settings: expected {', '.join(names)}")
+        if students and (unknown := sorted(chosen.days.keys() - students)):
+            raise UsageError(f"got days.{unknown[0]} in the settings: expected the id of a student in the roster")
         if self.into and self.into.system == "Moodle":
             self.into.assignment(names, marked)
 
@@ -188,6 +199,7 @@ def write_weeks(course: Course, room: Classroom, hand_ins: Sequence[HandIn], fol
     if not marks:
         raise UsageError(f"got no hand-ins, and none marked before in {folder}: expected a folder or a zip of them")
     weeks = Weeks(marks, course.names, room.settings, room.roster)
+    weeks.handed_in |= {(place.parent.name, place.name) for place in (course.root / "submitted").glob("*/*")}
     marked = [one.assignment for one in hand_ins]
     told: dict[Key, datetime] = {}
     if room.into and room.into.system == "Moodle":
