@@ -3,5 +3,5 @@
 
 def pytest_addoption(parser):
     group = parser.getgroup("course")
-    group.addoption("--whole-course", action="store_true", help="mark 30 generated hand-ins in one go, not 7")
+    group.addoption("--whole-course", action="store_true", help="mark more hand-ins, right and wrong")
     group.addoption("--write-matrix", action="store_true", help="write the table of mistakes in docs/teaching.md")
