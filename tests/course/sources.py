@@ -2,14 +2,18 @@
 
 import copy
 import importlib
+import re
 import tempfile
 from functools import cache
 from pathlib import Path
+
+from nbformat.v4 import new_code_cell
 
 from course.quick_run import run_cells
 from tinyalex.course import cells
 
 SOURCE = Path(__file__).parents[2] / "notebooks" / "assignments" / "source"
+RIGHT = sorted(Path(__file__).with_name("right").glob("*.py"))  # right hand-ins, written independently
 ASSIGNMENTS = sorted(path.name for path in SOURCE.iterdir() if path.is_dir())
 
 
@@ -33,6 +37,18 @@ def make(notebook, mistake):
     cell = solution_cells(notebook)[mistake.exercise]
     assert cell.source.count(mistake.old) == 1, f"{mistake.old!r} is there {cell.source.count(mistake.old)} times"
     cell.source = cell.source.replace(mistake.old, mistake.new)
+
+
+def hand_in(path):
+    """The notebook with the cells of a file: `# %% NAME` begins the cell of an exercise, `# %%` one of their own."""
+    notebook = source(path.stem.partition("_")[0])
+    written = dict(re.findall(r"^# %% ?(\w*)\n(.*?)(?=^# %%|\Z)", path.read_text(), flags=re.MULTILINE | re.DOTALL))
+    notebook.cells.insert(0, new_code_cell("import numpy as np\n" + written.pop("", "")))
+    answers = solution_cells(notebook)
+    assert list(written) == list(answers)
+    for name, code in written.items():
+        answers[name].source = code
+    return notebook
 
 
 @cache

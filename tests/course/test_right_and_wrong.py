@@ -6,33 +6,17 @@ With --whole-course all are marked, and all mistakes in `wrong`; without it one 
 
 import copy
 import importlib
-import re
-from pathlib import Path
 
 import pytest
-from nbformat.v4 import new_code_cell
 
-from course.sources import ASSIGNMENTS, lost, make, mistakes, run, solution_cells, source
+from course.sources import ASSIGNMENTS, RIGHT, hand_in, lost, make, mistakes, run, solution_cells, source
 from tinyalex.course import cells
 
-RIGHT = sorted(Path(__file__).with_name("right").glob("*.py"))
 QUICK = {
     *("assignment1_views", "assignment2_vectors", "assignment3_einsum", "assignment4_arrays", "assignment5_other"),
     "assignment6_split",
 }
 WRONG = [(name, one) for name in ASSIGNMENTS for one in importlib.import_module(f"course.wrong.{name}").MISTAKES]
-
-
-def hand_in(path):
-    """The notebook with the cells of a file: `# %% NAME` begins the cell of an exercise, `# %%` one of their own."""
-    notebook = source(path.stem.partition("_")[0])
-    written = dict(re.findall(r"^# %% ?(\w*)\n(.*?)(?=^# %%|\Z)", path.read_text(), flags=re.MULTILINE | re.DOTALL))
-    notebook.cells.insert(0, new_code_cell("import numpy as np\n" + written.pop("", "")))
-    answers = solution_cells(notebook)
-    assert list(written) == list(answers)
-    for name, code in written.items():
-        answers[name].source = code
-    return notebook
 
 
 @pytest.mark.parametrize("path", RIGHT, ids=lambda path: path.stem)
