@@ -80,7 +80,7 @@ MISTAKES = [
         "what one device sends",
         "return 2 * (devices - 1)",
         "return 2 * (devices - 1) / devices",
-        "what one device sends",
+        "all devices together",
     ),
     Mistake("data_parallel", "biases of every weight", "+ row.kernel[0]", "* 2", ""),
     Mistake("data_parallel", "one step", "return 2 * (devices - 1)", "return (devices - 1)", "half of it"),
