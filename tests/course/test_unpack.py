@@ -1,8 +1,10 @@
 """Zips that are broken or hostile: each gets a line, and nothing is written outside the folder for it."""
 
 import io
+import random
 import struct
 import zipfile
+from contextlib import suppress
 from pathlib import PurePosixPath
 
 import pytest
@@ -110,6 +112,24 @@ def test_damage_within_a_zip_gets_a_line(read):
     files, aside = read({"anna/a.zip": bytes(packed)})
     assert files == {}
     assert "cannot be unpacked" in aside["anna/a.zip/a.ipynb"]
+
+
+def test_a_later_version_of_the_format_gets_a_line(read):
+    packed = bytearray(zipped({"a.ipynb": b"{}"}))
+    packed[packed.index(b"PK\x01\x02") + 6] = 122
+    assert read({"anna/a.zip": bytes(packed)})[1] == {"anna/a.zip": "a zip that cannot be read (zip file version 12.2)"}
+
+
+def test_bytes_that_are_changed_at_random_stop_nothing(tmp_path):
+    rng, whole = random.Random(5), zipped({"anna/a.ipynb": b"{}" * 40, "anna/w.zip": {"b.ipynb": b"{}"}})
+    for number in range(100):
+        content = bytearray(whole)
+        for _ in range(rng.randint(1, 9)):
+            content[rng.randrange(len(content))] = rng.randrange(256)
+        (tmp_path / "all.zip").write_bytes(content)
+        (tmp_path / f"{number}").mkdir()
+        with suppress(UsageError):
+            listing(tmp_path / "all.zip", tmp_path / f"{number}")
 
 
 def test_a_password_gets_a_line(read):

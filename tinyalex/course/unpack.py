@@ -23,6 +23,7 @@ DEPTH = 3  # zips in zips
 
 JUNK = {"__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini", ".ipynb_checkpoints", "__pycache__", ".git"}
 OTHER_ARCHIVES = {".7z", ".rar", ".gz", ".tar", ".tgz", ".xz", ".bz2"}
+BROKEN = (zipfile.BadZipFile, OSError, ValueError, EOFError, RuntimeError, zlib.error)  # what zipfile raises
 PLAIN = re.compile(r"[\w .,@()+&'=~-]{1,120}")  # a name that every disk takes
 
 
@@ -90,7 +91,7 @@ class _Reader:
                 left = LARGEST_ZIP * times
                 for entry, name in zip(entries, _without_own_folder(entries, archive), strict=True):
                     left -= self._read_entry(opened, entry, where, name, left, depth)
-        except (zipfile.BadZipFile, OSError, ValueError, EOFError) as error:
+        except BROKEN as error:
             self._aside(where, f"a zip that cannot be read ({error})")
 
     def _read_entry(
@@ -106,7 +107,7 @@ class _Reader:
         self.count += 1
         try:
             size = _unpacked(archive, entry, path, min(LARGEST, left))
-        except (zipfile.BadZipFile, OSError, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
+        except BROKEN as error:
             self._aside(where, f"cannot be unpacked ({error})")  # cut off, a password, an unknown method
             return 0
         if size > min(LARGEST, left):
