@@ -34,7 +34,15 @@ def read(tmp_path):
 
 @pytest.mark.parametrize(
     "name",
-    ["../../evil.ipynb", "/evil.ipynb", "a/../../../evil.ipynb", "C:/evil.ipynb", "..\\..\\evil.ipynb", "C:evil.txt"],
+    [
+        "../../evil.ipynb",
+        "/evil.ipynb",
+        "a/../../../evil.ipynb",
+        "C:/evil.ipynb",
+        "..\\..\\evil.ipynb",
+        "C:evil.txt",
+        "",
+    ],
 )
 def test_a_path_that_leads_out_is_not_unpacked(name, read):
     files, aside = read({"anna/good.ipynb": b"{}", name: b"bad"})

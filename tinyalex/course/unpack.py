@@ -85,7 +85,7 @@ class _Reader:
         times = 1 if depth else CLASS
         try:
             with zipfile.ZipFile(archive) as opened:
-                entries = [entry for entry in opened.infolist() if not entry.is_dir()]
+                entries = [entry for entry in opened.infolist() if not entry.filename.endswith("/")]
                 if len(entries) > MOST_FILES * times:
                     return self._aside(where, f"a zip of {len(entries)} files: expected {MOST_FILES * times} at most")
                 left = LARGEST_ZIP * times
