@@ -4,7 +4,7 @@ from pathlib import Path
 
 from nbgrader import preprocessors as steps
 
-from tinyalex.course.execute import MarkingExecute
+from tinyalex.course.marking.execute import MarkingExecute
 
 c = get_config()  # noqa: F821 (a function of the one who reads this file)
 
@@ -29,7 +29,7 @@ c.MarkingExecute.memory = 4096  # MB of 2**20 bytes a notebook
 c.MarkingExecute.total = 600  # seconds a notebook
 
 # Pages of feedback, and Formgrader's: scripts in a student's cells do nothing.
-c.HTMLExporter.preprocessors = ["tinyalex.course.safe.Inert"]
-c.HTMLExporter.filters = {"markdown2html": "tinyalex.course.safe.rendered"}
-c.GenerateFeedback.exporter_class = "tinyalex.course.feedback.FeedbackPage"
-c.GenerateFeedback.preprocessors = ["tinyalex.course.feedback.Grades"]
+c.HTMLExporter.preprocessors = ["tinyalex.course.pages.safe.Inert"]
+c.HTMLExporter.filters = {"markdown2html": "tinyalex.course.pages.safe.rendered"}
+c.GenerateFeedback.exporter_class = "tinyalex.course.pages.feedback.FeedbackPage"
+c.GenerateFeedback.preprocessors = ["tinyalex.course.pages.feedback.Grades"]

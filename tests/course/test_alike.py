@@ -10,7 +10,7 @@ import pytest
 from course.copies import disguised
 from course.generated import Generated
 from course.sources import ASSIGNMENTS, RIGHT, hand_in, solution_cells, source
-from tinyalex.course.alike import alike, runs, write_alike
+from tinyalex.course.handed_in.alike import alike, runs, write_alike
 
 
 def written(assignment, codes):

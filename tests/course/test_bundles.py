@@ -14,7 +14,8 @@ from nbformat.v4 import new_code_cell, new_notebook
 
 from course.generated import Generated
 from course.sources import SOURCE, lost, mistakes, outcomes, source
-from tinyalex.course import bundles, cells, gradescope
+from tinyalex.course import cells
+from tinyalex.course.autograders import bundles, gradescope
 from tinyalex.errors import UsageError
 
 REPOSITORY = Path(__file__).parents[2]
@@ -111,11 +112,12 @@ def test_the_script_that_installs_names_only_what_is_in_the_bundle(tmp_path):
         scripts = {name: archive.read(name).decode() for name in ("setup.sh", "run_autograder")}
     for text in scripts.values():
         assert subprocess.run(["bash", "-n"], input=text, text=True).returncode == 0
-    assert {"pyproject.toml", "constraints.txt", "README.md", "tinyalex/course/gradescope.py"} <= names
+    assert {"pyproject.toml", "constraints.txt", "README.md", "tinyalex/course/autograders/gradescope.py"} <= names
     assert {name for name in names if name.endswith(".ipynb")} == {
         "notebooks/assignments/source/assignment1/assignment1.ipynb"
     }
-    assert "/opt/tinyalex/bin/python -m tinyalex.course.gradescope assignment1 --seed 2027" in scripts["run_autograder"]
+    words = "/opt/tinyalex/bin/python -m tinyalex.course.autograders.gradescope assignment1 --seed 2027"
+    assert words in scripts["run_autograder"]
 
 
 def test_a_folder_that_is_no_repository(tmp_path):

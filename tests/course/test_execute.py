@@ -5,7 +5,7 @@ import zipfile
 
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from tinyalex.course.execute import MarkingExecute
+from tinyalex.course.marking.execute import MarkingExecute
 
 
 def marked(*sources, **settings):

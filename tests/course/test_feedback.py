@@ -5,8 +5,9 @@ from bs4 import BeautifulSoup
 from nbformat.v4 import new_code_cell, new_output
 
 from course.sources import source
-from tinyalex.course import cells, safe
-from tinyalex.course.feedback import FeedbackPage, exercises, summary, verdict
+from tinyalex.course import cells
+from tinyalex.course.pages import safe
+from tinyalex.course.pages.feedback import FeedbackPage, exercises, summary, verdict
 
 MESSAGE = "CheckError: y[0] is 1, expected 2\nWhat it is: <b> is not added"
 

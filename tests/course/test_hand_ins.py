@@ -10,8 +10,8 @@ from nbformat.v4 import new_code_cell, new_notebook
 
 from course.sources import ASSIGNMENTS, solution_cells, source
 from course.zips import MAC, canvas, moodle, text, zipped
-from tinyalex.course.hand_ins import collect
-from tinyalex.course.roster import read_roster
+from tinyalex.course.grades.roster import read_roster
+from tinyalex.course.handed_in.hand_ins import collect
 from tinyalex.errors import UsageError
 
 ORIGINALS = {name: source(name) for name in ASSIGNMENTS}

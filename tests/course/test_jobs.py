@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tinyalex.course.jobs import Jobs
+from tinyalex.course.marking.jobs import Jobs
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells whose children processes are")
 

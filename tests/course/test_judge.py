@@ -10,8 +10,8 @@ from nbformat.v4 import new_code_cell, new_notebook
 
 from course.sources import source
 from tinyalex.course import cells
-from tinyalex.course.judge import Judge, line
-from tinyalex.course.serve import serve
+from tinyalex.course.judging.judge import Judge, line
+from tinyalex.course.judging.serve import serve
 
 HEAD = "import numpy as np\nimport tinyalex.course as _course\nfrom tinyalex.course import *\n"
 
@@ -277,7 +277,7 @@ def f(x):
     return np.zeros_like(x)
 notebook = dict(globals())
 exec(sys.argv[3], notebook)
-from tinyalex.course.serve import serve
+from tinyalex.course.judging.serve import serve
 serve(int(sys.argv[1]), sys.argv[2], notebook)
 """
 

@@ -5,7 +5,7 @@ import pytest
 from bs4 import BeautifulSoup
 
 from course.sources import ASSIGNMENTS, solution_cells, source
-from tinyalex.course.keys import rubric, write_keys
+from tinyalex.course.pages.keys import rubric, write_keys
 
 
 @pytest.fixture(scope="module")

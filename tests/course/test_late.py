@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tinyalex.course.late import days_late, deductions, moment
-from tinyalex.course.settings import Late, read_settings
+from tinyalex.course.grades.late import days_late, deductions, moment
+from tinyalex.course.grades.settings import Late, read_settings
 from tinyalex.errors import UsageError
 
 LOCAL = datetime(2027, 3, 1, 22, 58).astimezone()

@@ -4,7 +4,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from course.sources import ASSIGNMENTS, source
-from tinyalex.course.look_at import lines_to_look_at
+from tinyalex.course.handed_in.look_at import lines_to_look_at
 
 
 def found(source, **metadata):

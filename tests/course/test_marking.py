@@ -21,7 +21,8 @@ from nbgrader.api import Gradebook
 from course.generated import Generated, mixed
 from course.sources import ASSIGNMENTS, SOURCE, mistakes, outcomes
 from tinyalex import cli
-from tinyalex.course import cells, marking
+from tinyalex.course import cells
+from tinyalex.course.marking import by_nbgrader as marking
 
 
 def broken(*deeds):

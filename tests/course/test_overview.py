@@ -7,8 +7,8 @@ from nbformat.v4 import new_code_cell, new_output
 
 from course.sources import source
 from tinyalex.course import cells
-from tinyalex.course.marking import Marks
-from tinyalex.course.overview import bars, write_overview
+from tinyalex.course.marking.by_nbgrader import Marks
+from tinyalex.course.pages.overview import bars, write_overview
 
 NAME = "assignment3"
 NAMED = "dlogits[0, 1] is 3, expected 1\n4 of 6 entries differ\nWhat it is: not divided by N"

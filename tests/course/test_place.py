@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from course.test_execute import marked, run
-from tinyalex.course import place as places
-from tinyalex.course.place import place
+from tinyalex.course.marking import place as places
+from tinyalex.course.marking.place import place
 from tinyalex.errors import UsageError
 
 OTHER = "nobody"  # a user of every Unix machine

@@ -8,7 +8,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell
 from course.generated import Generated
 from course.sources import source
 from tinyalex.course import cells
-from tinyalex.course.repair import recognised, repaired
+from tinyalex.course.marking.repair import recognised, repaired
 
 NAME = "assignment1"
 ORIGINAL = source(NAME)

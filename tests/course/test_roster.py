@@ -2,9 +2,9 @@
 
 import pytest
 
-from tinyalex.course.roster import read_roster
-from tinyalex.course.sender import Sender
-from tinyalex.course.table import Table
+from tinyalex.course.grades.roster import read_roster
+from tinyalex.course.grades.table import Table
+from tinyalex.course.handed_in.sender import Sender
 from tinyalex.errors import UsageError
 
 OWN = "id,name,email\nae1,Anna Åström,anna@uni.edu\nbl2,Bo Lee,bo@uni.edu\nbl3,Bo Lee,lee@uni.edu\n"

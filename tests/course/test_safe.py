@@ -10,7 +10,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from traitlets.config.loader import PyFileConfigLoader
 
 from course.sources import ASSIGNMENTS, SOURCE, source
-from tinyalex.course import safe
+from tinyalex.course.pages import safe
 
 DANGEROUS = [
     "<script>alert(1)</script>",

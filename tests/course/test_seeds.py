@@ -8,8 +8,8 @@ from traitlets.config import Config
 
 from course.sources import SOURCE, source
 from tinyalex.course import cells
-from tinyalex.course.batch import Setting
-from tinyalex.course.execute import executed
+from tinyalex.course.marking.batch import Setting
+from tinyalex.course.marking.execute import executed
 from tinyalex.course.seeds import YEAR, hidden_seed, seed_of
 
 

@@ -7,8 +7,8 @@ import pytest
 from course.quick_run import run_cells
 from course.sources import ASSIGNMENTS, SOURCE, solution_cells, source
 from tinyalex.course import cells
-from tinyalex.course.marking import Course
-from tinyalex.course.repair import repaired
+from tinyalex.course.marking.by_nbgrader import Course
+from tinyalex.course.marking.repair import repaired
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,8 @@ from nbformat.v4 import new_code_cell, new_notebook
 from course.sources import source
 from course.test_judge import HEAD, error
 from tinyalex.course.cells import exercise_of, grade_id, is_tests
-from tinyalex.course.execute import MarkingExecute
-from tinyalex.course.judge import Judge, line
+from tinyalex.course.judging.judge import Judge, line
+from tinyalex.course.marking.execute import MarkingExecute
 
 RIGHT = "same('y', call(f, np.ones(2)), np.full(2, 2.0))"
 COUNTED = "\nlink = Link()\ncall(f, link)\nthat(link.received == 16, 'not sent')"
@@ -87,7 +87,7 @@ def test_a_helper_of_the_test_does_no_more_than_the_assignment_says(exercise, ar
 FORGER = """
 import json, struct, sys
 import numpy as np
-from tinyalex.course.serve import connected
+from tinyalex.course.judging.serve import connected
 def bytes_of(size):
     found = b""
     while len(found) < size:
@@ -177,7 +177,7 @@ def f(x):
     return x
 """,
     "import numpy as np\nnp.asarray = np.abs = np.full = lambda *a, **k: 0\nnp.ndarray.__eq__ = None",
-    "import sys\nsys.modules['tinyalex.course.serve'].serve = lambda *_: print('right')",
+    "import sys\nsys.modules['tinyalex.course.judging.serve'].serve = lambda *_: print('right')",
     "get_ipython().input_transformers_cleanup.append(lambda lines: ['pass'])",
     "get_ipython().run_cell = lambda *a, **k: None",
 ]

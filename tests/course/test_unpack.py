@@ -10,8 +10,8 @@ from pathlib import PurePosixPath
 import pytest
 
 from course.zips import link, zipped
-from tinyalex.course import unpack
-from tinyalex.course.unpack import listing
+from tinyalex.course.handed_in import unpack
+from tinyalex.course.handed_in.unpack import listing
 from tinyalex.errors import UsageError
 
 

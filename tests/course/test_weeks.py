@@ -6,14 +6,14 @@ import dataclasses
 import pytest
 
 from course.zips import canvas, gradebook, moodle, worksheet, zipped
-from tinyalex.course.exported import Exported
-from tinyalex.course.hand_ins import HandIn
-from tinyalex.course.marking import Marks
-from tinyalex.course.roster import Roster, read_roster
-from tinyalex.course.sender import sent
-from tinyalex.course.settings import read_settings
-from tinyalex.course.unpack import listing
-from tinyalex.course.weeks import Weeks, classroom
+from tinyalex.course.grades.exported import Exported
+from tinyalex.course.grades.roster import Roster, read_roster
+from tinyalex.course.grades.settings import read_settings
+from tinyalex.course.grades.weeks import Weeks, classroom
+from tinyalex.course.handed_in.hand_ins import HandIn
+from tinyalex.course.handed_in.sender import sent
+from tinyalex.course.handed_in.unpack import listing
+from tinyalex.course.marking.by_nbgrader import Marks
 from tinyalex.errors import UsageError
 
 NAMES = [f"assignment{number}" for number in range(1, 7)]

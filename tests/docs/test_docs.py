@@ -85,6 +85,7 @@ def here(tmp_path, monkeypatch):
 
 def tinyalex(words):
     """The words of a command after `tinyalex`, or None if it is another program's."""
+    words = [word.removeprefix(".venv/bin/") for word in words]  # where sudo needs the place
     return words[words.index("tinyalex") + 1 :] if "tinyalex" in words else None
 
 

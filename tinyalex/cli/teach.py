@@ -10,10 +10,10 @@ from tinyalex.errors import UsageError
 from tinyalex.files import alone_in, make_folder
 
 if TYPE_CHECKING:
-    from tinyalex.course.hand_ins import HandIn
-    from tinyalex.course.marking import Course, Marks
-    from tinyalex.course.settings import Settings
-    from tinyalex.course.weeks import Classroom
+    from tinyalex.course.grades.settings import Settings
+    from tinyalex.course.grades.weeks import Classroom
+    from tinyalex.course.handed_in.hand_ins import HandIn
+    from tinyalex.course.marking.by_nbgrader import Course, Marks
 
 Source = Annotated[Path, Option("folder of the assignments", metavar="DIR")]
 SOURCE = Path("notebooks/assignments/source")
@@ -36,8 +36,8 @@ class Assignments(Command):
                 print(f"{notebook.stem}: {_copied(notebook, self.out / notebook.stem)}")
             return
         _check(self.source)
-        from tinyalex.course.keys import write_keys
-        from tinyalex.course.marking import Course
+        from tinyalex.course.marking.by_nbgrader import Course
+        from tinyalex.course.pages.keys import write_keys
 
         course = Course(self.source, release=self.out)
         make_folder(self.out)
@@ -86,8 +86,8 @@ class Grade(Command):
     def run(self) -> None:
         """Print a line for each hand-in; the tables are complete up to it, should the marking be stopped."""
         _check(self.source)
-        from tinyalex.course.marking import Course
-        from tinyalex.course.weeks import classroom, write_weeks
+        from tinyalex.course.grades.weeks import classroom, write_weeks
+        from tinyalex.course.marking.by_nbgrader import Course
 
         with alone_in(self.out), tempfile.TemporaryDirectory() as scratch:
             course = Course(self.source, release=self.out / "release", root=self.out)
@@ -101,7 +101,7 @@ class Grade(Command):
 
     def _collected(self, course: "Course", room: "Classroom", scratch: Path) -> "list[HandIn]":
         """The hand-ins; a line is printed for every file that is none."""
-        from tinyalex.course.hand_ins import collect
+        from tinyalex.course.handed_in.hand_ins import collect
 
         assert self.submissions
         originals = {name: course.original(name) for name in course.names}
@@ -113,10 +113,10 @@ class Grade(Command):
     def _mark(self, course: "Course", hand_ins: "list[HandIn]", settings: "Settings") -> None:
         """Mark the hand-ins and write their feedback and marks."""
         from tinyalex.backend import thread_count
-        from tinyalex.course.alike import write_alike
-        from tinyalex.course.batch import Setting, mark_all
-        from tinyalex.course.marking import write_tables
-        from tinyalex.course.overview import write_overview
+        from tinyalex.course.handed_in.alike import write_alike
+        from tinyalex.course.marking.batch import Setting, mark_all
+        from tinyalex.course.marking.by_nbgrader import write_tables
+        from tinyalex.course.pages.overview import write_overview
 
         users = tuple(filter(None, self.as_user.split(",")))
         seeds = settings.seed, settings.seed_by_student
@@ -152,8 +152,8 @@ class Bundles(Command):
     def run(self) -> None:
         """Print the files."""
         _check(self.source)
-        from tinyalex.course import bundles
-        from tinyalex.course.marking import Course
+        from tinyalex.course.autograders import bundles
+        from tinyalex.course.marking.by_nbgrader import Course
 
         with tempfile.TemporaryDirectory() as folder:
             course = Course(self.source, root=Path(folder))

@@ -19,16 +19,16 @@ import numpy as np
 
 from tinyalex.backend import kernels_in_use
 from tinyalex.course.checks import CheckError
+from tinyalex.course.judging.wire import Remote
 from tinyalex.course.scope import global_names
-from tinyalex.course.wire import Remote
 
 LIBRARIES = frozenset(
     ("torch", "tensorflow", "keras", "jax", "scipy", "cupy", "cv2", "skimage", "sklearn", "mxnet", "autograd")
 )
 PACKAGE = Path(__file__).parent.parent
-FREE = tuple(  # modules that students may call
-    f"tinyalex.{name}"
-    for name in ("course.checks", "course.guard", "course.serve", "course.values", "course.wire", "errors")
+FREE = (  # modules that students may call
+    "tinyalex.errors",
+    *(f"tinyalex.course.{name}" for name in ("checks", "guard", "judging.serve", "judging.values", "judging.wire")),
 )
 ESCAPES = {  # compiled functions (module, name) that would escape the watch, and what they do
     ("sys", "setprofile"): "switches off the watch of the marking",

@@ -4,7 +4,7 @@ from nbgrader import api
 from sqlalchemy import select
 
 from tinyalex.course import cells
-from tinyalex.course.marking import Course, Marks, nbgrader_ready
+from tinyalex.course.marking.by_nbgrader import Course, Marks, nbgrader_ready
 
 
 def all_marks(course: Course) -> list[Marks]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from tinyalex.course.settings import Late
+from tinyalex.course.grades.settings import Late
 
 Key = tuple[str, str]  # student, assignment
 

@@ -12,10 +12,10 @@ from typing import Any
 import nbformat
 
 from tinyalex.course import cells
-from tinyalex.course.repair import recognised
-from tinyalex.course.roster import Roster
-from tinyalex.course.sender import Sender, Sent, sent
-from tinyalex.course.unpack import File, listing
+from tinyalex.course.grades.roster import Roster
+from tinyalex.course.handed_in.sender import Sender, Sent, sent
+from tinyalex.course.handed_in.unpack import File, listing
+from tinyalex.course.marking.repair import recognised
 from tinyalex.errors import UsageError
 from tinyalex.files import legible
 

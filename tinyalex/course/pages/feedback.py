@@ -1,6 +1,6 @@
 """The page that a student gets back: points by exercise at the top, then the notebook with what each test said.
 
-The template lies in pages/feedback. What a student's cells show is made inert first (see `safe`).
+The template lies in templates/feedback. What a student's cells show is made inert first (see `safe`).
 """
 
 import re
@@ -16,7 +16,7 @@ from traitlets import List, Unicode
 
 from tinyalex.course import cells
 
-PAGES = Path(__file__).parent / "pages"
+TEMPLATES = Path(__file__).parent / "templates"
 SIGNS = {"right": "✓", "partly right": "◐", "wrong": "✗", "to be read": "✎"}  # told apart without colour
 
 
@@ -136,8 +136,8 @@ class FeedbackPage(HTMLExporter):
 
     # No settings of a course: nbgrader gives every HTMLExporter its own template.
     template_name = Unicode("feedback").tag(affects_template=True)
-    extra_template_basedirs = List(Unicode(), [str(PAGES)]).tag(affects_environment=True)
-    extra_template_paths = List(Unicode(), [str(PAGES)]).tag(affects_environment=True)
+    extra_template_basedirs = List(Unicode(), [str(TEMPLATES)]).tag(affects_environment=True)
+    extra_template_paths = List(Unicode(), [str(TEMPLATES)]).tag(affects_environment=True)
 
     def default_filters(self) -> Iterator[tuple[str, Any]]:
         """nbconvert's filters, and one for points."""

@@ -19,13 +19,13 @@ from traitlets import Bool, Integer, Unicode, default
 from traitlets.config import Config
 
 from tinyalex.course.cells import is_tests
-from tinyalex.course.judge import SILENT, Judge, line
-from tinyalex.course.place import place
+from tinyalex.course.judging.judge import SILENT, Judge, line
+from tinyalex.course.marking.place import place
 from tinyalex.course.seeds import YEAR, use_seed
 
 # Run in the student's kernel for each test cell: it answers the judge, and leaves no name behind.
 SERVE = """
-__import__("tinyalex.course.serve", fromlist=["serve"]).serve({address!r}, "{token}", get_ipython().user_ns);
+__import__("tinyalex.course.judging.serve", fromlist=["serve"]).serve({address!r}, "{token}", get_ipython().user_ns);
 """
 
 # In a notebook exit() ends Python only after its cell, and the next cell would be blamed. Here it raises an error.

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tinyalex.course.sender import Sender
-from tinyalex.course.table import Table, columns
+from tinyalex.course.grades.table import Table, columns
+from tinyalex.course.handed_in.sender import Sender
 from tinyalex.errors import UsageError
 
 # The columns that may tell a student's id, the best first: a lecturer's own, Canvas's, Moodle's.

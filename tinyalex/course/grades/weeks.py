@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from tinyalex.course.exported import Exported, Result
-from tinyalex.course.gradebook import all_marks
-from tinyalex.course.hand_ins import HandIn
-from tinyalex.course.late import Key, days_late, deductions, moment
-from tinyalex.course.marking import Course, Marks
-from tinyalex.course.roster import Roster, Student, read_roster
-from tinyalex.course.settings import Settings, read_settings
-from tinyalex.course.table import Table, shown
+from tinyalex.course.grades.exported import Exported, Result
+from tinyalex.course.grades.late import Key, days_late, deductions, moment
+from tinyalex.course.grades.roster import Roster, Student, read_roster
+from tinyalex.course.grades.settings import Settings, read_settings
+from tinyalex.course.grades.table import Table, shown
+from tinyalex.course.handed_in.hand_ins import HandIn
+from tinyalex.course.marking.by_nbgrader import Course, Marks
+from tinyalex.course.marking.gradebook import all_marks
 from tinyalex.errors import UsageError
 from tinyalex.files import write_table
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from operator import contains, getitem, setitem
 from typing import Any
 
-from tinyalex.course.values import LARGEST, Buffers, Values, WireError
+from tinyalex.course.judging.values import LARGEST, Buffers, Values, WireError
 
 OPERATIONS: dict[str, Callable[..., Any]] = {
     "invoke": lambda one, args, kwargs: one(*args, **kwargs),

@@ -21,10 +21,10 @@ from traitlets.config import Config
 from traitlets.config.loader import PyFileConfigLoader
 
 from tinyalex.course import cells
-from tinyalex.course.by_hand import Reading
-from tinyalex.course.execute import MarkingExecute
-from tinyalex.course.hand_ins import HandIn
-from tinyalex.course.repair import repaired
+from tinyalex.course.handed_in.hand_ins import HandIn
+from tinyalex.course.marking.by_hand import Reading
+from tinyalex.course.marking.execute import MarkingExecute
+from tinyalex.course.marking.repair import repaired
 from tinyalex.errors import UsageError
 from tinyalex.files import write_table
 

@@ -9,11 +9,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tinyalex.course.execute import executed
-from tinyalex.course.hand_ins import HandIn
-from tinyalex.course.jobs import Jobs, Result
-from tinyalex.course.marking import Course, Marks, write_feedback
-from tinyalex.course.place import place, temporary_folder
+from tinyalex.course.handed_in.hand_ins import HandIn
+from tinyalex.course.marking.by_nbgrader import Course, Marks, write_feedback
+from tinyalex.course.marking.execute import executed
+from tinyalex.course.marking.jobs import Jobs, Result
+from tinyalex.course.marking.place import place, temporary_folder
 from tinyalex.course.seeds import YEAR, seed_of
 from tinyalex.errors import UsageError
 

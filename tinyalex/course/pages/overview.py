@@ -16,9 +16,9 @@ from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup, escape
 
 from tinyalex.course import cells
-from tinyalex.course.feedback import PAGES, exercises, summary
-from tinyalex.course.look_at import Line, lines_to_look_at
-from tinyalex.course.marking import Marks
+from tinyalex.course.handed_in.look_at import Line, lines_to_look_at
+from tinyalex.course.marking.by_nbgrader import Marks
+from tinyalex.course.pages.feedback import TEMPLATES, exercises, summary
 
 BARS = 10
 LEFT_OUT = "nothing is filled in"
@@ -94,7 +94,7 @@ def write_overview(marks: Sequence[Marks], root: Path) -> None:
     """
     names = sorted({one.assignment for one in marks})
     sections = [section([one for one in marks if one.assignment == name], root) for name in names]
-    environment = Environment(loader=FileSystemLoader(PAGES), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters["number"] = lambda number: f"{round(number, 1):g}"
     environment.filters["with_code"] = _with_code
     page = environment.get_template("overview.html.j2").render(sections=sections)

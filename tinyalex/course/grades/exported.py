@@ -11,9 +11,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
-from tinyalex.course.late import Key, moment
-from tinyalex.course.roster import Roster
-from tinyalex.course.table import Table, columns, shown
+from tinyalex.course.grades.late import Key, moment
+from tinyalex.course.grades.roster import Roster
+from tinyalex.course.grades.table import Table, columns, shown
 from tinyalex.errors import UsageError
 from tinyalex.files import legible
 

@@ -16,10 +16,10 @@ from typing import Any
 
 from tinyalex.backend import use_kernels
 from tinyalex.course import guard
-from tinyalex.course.wire import End
+from tinyalex.course.judging.wire import End
 
 NAME = "name:"  # how the judge asks for a name of the notebook
-PACKAGE = str(Path(__file__).parent)
+PACKAGE = str(Path(__file__).parents[1])
 CELL = re.compile(r'File "[^"]*ipykernel_[^"]*"')  # how a traceback names a cell of the notebook
 
 

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any, Self
 
 PR_SET_CHILD_SUBREAPER = 36  # of Linux's prctl
-PRELOADED = ["tinyalex.course.execute", "tinyalex.course.feedback", "nbgrader.apps"]  # imported once, not by each job
+# imported once, not by each job
+PRELOADED = ["tinyalex.course.marking.execute", "tinyalex.course.pages.feedback", "nbgrader.apps"]
 GRACE = 10.0  # seconds that a job has to end the processes that it started
 
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from tinyalex.course.roster import Roster, read_roster
+from tinyalex.course.grades.roster import Roster, read_roster
 from tinyalex.course.seeds import YEAR
 from tinyalex.errors import UsageError
 from tinyalex.typed import typed

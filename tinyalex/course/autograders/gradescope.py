@@ -1,4 +1,6 @@
-"""Marks the hand-in that Gradescope has put into a folder: `python -m tinyalex.course.gradescope assignment1`.
+"""Marks the hand-in that Gradescope has put into a folder.
+
+    python -m tinyalex.course.autograders.gradescope assignment1
 
 Gradescope's machine holds submission/ and source/ in /autograder, and reads results/results.json there:
 https://gradescope-autograders.readthedocs.io/en/latest/specs/
@@ -13,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from tinyalex.course import cells
-from tinyalex.course.batch import Setting, mark_all
-from tinyalex.course.hand_ins import collect
-from tinyalex.course.marking import Course, Marks
+from tinyalex.course.handed_in.hand_ins import collect
+from tinyalex.course.marking.batch import Setting, mark_all
+from tinyalex.course.marking.by_nbgrader import Course, Marks
 from tinyalex.course.seeds import YEAR
 from tinyalex.errors import TinyAlexError
 

@@ -12,8 +12,8 @@ from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 
 from tinyalex.course import cells
-from tinyalex.course.feedback import PAGES, FeedbackPage, exercises, summary
-from tinyalex.course.safe import rendered
+from tinyalex.course.pages.feedback import TEMPLATES, FeedbackPage, exercises, summary
+from tinyalex.course.pages.safe import rendered
 from tinyalex.files import make_folder
 
 MARKS = re.compile(r"^ *### (?:BEGIN|END) (?:SOLUTION|HIDDEN TESTS)\n?", flags=re.MULTILINE)
@@ -58,7 +58,7 @@ def rubric(original: cells.Notebook) -> str:
         (one, [Line(part.label, part.of, _what_counts(found[part.name])) for part in one.parts])
         for one in exercises(original)
     ]
-    environment = Environment(loader=FileSystemLoader(PAGES), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters["number"] = "{:g}".format
     return environment.get_template("rubric.html.j2").render(title=summary(original)["title"], exercises=tables)
 

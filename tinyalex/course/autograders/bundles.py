@@ -30,7 +30,7 @@ chmod 700 /autograder/source
 """
 RUN = """#!/usr/bin/env bash
 cd {folder}
-{python} -m tinyalex.course.gradescope {name} --seed {seed} --folder {folder}
+{python} -m tinyalex.course.autograders.gradescope {name} --seed {seed} --folder {folder}
 """
 INSTALL = ("pyproject.toml", "constraints.txt", "README.md", "LICENSE")  # what pip needs beside the package
 

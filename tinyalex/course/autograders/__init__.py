@@ -1,0 +1,1 @@
+"""Assignments for other programs that mark them: Gradescope and Otter."""

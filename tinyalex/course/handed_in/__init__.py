@@ -1,0 +1,1 @@
+"""What students handed in: found in folders and zips, compared, and looked at."""

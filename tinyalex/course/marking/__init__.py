@@ -1,0 +1,1 @@
+"""Hand-ins are repaired, run side by side, and marked with nbgrader."""
