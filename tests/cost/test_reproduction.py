@@ -49,6 +49,6 @@ def test_the_command(capsys, tmp_path):
     one = next(line.split() for line in after.splitlines() if line.startswith("1 "))
     days = 90 * (12_811 * 100 + 50_000 / 3) / 100 / 86_400
     assert one == ["1", "data", "100", "100.0", "1,152,990", f"{days:.2f}"]
-    assert "in memory: 1.6 GB on one device\n" in after
+    assert "in memory: 1.3 GB on one device\n" in after
     assert "261.7 GB prepared, raw" in after
     assert "ILSVRC" not in carried_out(capsys, f"plan --rate 100 --devices 1 --out {tmp_path}")[1]
