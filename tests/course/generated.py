@@ -107,8 +107,8 @@ def mixed(number, assignment, rng, hangs):
         elif deed == "syntax error":
             one.syntax_error(exercise)
     tests = list(outcomes(assignment))
+    if hangs:  # before the test that it follows may be deleted
+        one.own_cell(tests[0], SWALLOWING)
     for name in rng.sample(tests, 3):
         rng.choice([one.delete, one.duplicate, lambda name: one.edit(name, "assert True")])(name)
-    if hangs:
-        one.own_cell(tests[0], SWALLOWING)
     return one
