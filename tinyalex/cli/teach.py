@@ -147,20 +147,24 @@ class Bundles(Command):
     example = "bundles --out build/bundles"
     source: Source = SOURCE
     out: Annotated[Path, Option("folder to write", metavar="DIR")] = Path("build/bundles")
-    seed: Annotated[int, Option("seed of hidden data, another one each year (docs/teaching.md)")] = 20125
+    seed: Annotated[
+        int | None, Option("seed of hidden data, another one each year (that of tinyalex/course/seeds.py)")
+    ] = None
 
     def run(self) -> None:
         """Print the files."""
         _check(self.source)
         from tinyalex.course.autograders import bundles
         from tinyalex.course.marking.by_nbgrader import Course
+        from tinyalex.course.seeds import YEAR
 
+        seed = YEAR if self.seed is None else self.seed
         with tempfile.TemporaryDirectory() as folder:
             course = Course(self.source, root=Path(folder))
         make_folder(self.out)
         repository = self.source.resolve().parents[2]
         for name in course.names:
-            print(bundles.gradescope(repository, name, self.out, self.seed))
+            print(bundles.gradescope(repository, name, self.out, seed))
             print(bundles.otter(course.original(name), name, self.out))
 
 

@@ -29,6 +29,11 @@ def is_tests(cell: Any) -> bool:
     return bool(cell.cell_type == "code" and data.get("grade") and not data.get("solution"))
 
 
+def is_hidden(cell: Any) -> bool:
+    """Whether the cell of an original has tests that students do not see."""
+    return "### BEGIN HIDDEN TESTS" in cell.source
+
+
 def is_given(cell: Any) -> bool:
     """Whether the cell is code that every student is given, such as imports, and that a student may not change."""
     data = cell.metadata.get("nbgrader", {})

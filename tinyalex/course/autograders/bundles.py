@@ -93,7 +93,7 @@ def otter(original: cells.Notebook, name: str, out: Path) -> Path:
                 name=cells.grade_id(cell),
                 function=re.sub(r"\W", "_", cells.grade_id(cell)),
                 points=float(cell.metadata.nbgrader.points),
-                hidden="### BEGIN HIDDEN TESTS" in cell.source,
+                hidden=cells.is_hidden(cell),
                 source=re.sub(r"\s*### (BEGIN|END) HIDDEN TESTS", "", cell.source),
             )
     return _zipped(out / f"otter-{name}.zip", {file: text.encode() for file, text in files.items()})

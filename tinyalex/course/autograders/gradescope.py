@@ -75,7 +75,7 @@ def _results(course: Course, marks: Marks, lines: list[str]) -> dict[str, Any]:
     notebook = course.root / "autograded" / marks.student / name / f"{name}.ipynb"
     if not marks.exercises or not notebook.is_file():
         return {"score": 0, "output": output}
-    hidden = {cells.grade_id(cell) for cell in course.original(name).cells if "### BEGIN HIDDEN TESTS" in cell.source}
+    hidden = {cells.grade_id(cell) for cell in course.original(name).cells if cells.is_hidden(cell)}
     scores = course.scores(marks.student, name)
     tests = [
         {

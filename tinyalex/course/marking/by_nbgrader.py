@@ -53,6 +53,14 @@ class Marks:
         """The maximum of the points."""
         return sum(of for _, of in self.exercises.values())
 
+    def add(self, cell: str, points: float, of: float, waits: bool) -> None:
+        """Add the points of a graded cell to those of its exercise.   waits: whether a person has yet to read it."""
+        exercise = cells.exercise_of(cell)
+        before, maximum = self.exercises.get(exercise, (0.0, 0.0))
+        self.exercises[exercise] = (before + points, maximum + of)
+        if waits and exercise not in self.by_hand:
+            self.by_hand.append(exercise)
+
 
 class Course:
     """The assignments of a course, and the folders that building and marking use.
@@ -142,11 +150,7 @@ class Course:
         """The marks in the gradebook."""
         marks = Marks(student, name, remarks=remarks)
         for grade in book.find_submission_notebook(name, name, student).grades:
-            exercise = cells.exercise_of(grade.name)
-            points, of = marks.exercises.get(exercise, (0.0, 0.0))
-            marks.exercises[exercise] = (points + grade.score, of + grade.max_score)
-            if grade.needs_manual_grade and exercise not in marks.by_hand:
-                marks.by_hand.append(exercise)
+            marks.add(grade.name, grade.score, grade.max_score, grade.needs_manual_grade)
         return marks
 
 

@@ -3,7 +3,6 @@
 from nbgrader import api
 from sqlalchemy import select
 
-from tinyalex.course import cells
 from tinyalex.course.marking.by_nbgrader import Course, Marks, nbgrader_ready
 
 
@@ -28,10 +27,5 @@ def all_marks(course: Course) -> list[Marks]:
     found: dict[tuple[str, str], Marks] = {}
     with nbgrader_ready(), api.Gradebook(course.api.coursedir.db_url, course.api.course_id) as book:
         for student, name, cell, score, of, waits in book.db.execute(wanted):
-            marks = found.setdefault((student, name), Marks(student, name))
-            exercise = cells.exercise_of(cell)
-            points, maximum = marks.exercises.get(exercise, (0.0, 0.0))
-            marks.exercises[exercise] = (points + score, maximum + of)
-            if waits:
-                marks.by_hand.append(exercise)
+            found.setdefault((student, name), Marks(student, name)).add(cell, score, of, waits)
     return list(found.values())
