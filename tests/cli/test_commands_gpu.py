@@ -14,6 +14,8 @@ from tinyalex.backend import device_of, library
 from tinyalex.cost import speed as bench
 from tinyalex.cost.speed import Bench
 from tinyalex.errors import UsageError
+from tinyalex.experiments import measures
+from tinyalex.experiments.store import Store
 from tinyalex.training import report
 
 
@@ -59,6 +61,25 @@ def test_train_eval_and_predict(capsys, here, gpu, two):
     said = [carried_out(capsys, f"predict {image} --checkpoint gpu {word}") for word in (f"--devices {devices}", "")]
     assert [code for code, _, _ in said] == [0, 0]
     assert said[0][1] == said[1][1]
+
+
+def test_an_experiment_trains_and_measures_there(capsys, here, gpu, monkeypatch):
+    monkeypatch.setitem(spec.VARIANTS, "mini", TINY)
+    used, computed = set(), measures.probabilities
+
+    def noted(net, *given, **named):
+        used.add(net.device)
+        return computed(net, *given, **named)
+
+    monkeypatch.setattr(measures, "probabilities", noted)
+    words = "experiment crops-and-flips --data images --quick --size 16 --epochs 1"
+    assert carried_out(capsys, f"{words} --devices {gpu.two[0]} --out there")[0] == 0
+    assert used == {gpu.two[0]}
+    assert carried_out(capsys, f"{words} --out here")[0] == 0
+    on_gpu, on_cpu = (Store(here / folder) for folder in ("there", "here"))
+    assert on_gpu.measured == on_cpu.measured
+    errors = [[run.train_errors for run in store.runs.values()] for store in (on_gpu, on_cpu)]
+    assert errors[0] == errors[1]
 
 
 def test_bench(capsys, gpu, monkeypatch, tmp_path):

@@ -9,6 +9,7 @@ from tinyalex.errors import UsageError
 from tinyalex.experiments.catalogue import EXPERIMENTS, named
 from tinyalex.experiments.lab import candidates
 from tinyalex.experiments.store import Setup
+from tinyalex.experiments.trial import both, settings, without
 from tinyalex.optim import drop_epochs
 
 NAMES = """
@@ -80,22 +81,32 @@ def test_nets_are_what_their_names_say():
     assert kernels("cross-columns", "in conv4")["conv4"][1] == 2 * base["conv4"][1]
     assert kernels("overlapping-pooling", "2 x 2, pool5 4 x 4")["fc6"] == base["fc6"] == (512, 1024)
     assert kernels("overlapping-pooling", "3 x 3, pool5 3 x 3")["fc6"] == (512, 576)
-    for number in range(1, 6):
-        one = trial("depth", f"without conv{number}")
+    for arm in EXPERIMENTS["depth"].arms[1:]:
+        one = trial("depth", arm.name)
         rows = count(one.spec, 10, 32, one.settings.cross_columns)
         assert sum(row.name.startswith("conv") for row in rows) == 4
         assert next(row for row in rows if row.name == "pool5").out_shape[1:] == (4, 4)
         assert any(row.reads_both for row in rows if row.name.startswith("conv"))
 
 
+def test_without_conv3_or_without_conv4_is_the_same_net():
+    def convolutions(change):
+        one = change(BASE)
+        rows = count(one.spec, 10, 32, one.settings.cross_columns)
+        return [(row.kernel, row.out_shape, row.reads_both) for row in rows if row.name.startswith("conv")]
+
+    without_conv3 = both(without("conv3", "relu3"), settings(cross_columns=(4,)))
+    assert convolutions(without_conv3) == convolutions(without("conv4", "relu4"))
+
+
 def test_what_is_scaled():
-    settings = trial("images", "1/4").settings
-    assert (settings.limit, settings.epochs, settings.drops) == (5000, 32, (24, 28))
+    fewer = trial("images", "1/4").settings
+    assert (fewer.limit, fewer.epochs, fewer.drops) == (5000, 32, (24, 28))
     assert tuple(drop_epochs(8, (0.7, 0.9))) == (6, 7)
-    settings = trial("batch-size", "32, 1/4 of the rate").settings
-    assert (settings.batch, settings.lr) == (32, 0.005)
+    smaller = trial("batch-size", "32, 1/4 of the rate").settings
+    assert (smaller.batch, smaller.lr) == (32, 0.005)
     figure1 = trial("relu-vs-tanh", "tanh")
-    assert (figure1.goal, figure1.settings.epochs, figure1.settings.weight_decay) == (0.25, 32, 0)
+    assert (figure1.goal, figure1.settings.epochs, figure1.settings.weight_decay) == (0.25, 16, 0)
 
 
 def test_the_figures_are_the_papers():

@@ -2,14 +2,14 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
 from tinyalex import viz
 from tinyalex.cli.images import examined, first_kernel
-from tinyalex.cli.options import DATA, Argument, Command, Option, chosen
+from tinyalex.cli.options import DATA, Argument, Command, Devices, Option, chosen
 from tinyalex.cli.terminal import Bar
 from tinyalex.data import open_data, subset
 from tinyalex.errors import UsageError
@@ -50,6 +50,7 @@ class Experiment(Command):
     ] = None
     epochs: Annotated[int | None, Option(f"passes over the images ({EPOCHS}; with --quick {QUICK_EPOCHS})")] = None
     size: Annotated[int, Option("height and width of the net's input", metavar="PIXELS")] = 32
+    devices: Devices = None
     hours: Annotated[float | None, Option("begin no run after so many hours")] = None
     quick: Annotated[bool, Option(f"a trial of about a minute, on {QUICK_IMAGES:,} images: it shows nothing")] = False
 
@@ -91,8 +92,10 @@ class Experiment(Command):
         for key, value in asdict(setup).items():
             if (there := getattr(store.setup, key)) != value:
                 raise UsageError(f"got {key}={value}: expected {there}, as {folder} has it; use another --out")
-        images = examined(train, val, setup.base().settings, folder, Ranks())
-        return Lab(store, setup.base(), images.train, images.val, print, RunBar)
+        base = setup.base()
+        base = replace(base, settings=replace(base.settings, devices=self.devices))
+        images = examined(train, val, base.settings, folder, Ranks())
+        return Lab(store, base, images.train, images.val, print, RunBar)
 
 
 class RunBar(Bar):

@@ -116,7 +116,7 @@ class Lab:
         if record is None or not (record.diverged or net.is_file()):
             record = self._train(trial, seed, net)
             self.store.add_run(record)
-        return Finished(record, trial.goal, net, self.train, self.val)
+        return Finished(record, trial.goal, net, self.train, self.val, trial.settings.devices)
 
     def _train(self, trial: Trial, seed: int, net: Path) -> RunRecord:
         """Train to the end; the net is written to the file `net`."""

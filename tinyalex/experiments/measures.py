@@ -24,17 +24,23 @@ SEARCHED, QUERIES, NEAREST = 5000, 300, 6  # of the neighbours: training images,
 
 @dataclass(frozen=True)
 class Finished:
-    """A finished run, and the images of the experiments.   net: the file of its net; there is none if it diverged."""
+    """A finished run, and the images of the experiments.
+
+    net: the file of its net; there is none if it diverged.   devices: that the net is measured on, as in `Settings`.
+    """
 
     record: RunRecord
     goal: float | None
     net: Path
     train: Dataset
     val: Dataset
+    devices: tuple[str, ...] | None = None
 
     def checkpoint(self) -> Checkpoint:
-        """The net as it was at the end."""
-        return read(self.net)
+        """The net as it was at the end, on its devices."""
+        checkpoint = read(self.net)
+        checkpoint.net.place(self.devices)
+        return checkpoint
 
 
 @dataclass(frozen=True)
