@@ -63,6 +63,44 @@ def test_what_a_layer_may_not_do(layer, error, message, dtype):
         check_layer(layer, away_from_zero((3, 4)).astype(dtype))
 
 
+class ForgetsDy(ReLU):
+    """Its gradient is one of bools, too: what it lacks is told first."""
+
+    def forward(self, x, *, train=False):
+        self._positive = x > 0
+        return super().forward(x, train=train)
+
+    def backward(self, _):
+        return self._positive
+
+
+class InHalf(Linear):
+    """Right in the digits that float16 has."""
+
+    def backward(self, dy):
+        dx = super().backward(dy).astype("float16")
+        self.grads = {key: grad.astype("float16") for key, grad in self.grads.items()}
+        return dx
+
+
+class ForwardInHalf(ReLU):
+    def forward(self, x, *, train=False):
+        return super().forward(x, train=train).astype("float16")
+
+
+@pytest.mark.parametrize(
+    ("layer", "error", "message"),
+    [
+        (ForgetsDy(), GradientError, r"gradient of x\["),
+        (InHalf(4, 2), DTypeError, "InHalf: got dx in float16: expected float32"),
+        (ForwardInHalf(), DTypeError, "ForwardInHalf: got y in float16: expected float32"),
+    ],
+)
+def test_a_wrong_dtype_is_told_only_where_the_values_are_right(layer, error, message):
+    with pytest.raises(error, match=message):
+        check_layer(layer, away_from_zero((3, 4)))
+
+
 # ---------------------------------------------------------------- what an error says
 
 
