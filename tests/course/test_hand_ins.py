@@ -130,7 +130,10 @@ def test_what_cannot_be_read_is_a_hand_in_without_a_notebook(tmp_path, found):
     assert list(hand_ins) == [("anna", "assignment1")]
     assert hand_ins["anna", "assignment1"].notebook is None
     assert "cannot be read as a notebook" in hand_ins["anna", "assignment1"].remarks[0]
-    assert [line.partition(": ")[2] for line in unknown] == ["not a notebook of an assignment"] * 2
+    assert unknown == [
+        "bert/letter.ipynb: cannot be read, and its name is no assignment's",
+        "carl/other.ipynb: not a notebook of an assignment",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -176,6 +179,11 @@ def test_data_beside_the_notebook_comes_along_and_code_does_not(tmp_path, found)
 def test_an_empty_folder_is_refused(tmp_path, found):
     with pytest.raises(UsageError, match="without notebooks: expected"):
         found(tmp_path)
+
+
+def test_if_there_are_no_notebooks_at_all_one_line_says_what_there_is(handed_in):
+    with pytest.raises(UsageError, match=r"without notebooks \(anna: w.rar: an archive .*; 1 more\): expected"):
+        handed_in({"anna/w.rar": b"Rar!", "bo/a.py": b""})
 
 
 def test_a_folder_without_a_notebook_is_told(tmp_path, found):
@@ -269,6 +277,24 @@ def test_nothing_vanishes(handed_in):
         "Anna Lee: work.7z: an archive of a kind that is not read: ask for a zip",
         "Anna Lee: ._assignment3.ipynb, __MACOSX: written by the system, not by the student",
     ]
+
+
+def test_the_folder_of_macos_is_no_student(handed_in):
+    files = {f"{name}/a.ipynb": ONE for name in ("anna", "bo")} | {
+        f"__MACOSX/{name}/._a": MAC for name in ("anna", "bo")
+    }
+    hand_ins, lines = handed_in(files)
+    assert [student for student, _ in hand_ins] == ["anna", "bo"]
+    assert lines == ["__MACOSX: written by the system, not by the student"]
+
+
+def test_a_notebook_may_have_any_name_and_breaks_no_remark(handed_in):
+    names = ["Übung 1 – final `[2]`.ipynb", "a\x1b[31m.ipynb"]
+    hand_ins, lines = handed_in(moodle({("Anna Lee", 4711): dict.fromkeys(names, ONE)}))
+    [remark] = hand_ins["Anna_Lee", "assignment1"].remarks
+    assert remark.startswith("There were 2 notebooks, `a?[31m.ipynb` (")
+    assert "`Übung 1 – final '[2]'.ipynb`" in remark
+    assert lines == []
 
 
 def test_nbgraders_time_is_kept_apart(handed_in):

@@ -128,7 +128,7 @@ def test_each_gets_feedback_that_says_why(marked, hand_ins):
 def test_a_line_is_printed_for_each(marked, hand_ins):
     lines = (marked / "output").read_text().splitlines()
     assert len(lines) == len(hand_ins) + 5  # the letter, the cut one, what is alike, the sum, the course
-    assert "letter.ipynb: not a notebook of an assignment" in lines[0]
+    assert "letter.ipynb: cannot be read, and its name is no assignment's" in lines[0]
     assert "whole, assignment1: 90 of 100, to mark by hand: what_groups_save, what_tests_find" in lines
 
 

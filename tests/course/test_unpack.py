@@ -59,10 +59,16 @@ def test_a_link_is_not_followed(read, tmp_path):
     assert (found.files, found.aside) == ([], [(PurePosixPath("net.npz"), "a link, which is not followed")])
 
 
-@pytest.mark.parametrize("name", ["con\n.txt", "x" * 200 + ".ipynb", "ab:c.txt"])
-def test_a_name_that_not_every_disk_takes_is_told(name, read):
+@pytest.mark.parametrize("name", ["con\n.txt", "x" * 200 + ".npz", "ab:c.txt"])
+def test_data_whose_name_not_every_disk_takes_is_told(name, read):
     files, aside = read({name: b"x"})
     assert (files, list(aside.values())) == ({}, ["a name that not every disk takes: rename it"])
+
+
+@pytest.mark.parametrize("name", ["Übung 1 – final", "work [final] #2!", "x" * 200, "a:b;<c>", "con\n"])
+def test_a_notebook_or_a_zip_may_have_any_name(name, read):
+    files, aside = read({f"anna/{name}.ipynb": b"{}", f"bert/{name}.zip": {f"{name}/a.ipynb": b"[]"}})
+    assert (files, aside) == ({f"anna/{name}.ipynb": b"{}", f"bert/{name}.zip/a.ipynb": b"[]"}, {})
 
 
 def test_what_grows_is_stopped_at_the_limit(read, monkeypatch):

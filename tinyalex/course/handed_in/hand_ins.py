@@ -13,7 +13,7 @@ import nbformat
 
 from tinyalex.course import cells
 from tinyalex.course.grades.roster import Roster
-from tinyalex.course.handed_in.sender import Sender, Sent, sent
+from tinyalex.course.handed_in.sender import MACOS, Sender, Sent, sent
 from tinyalex.course.handed_in.unpack import File, listing
 from tinyalex.course.marking.repair import recognised
 from tinyalex.errors import UsageError
@@ -54,6 +54,12 @@ class _Candidate:
         return str(self.file.where)
 
     @property
+    def called(self) -> str:
+        """Its name in a remark."""
+        name = legible(str(self.sent.file)).replace("`", "'")
+        return f"`{name}`"
+
+    @property
     def order(self) -> tuple[Any, ...]:
         """Filled in before blank, then the later one: by Canvas's number, by "(2)" or "-2" in its name, by its time."""
         number = re.search(r"[-( ](\d{1,4})\)?$", self.file.where.stem)
@@ -73,21 +79,21 @@ def collect(
     that is filled in is marked.
     Raises UsageError if there are no notebooks.
     """
-    found = listing(source, scratch)
+    found, names = listing(source, scratch), tuple(originals)
+    asides = [(sent(where, names), reason) for where, reason in found.aside]
     if not any(map(_is_notebook, found.files)):
         raise UsageError(
-            f"got {source} without notebooks: expected STUDENT/assignment1.ipynb or STUDENT_assignment1.ipynb"
+            f"got {source} without notebooks{_such_as(asides)}: expected STUDENT/assignment1.ipynb or "
+            "STUDENT_assignment1.ipynb"
         )
-    names = tuple(originals)
     senders = [(file, sent(file.where, names)) for file in found.files]
     students, strangers = _students({one.sender for _, one in senders}, roster or Roster())
     candidates, unknown = _candidates(senders, originals, students)
     data = [(file, one) for file, one in senders if not _is_notebook(file)]
     hand_ins = [_hand_in(*key, of_one, data) for key, of_one in sorted(candidates.items())]
-    asides = [(sent(where, names), reason) for where, reason in found.aside]
     asides += _unused(data, hand_ins)
     with_notebook = {one.sender for file, one in senders if _is_notebook(file)}
-    without = {one.sender.name for one, _ in asides} - {sender.name for sender in with_notebook}
+    without = {one.sender.name for one, _ in asides} - {sender.name for sender in with_notebook} - {MACOS}
     lines = [*unknown, *_lines(asides), *(f"{legible(name)}: no notebook of theirs" for name in sorted(without))]
     return hand_ins, [*strangers, *lines]
 
@@ -104,7 +110,10 @@ def _candidates(
         notebook, remarks = _read(file.path)
         assignment = _assignment(file.where, notebook, originals)
         if not assignment:
-            lines.append(f"{legible(str(file.where))}: not a notebook of an assignment")
+            reason = (
+                "not a notebook of an assignment" if notebook else "cannot be read, and its name is no assignment's"
+            )
+            lines.append(f"{legible(str(file.where))}: {reason}")
         elif notebook is None and file.where.name.startswith("."):
             lines.append(f"{legible(str(file.where))}: cannot be read, and its name is that of a hidden file")
         else:
@@ -120,11 +129,11 @@ def _hand_in(student: str, assignment: str, candidates: list[_Candidate], data: 
     remarks = list(best.remarks)
     if len(candidates) > 1:
         each = ", ".join(
-            f"`{one.sent.file}` ({one.filled} answers)" for one in sorted(candidates, key=lambda one: one.place)
+            f"{one.called} ({one.filled} answers)" for one in sorted(candidates, key=lambda one: one.place)
         )
-        remarks.append(f"There were {len(candidates)} notebooks, {each}: `{best.sent.file}` was marked.")
+        remarks.append(f"There were {len(candidates)} notebooks, {each}: {best.called} was marked.")
     if best.notebook is None:
-        remarks.append(f"The file `{best.sent.file}` cannot be read as a notebook: hand it in again.")
+        remarks.append(f"The file {best.called} cannot be read as a notebook: hand it in again.")
     files = _beside(best, data)
     written = files.pop(STAMP, None)
     stamp = written.read_text(errors="replace").strip() if written and not best.sent.sender.system else ""
@@ -164,11 +173,19 @@ def _lines(asides: Iterable[tuple[Sent, str]]) -> list[str]:
     grouped: dict[tuple[str, str], list[str]] = {}
     for one, reason in asides:
         parts = [part for part in one.file.parts if part not in ("/",)]
-        junk = next((part for part in parts if part == "__MACOSX"), str(one.file))
+        junk = next((part for part in parts if part == MACOS), str(one.file))
         names = grouped.setdefault((one.sender.name, reason), [])
         if junk not in names:
             names.append(junk)
-    return [legible(f"{name}: {', '.join(files)}: {reason}") for (name, reason), files in sorted(grouped.items())]
+    lines = [(name, ", ".join(files), reason) for (name, reason), files in sorted(grouped.items())]
+    return [legible(": ".join(dict.fromkeys(parts))) for parts in lines]
+
+
+def _such_as(asides: list[tuple[Sent, str]]) -> str:
+    """The first line on a file that is not used, for a message, and how many more there are."""
+    lines = _lines(asides)
+    more = f"; {len(lines) - 1} more" if len(lines) > 1 else ""
+    return f" ({lines[0]}{more})" if lines else ""
 
 
 def _is_notebook(file: File) -> bool:

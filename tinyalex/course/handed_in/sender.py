@@ -14,6 +14,8 @@ CANVAS = re.compile(
     r"(?:(?P<name>(?!LATE_)[^\W_]+)_)?(?P<late>LATE_)?(?P<id>\d{1,19}|anon_\w{5})_(?P<upload>\d{3,19})_(?P<file>.+)"
 )
 
+MACOS = "__MACOSX"  # the folder of macOS in a zip; beside the students' folders it is nobody's
+
 
 @dataclass(frozen=True)
 class Sender:
@@ -45,6 +47,8 @@ def sent(where: PurePosixPath, assignments: tuple[str, ...]) -> Sent:
 
     assignments: names that are no part of a student's, such as in "anna_assignment1.ipynb".
     """
+    if where.parts[:1] == (MACOS,):
+        return Sent(Sender(MACOS), where)
     for depth, part in enumerate(where.parts):
         rest = where.parts[depth + 1 :]
         if found := MOODLE.fullmatch(part):

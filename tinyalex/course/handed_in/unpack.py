@@ -25,6 +25,7 @@ JUNK = {"__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini", ".ipynb_checkpoints
 OTHER_ARCHIVES = {".7z", ".rar", ".gz", ".tar", ".tgz", ".xz", ".bz2"}
 BROKEN = (zipfile.BadZipFile, OSError, ValueError, EOFError, RuntimeError, zlib.error)  # what zipfile raises
 PLAIN = re.compile(r"[\w .,@()+&'=~-]{1,120}")  # a name that every disk takes
+NAMELESS = {".ipynb", ".zip"}  # their contents are read, and their names never written
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def listing(source: Path, scratch: Path) -> Listing:
 
 
 class _Reader:
-    """Collects a listing. Each file from a zip goes into a numbered folder of its own."""
+    """Collects a listing. Each file from a zip goes into a file that has a number for a name."""
 
     def __init__(self, scratch: Path) -> None:
         self.scratch, self.count = scratch, 0
@@ -89,7 +90,8 @@ class _Reader:
                 if len(entries) > MOST_FILES * times:
                     return self._aside(where, f"a zip of {len(entries)} files: expected {MOST_FILES * times} at most")
                 left = LARGEST_ZIP * times
-                for entry, name in zip(entries, _without_own_folder(entries, archive), strict=True):
+                names = _without_own_folder(entries, where.stem or archive.stem)
+                for entry, name in zip(entries, names, strict=True):
                     left -= self._read_entry(opened, entry, where, name, left, depth)
         except BROKEN as error:
             self._aside(where, f"a zip that cannot be read ({error})")
@@ -102,8 +104,7 @@ class _Reader:
         if reason := _unsafe(entry, name) or _useless(where):
             self._aside(where, reason)
             return 0
-        path = self.scratch / str(self.count) / where.name
-        path.parent.mkdir(parents=True)
+        path = self.scratch / f"{self.count}{where.suffix}"
         self.count += 1
         try:
             size = _unpacked(archive, entry, path, min(LARGEST, left))
@@ -148,7 +149,8 @@ def _unsafe(entry: zipfile.ZipInfo, name: str) -> str:
         return "a path that leaves its folder"
     if stat.S_ISLNK(entry.external_attr >> 16):
         return "a link, which is not followed"
-    return "" if PLAIN.fullmatch(parts[-1]) else "a name that not every disk takes: rename it"
+    plain = PLAIN.fullmatch(parts[-1]) or PurePosixPath(name).suffix.lower() in NAMELESS
+    return "" if plain else "a name that not every disk takes: rename it"
 
 
 def _useless(where: PurePosixPath) -> str:
@@ -160,12 +162,12 @@ def _useless(where: PurePosixPath) -> str:
         return "Python code beside a notebook is not run"
     if suffix in OTHER_ARCHIVES:
         return "an archive of a kind that is not read: ask for a zip"
-    return "" if suffix in {".ipynb", ".zip"} | DATA else "neither a notebook nor its data"
+    return "" if suffix in NAMELESS | DATA else "neither a notebook nor its data"
 
 
-def _without_own_folder(entries: list[zipfile.ZipInfo], archive: Path) -> list[str]:
-    """The names in a zip, without the folder in which all lie if it is called like the zip."""
-    names, own = [_name(entry) for entry in entries], f"{archive.stem}/"
+def _without_own_folder(entries: list[zipfile.ZipInfo], own: str) -> list[str]:
+    """The names in a zip, without the folder in which all lie if it is called like the zip, `own`."""
+    names, own = [_name(entry) for entry in entries], f"{own}/"
     in_it = all(name.startswith((own, "__MACOSX/")) for name in names)
     return [name.removeprefix(own) if in_it else name for name in names]
 
