@@ -67,7 +67,7 @@ def test_captions_by_hand():
     assert padded.caption(0).endswith("patches[0, 0] = outside the image = 0")
     channels = inside.Im2col([X, X + 100], 3)
     assert channels.caption(1) == (
-        "window (oh, ow) = (0, 0), its cell (i, j) = (0, 0), channel 1\npatches[0, 1] = x[1, 0, 0] = 100"
+        "window (oh, ow) = (0, 0), its cell (i, j) = (0, 0), c = 1\npatches[0, 1] = x[1, 0, 0] = 100"
     )
     col2im = inside.Col2im((5, 5), 3)
     assert col2im.caption(41).endswith("dx[2, 3] = 2 + patches[4, 5] = 2 + 1 = 3")

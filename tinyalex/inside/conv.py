@@ -64,7 +64,7 @@ class _ImageAndMatrix(Stepper):
         """Step i in words: the window and its cell, the entry of the matrix, the pixel."""
         row, column = self.entry(i)
         (oh, ow), (di, dj), channel = self._read_at(i)
-        of_channel = f", channel {channel}" if self.shape[0] > 1 else ""
+        of_channel = f", c = {channel}" if self.shape[0] > 1 else ""
         where = f"window (oh, ow) = ({oh}, {ow}), its cell (i, j) = ({di}, {dj}){of_channel}"
         return where, f"patches[{row}, {column}]", _name(self.pixel(i), self.shape[0])
 
@@ -85,7 +85,7 @@ class _ImageAndMatrix(Stepper):
             inside[place[0] * SH : place[0] * SH + KH, place[1] * SW : place[1] * SW + KW] = True
             here[row, column] = c == channel
             top = TOP + c * (height + 2)
-            title = self._image_title + (f", channel {c}" if C > 1 else "")
+            title = self._image_title.format(f"[{c}]" if C > 1 else "")
             sheet.grid(
                 (top, 1),
                 canvas,
@@ -107,7 +107,7 @@ class _ImageAndMatrix(Stepper):
         sheet.arrow(*((in_image, in_matrix) if into_matrix else (in_matrix, in_image)), "orange")
         return sheet
 
-    _image_title = "x"
+    _image_title = "x{}"
 
 
 class Im2col(_ImageAndMatrix):
@@ -152,7 +152,7 @@ class Col2im(_ImageAndMatrix):
     Raises ShapeError for another shape of either, or a matrix that does not fit on a page.
     """
 
-    _image_title = "dx so far"
+    _image_title = "dx{} so far"
 
     def __init__(
         self,

@@ -106,7 +106,7 @@ class LRNWindow(Stepper):
         """Draw the rows, map c in colour. window: (row, cells) to frame.   found: rows that are filled up to map c."""
         C = len(self.x)
         sheet = Sheet(TOP - 0.8 + 1.5 * len(rows), C + NAMES)
-        sheet.text((TOP - 1.1, 0), "map c")
+        sheet.text((TOP - 1.1, 0), "c")
         for map_ in range(C):
             sheet.text((TOP - 1.1, NAMES + map_ + 0.5), str(map_), colour="grey", middle=True)
         here, known = np.arange(C) == c, np.arange(C) <= c
