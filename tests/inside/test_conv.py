@@ -47,7 +47,7 @@ def test_im2col_reads_every_entry_from_its_pixel(shape, kernel, stride, pad, cei
 def test_col2im_adds_every_entry_to_its_pixel(shape, kernel, stride, pad, ceil_mode, places, rng):
     pixels = by_hand(shape, kernel, stride, pad, places)
     patches = rng.normal(size=(places[0] * places[1], kernel[0] * kernel[1] * shape[0]))
-    stepper = inside.Col2im(shape, kernel, stride=stride, pad=pad, ceil_mode=ceil_mode, patches=patches)
+    stepper = inside.Col2im(shape, kernel, stride=stride, pad=pad, ceil_mode=ceil_mode, dpatches=patches)
     dx = np.zeros(shape)
     for i, (pixel, value) in enumerate(zip(pixels, patches.ravel(), strict=True)):
         if pixel is not None:
@@ -70,7 +70,7 @@ def test_captions_by_hand():
         "window (oh, ow) = (0, 0), its cell (i, j) = (0, 0), c = 1\npatches[0, 1] = x[1, 0, 0] = 100"
     )
     col2im = inside.Col2im((5, 5), 3)
-    assert col2im.caption(41).endswith("dx[2, 3] = 2 + patches[4, 5] = 2 + 1 = 3")
+    assert col2im.caption(41).endswith("dx[2, 3] = 2 + dpatches[4, 5] = 2 + 1 = 3")
     assert inside.Col2im((5, 5), 3, pad=1).caption(0).endswith("lies outside the image: it is dropped")
 
 

@@ -158,7 +158,7 @@ def test_looking_inside_imports_neither_matplotlib_nor_numba_nor_ipywidgets():
         lambda: inside.Im2col([[1] * 12] * 12, 3),
         lambda: inside.Im2col([[1] * 6] * 6, 6, stride=0),
         lambda: inside.Col2im((5,)),
-        lambda: inside.Col2im((5, 5), patches=[[1, 2], [3, 4]]),
+        lambda: inside.Col2im((5, 5), dpatches=[[1, 2], [3, 4]]),
         lambda: inside.MaxPoolGradient([1, 2, 3]),
         lambda: inside.MaxPoolGradient([[1] * 13] * 13),
         lambda: inside.MaxPoolGradient([[1] * 5] * 5, dy=[1, 2]),

@@ -66,7 +66,7 @@ class _ImageAndMatrix(Stepper):
         (oh, ow), (di, dj), channel = self._read_at(i)
         of_channel = f", c = {channel}" if self.shape[0] > 1 else ""
         where = f"window (oh, ow) = ({oh}, {ow}), its cell (i, j) = ({di}, {dj}){of_channel}"
-        return where, f"patches[{row}, {column}]", _name(self.pixel(i), self.shape[0])
+        return where, f"{self._matrix_name}[{row}, {column}]", _name(self.pixel(i), self.shape[0])
 
     def _page(self, i: int, image: Floats, matrix: Floats, known: NDArray[np.bool_], into_matrix: bool) -> Sheet:
         """Draw the image (C, H, W) and the matrix; step i has a colour, and an arrow joins its pixel and its entry."""
@@ -99,7 +99,7 @@ class _ImageAndMatrix(Stepper):
         fills = [np.zeros(self.matrix_shape, bool) for _ in range(2)]
         fills[0][at_row] = True
         fills[1][at_row, at_column] = True
-        title = f"patches, {self.matrix_shape[0]} × {self.matrix_shape[1]}: a row for each window"
+        title = f"{self._matrix_name}, {self.matrix_shape[0]} × {self.matrix_shape[1]}: a row for each window"
         sheet.grid((TOP, left), matrix, title, fills=[(fills[0], "pale"), (fills[1], "amber")], known=known)
         sheet.frame((TOP + at_row, left), 1, self.matrix_shape[1], "blue")
         in_image = (TOP + channel * (height + 2) + row + 0.5, 1 + width + 0.2)
@@ -107,7 +107,7 @@ class _ImageAndMatrix(Stepper):
         sheet.arrow(*((in_image, in_matrix) if into_matrix else (in_matrix, in_image)), "orange")
         return sheet
 
-    _image_title = "x{}"
+    _image_title, _matrix_name = "x{}", "patches"
 
 
 class Im2col(_ImageAndMatrix):
@@ -148,11 +148,11 @@ class Col2im(_ImageAndMatrix):
     """How col2im adds each entry of the matrix to the pixel that it was copied from: one entry in each step.
 
     x_shape: (H, W), or (C, H, W), of the image.   kernel_size, stride, pad, ceil_mode: as for Conv2D.
-    patches: the matrix (OH*OW, KH*KW*C). The default is ones; then each pixel counts the windows that contain it.
+    dpatches: the matrix (OH*OW, KH*KW*C). The default is ones; then each pixel counts the windows that contain it.
     Raises ShapeError for another shape of either, or a matrix that does not fit on a page.
     """
 
-    _image_title = "dx{} so far"
+    _image_title, _matrix_name = "dx{} so far", "dpatches"
 
     def __init__(
         self,
@@ -162,16 +162,16 @@ class Col2im(_ImageAndMatrix):
         stride: int | Pair = 1,
         pad: int | Pair = 0,
         ceil_mode: bool = False,
-        patches: ArrayLike | None = None,
+        dpatches: ArrayLike | None = None,
     ) -> None:
         super().__init__(tuple(x_shape), _window(kernel_size, stride, pad, ceil_mode))
-        self.patches: Floats = np.ones(self.matrix_shape) if patches is None else np.array(patches, np.float64)
-        if self.patches.shape != self.matrix_shape:
-            raise ShapeError(f"got patches of shape {self.patches.shape}: expected {self.matrix_shape}")
+        self.dpatches: Floats = np.ones(self.matrix_shape) if dpatches is None else np.array(dpatches, np.float64)
+        if self.dpatches.shape != self.matrix_shape:
+            raise ShapeError(f"got dpatches of shape {self.dpatches.shape}: expected {self.matrix_shape}")
 
     def dx(self, i: int) -> Floats:
         """The gradient of the image (C, H, W) after step i."""
-        added = np.where(np.arange(len(self)).reshape(self.matrix_shape) <= i, self.patches, 0.0)
+        added = np.where(np.arange(len(self)).reshape(self.matrix_shape) <= i, self.dpatches, 0.0)
         with use_kernels("reference"):
             image: Floats = col2im(added, (1, *self.shape), self.window)[0]
         return image
@@ -179,14 +179,14 @@ class Col2im(_ImageAndMatrix):
     def caption(self, i: int) -> str:
         """The entry, and the pixel that col2im adds it to."""
         where, entry, name = self._words(i)
-        pixel, value = self.pixel(i), self.patches[self.entry(i)]
+        pixel, value = self.pixel(i), self.dpatches[self.entry(i)]
         if pixel is None:
             return f"{where}\n{entry} = {short(value)} lies outside the image: it is dropped"
         before, after = self.dx(i - 1)[pixel], self.dx(i)[pixel]
         return f"{where}\nd{name} = {short(before)} + {entry} = {short(before)} + {short(value)} = {short(after)}"
 
     def _picture(self, i: int) -> Sheet:
-        return self._page(i, self.dx(i), self.patches, np.ones(self.matrix_shape, bool), into_matrix=False)
+        return self._page(i, self.dx(i), self.dpatches, np.ones(self.matrix_shape, bool), into_matrix=False)
 
 
 def _window(kernel_size: int | Pair, stride: int | Pair, pad: int | Pair, ceil_mode: bool) -> Window:
