@@ -24,7 +24,7 @@ def typed(kind: Any, value: Any, name: str) -> Any:
     if origin in (tuple, list) and isinstance(value, list | tuple):
         return origin(typed(inner[0], one, f"{name}[{number}]") for number, one in enumerate(value))
     if origin is dict and isinstance(value, dict):
-        return {key: typed(inner[1], one, f"{name}.{key}") for key, one in value.items()}
+        return {key: typed(inner[1], one, f"{name}.{bare(key)}") for key, one in value.items()}
     if origin is Literal and type(value) is str and value in inner:
         return value
     if kind is float and type(value) in (int, float) and abs(value) <= sys.float_info.max:
@@ -66,6 +66,11 @@ def brief(value: Any, longest: int = 40) -> str:
     """The value as Python writes it, cut off where it is long: a file may hold anything."""
     text = repr(value[:longest] if isinstance(value, str) else value)
     return text if len(text) <= longest else f"{text[:longest]}..."
+
+
+def bare(name: str) -> str:
+    """The name as `brief` has it, without quotes."""
+    return brief(name).strip("'\"")
 
 
 def _named(kind: Any) -> str:

@@ -74,6 +74,8 @@ def handed_in(found, tmp_path):
         ("Anna Ås_1234_file/Untitled.ipynb", "Anna_Ås_1234_file"),
         ("anna@uni.edu/x.ipynb", "anna@uni.edu"),
         ("[anna]/x.ipynb", "_anna_"),
+        (".._12_assignsubmission_file_/x.ipynb", "_."),
+        (".zip/x.ipynb", "_"),
     ],
 )
 def test_a_student_is_the_folder_or_the_file(file, student, tmp_path, found):

@@ -59,6 +59,10 @@ def test_a_line_of_another_table_is_the_students(roster):
     assert own.in_row({"Student": "Student, Test", "ID": "99"}) is None
 
 
+def test_an_id_leads_out_of_no_folder(roster):
+    assert [student.id for student in roster("id,name\n..,Anna\n../a,Bo\n").students] == ["_.", "_._a"]
+
+
 @pytest.mark.parametrize(
     "content", [OWN.replace(",", ";").encode("cp1252"), OWN.encode("utf-16"), b"\xef\xbb\xbf" + OWN.encode()]
 )
@@ -73,6 +77,8 @@ def test_a_table_is_read_in_any_encoding(content, roster):
         ("who\nanna\n", "expected columns id and name, and a line a student"),
         ("id,name\na,Anna\na,Bo\n", "got .* with a in two lines: expected each student once"),
         ("id,id\na,b\n", "two columns 'id': expected each once"),
+        (f"id,{','.join(map(str, range(2000)))}\n" + "a\n" * 1000, "1000 lines of 2001 columns: expected those of a"),
+        (f"{'x' * 5000},{','.join(map(str, range(30)))}\n1\n", "'x{39}..., '0', .* '10', ...: expected columns id"),
         ("", "expected a table, as a CSV file"),
         ('id,name\n"a,Anna\n', "expected a table, as a CSV file"),
     ],

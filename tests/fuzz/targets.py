@@ -1,6 +1,7 @@
 """What is damaged and read: to add a format, add a target."""
 
 import hashlib
+import importlib
 import io
 import json
 import pickle
@@ -443,6 +444,11 @@ def read_onnx(path):
     read_net(path.with_suffix("") if path.suffix == ".data" else path)
 
 
+def of_hand_ins(name):
+    """A function of the module hand_ins, which takes long to import: only its own workers do."""
+    return lambda path: getattr(importlib.import_module("fuzz.hand_ins"), name)(path)
+
+
 # The forged ones have checksums that are right, so that the damage is not told before it is read.
 TARGETS = {
     "CIFAR": Target(write_cifar, read_cifar),
@@ -466,4 +472,7 @@ TARGETS = {
     "means": Target(write_means, read_mean),
     "ONNX": Target(write_onnx, read_onnx),
     "examinations": Target(write_examination, read_examination, "*.npz"),
+    "zips of hand-ins": Target(of_hand_ins("write_zips"), of_hand_ins("read_zip")),
+    "forged zips of hand-ins": Target(of_hand_ins("write_contents"), of_hand_ins("read_contents")),
+    "tables of a course": Target(of_hand_ins("write_tables"), of_hand_ins("read_table")),
 }

@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,9 +10,11 @@ from pathlib import Path
 from tinyalex.course.grades.table import Table, columns
 from tinyalex.course.handed_in.sender import Sender
 from tinyalex.errors import UsageError
+from tinyalex.typed import bare
 
 # The columns that may tell a student's id, the best first: a lecturer's own, Canvas's, Moodle's.
 IDS = ("id", "SIS Login ID", "SIS User ID", "Username", "ID number", "Email address", "email", "ID", "Identifier")
+MOST_WORDS = 10  # of a name that may come first
 NOBODY = ("Points Possible", "Student, Test")  # lines of Canvas's gradebook
 EMAILS = ("email", "Email address", "SIS Login ID")
 
@@ -71,8 +74,8 @@ def read_roster(path: Path) -> Roster:
     ids = [student.id for student in students]
     if not students or "" in ids:
         raise UsageError(f"got {path} with {columns(table.header)}: expected columns id and name, and a line a student")
-    if twice := sorted({one for one in ids if ids.count(one) > 1}):
-        raise UsageError(f"got {path} with {twice[0]} in two lines: expected each student once")
+    if twice := [id for id, times in Counter(ids).items() if times > 1]:
+        raise UsageError(f"got {path} with {bare(min(twice))} in two lines: expected each student once")
     return Roster(students)
 
 
@@ -85,7 +88,12 @@ def student_in(row: Mapping[str, str]) -> Student:
         numbers.append(f"Moodle {number[0]}")
     email = next((row[column] for column in EMAILS if row.get(column)), "")
     names = [simplified(one) for one in [*called, email, email.partition("@")[0], *_orders(name)]]
-    return Student(re.sub(r"[^\w.@-]", "_", id), name, email, tuple(filter(None, [*numbers, *names])))
+    return Student(in_paths(id), name, email, tuple(filter(None, [*numbers, *names])))
+
+
+def in_paths(name: str) -> str:
+    """The name as a part of a path: without slashes, nor a dot at the front, as ".." is another folder."""
+    return re.sub(r"^\.|[^\w.@-]", "_", name)
 
 
 def _name(row: Mapping[str, str]) -> str:
@@ -98,7 +106,7 @@ def _name(row: Mapping[str, str]) -> str:
 def _orders(name: str) -> Iterable[str]:
     """The name with each of its words first: "Lee, Anna", "Anna Lee" and Canvas's "leeanna" are one name."""
     words = name.replace(",", " ").split()
-    for first in range(len(words)):
+    for first in range(min(len(words), MOST_WORDS)):
         yield "".join(words[first:] + words[:first])
 
 

@@ -9,7 +9,8 @@ from typing import Any
 from tinyalex.course.grades.roster import Roster, read_roster
 from tinyalex.course.seeds import YEAR
 from tinyalex.errors import UsageError
-from tinyalex.typed import typed
+from tinyalex.files import one_line
+from tinyalex.typed import bare, typed
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,9 @@ class Settings:
     def __post_init__(self) -> None:
         for name, due in self.due.items():
             if not isinstance(due, datetime):
-                raise UsageError(f"got due.{name}={due}: expected date and time, such as 2027-03-01 23:59:00")
+                raise UsageError(
+                    f"got due.{bare(name)}={bare(str(due))}: expected date and time, such as 2027-03-01 23:59:00"
+                )
 
     def path(self, name: str) -> Path:
         """The path of a file that the settings name."""
@@ -71,6 +74,6 @@ def read_settings(path: Path) -> Settings:
     try:
         content = tomllib.loads(path.read_text("utf-8-sig"))
     except (OSError, ValueError) as error:
-        raise UsageError(f"got {path} ({error}): expected the settings of a course, as a TOML file") from None
+        raise UsageError(f"got {path} ({one_line(error)}): expected the settings of a course, as a TOML file") from None
     settings: Settings = typed(Settings, {**content, "folder": str(path.parent)}, path.name)
     return settings

@@ -3,12 +3,17 @@
 import codecs
 import csv
 import io
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tinyalex.errors import UsageError
 from tinyalex.files import replacing
+from tinyalex.typed import brief
+
+MOST_CELLS = 2_000_000  # of a table: 4,000 students in 500 columns
+NAMED = 12  # columns that a message names
 
 
 @dataclass
@@ -25,7 +30,7 @@ class Table:
     def read(cls, path: Path) -> "Table":
         """The table in a CSV file, with commas, semicolons or tabs, in UTF-8, UTF-16 or Windows's code page.
 
-        Raises UsageError if it cannot be read, or has two columns of one name.
+        Raises UsageError if it cannot be read, has two columns of one name, or too many cells.
         """
         try:
             content = path.read_bytes()
@@ -39,8 +44,10 @@ class Table:
         except (csv.Error, ValueError) as error:
             raise UsageError(f"got {path} ({error}): expected a table, as a CSV file") from None
         header = [name.strip() for name in header]
-        if twice := {name for name in header if name and header.count(name) > 1}:
-            raise UsageError(f"got {path} with two columns {min(twice)!r}: expected each once")
+        if twice := [name for name, times in Counter(header).items() if name and times > 1]:
+            raise UsageError(f"got {path} with two columns {brief(min(twice))}: expected each once")
+        if len(header) * len(lines) > MOST_CELLS:
+            raise UsageError(f"got {path} with {len(lines)} lines of {len(header)} columns: expected those of a class")
         rows = [dict(zip(header, [*line, *[""] * len(header)], strict=False)) for line in lines if any(line)]
         end = "\r\n" if "\r\n" in text else "\n"
         return cls(header, rows, delimiter, end, content.startswith(codecs.BOM_UTF8))
@@ -70,5 +77,5 @@ def shown(value: float) -> str:
 
 
 def columns(names: Sequence[str]) -> str:
-    """Names of columns in a message."""
-    return ", ".join(repr(name) for name in names)
+    """Names of columns in a message, the first ones only if there are many."""
+    return ", ".join([*map(brief, names[:NAMED]), *["..."] * (len(names) > NAMED)])

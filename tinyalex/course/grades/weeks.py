@@ -15,6 +15,7 @@ from tinyalex.course.marking.by_nbgrader import Course, Marks
 from tinyalex.course.marking.gradebook import all_marks
 from tinyalex.errors import UsageError
 from tinyalex.files import write_table
+from tinyalex.typed import bare, brief
 
 
 class Weeks:
@@ -144,7 +145,7 @@ def _times(path: Path) -> dict[Key, datetime]:
         if came := moment(row["time"]):
             found[row["student"], row["assignment"]] = came
         elif row["time"]:
-            raise UsageError(f"got {row['time']!r} in {path}: expected a time, such as 2027-03-01 23:59")
+            raise UsageError(f"got {brief(row['time'])} in {path}: expected a time, such as 2027-03-01 23:59")
     return found
 
 
@@ -176,9 +177,9 @@ class Classroom:
         chosen, students = self.settings, {student.id for student in self.roster.students}
         for place in (chosen.due, chosen.columns, *chosen.days.values()):
             if unknown := sorted(place.keys() - set(names)):
-                raise UsageError(f"got the assignment {unknown[0]} in the settings: expected {', '.join(names)}")
+                raise UsageError(f"got the assignment {bare(unknown[0])} in the settings: expected {', '.join(names)}")
         if students and (unknown := sorted(chosen.days.keys() - students)):
-            raise UsageError(f"got days.{unknown[0]} in the settings: expected the id of a student in the roster")
+            raise UsageError(f"got days.{bare(unknown[0])} in the settings: expected the id of a student in the roster")
         if self.into and self.into.system == "Moodle":
             self.into.assignment(names, marked)
 

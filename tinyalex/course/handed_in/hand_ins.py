@@ -12,7 +12,7 @@ from typing import Any
 import nbformat
 
 from tinyalex.course import cells
-from tinyalex.course.grades.roster import Roster
+from tinyalex.course.grades.roster import Roster, in_paths
 from tinyalex.course.handed_in.sender import MACOS, Sender, Sent, sent
 from tinyalex.course.handed_in.unpack import File, listing
 from tinyalex.course.marking.repair import recognised
@@ -182,10 +182,10 @@ def _lines(asides: Iterable[tuple[Sent, str]]) -> list[str]:
 
 
 def _such_as(asides: list[tuple[Sent, str]]) -> str:
-    """The first line on a file that is not used, for a message, and how many more there are."""
+    """The first line on a file that is not used, cut off for a message, and how many more there are."""
     lines = _lines(asides)
     more = f"; {len(lines) - 1} more" if len(lines) > 1 else ""
-    return f" ({lines[0]}{more})" if lines else ""
+    return f" ({lines[0][:300]}{more})" if lines else ""
 
 
 def _is_notebook(file: File) -> bool:
@@ -252,7 +252,7 @@ def _students(senders: Collection[Sender], roster: Roster) -> tuple[dict[Sender,
     names = {sender: student.id for sender, student in found.items() if student}
     taken, lines = set(names.values()), []
     for sender in sorted(senders - names.keys(), key=lambda one: (one.name, one.id)):
-        name = re.sub(r"[^\w.@-]", "_", sender.name)
+        name = in_paths(sender.name) or "_"
         numbered = chain([name], (f"{name}-{number}" for number in count(2)))
         names[sender] = next(one for one in numbered if one not in taken)
         taken.add(names[sender])

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from tinyalex.errors import UsageError
+from tinyalex.files import one_line
 
 DATA = {".npz", ".npy", ".json", ".txt", ".csv", ".png", ".jpg"}  # data files beside a notebook; no Python code
 LARGEST = 64 << 20  # bytes of a file
@@ -94,7 +95,7 @@ class _Reader:
                 for entry, name in zip(entries, names, strict=True):
                     left -= self._read_entry(opened, entry, where, name, left, depth)
         except BROKEN as error:
-            self._aside(where, f"a zip that cannot be read ({error})")
+            self._aside(where, f"a zip that cannot be read ({one_line(error)})")
 
     def _read_entry(
         self, archive: zipfile.ZipFile, entry: zipfile.ZipInfo, folder: PurePosixPath, name: str, left: int, depth: int
@@ -109,7 +110,7 @@ class _Reader:
         try:
             size = _unpacked(archive, entry, path, min(LARGEST, left))
         except BROKEN as error:
-            self._aside(where, f"cannot be unpacked ({error})")  # cut off, a password, an unknown method
+            self._aside(where, f"cannot be unpacked ({one_line(error)})")  # cut off, a password, an unknown method
             return 0
         if size > min(LARGEST, left):
             path.unlink()
