@@ -1,4 +1,4 @@
-"""The commands of a course: assignments and grade."""
+"""The commands of a course: assignments, grade and bundles."""
 
 import tempfile
 from dataclasses import dataclass
