@@ -44,6 +44,10 @@ def test_the_path_takes_as_long_as_it_says():
     assert f"about {sum(int(minutes) for _, minutes in ROWS)} minutes" in PAGE
 
 
+def test_the_home_page_counts_its_files():
+    assert f"{len(ROWS)} files in order" in (ROOT / "docs" / "index.md").read_text()
+
+
 def test_every_layer_of_the_paper_is_on_the_path():
     """And what a layer is; a kind that the paper does without needs no line."""
     net = AlexNet("paper")
