@@ -1,9 +1,12 @@
 """The bench: what it counts for each layer, what it prints, and that it leaves the machine's speed to the machine."""
 
+import itertools
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from matplotlib.text import Text
 
 from tinyalex import cli
 from tinyalex.cost import pictures, stopwatch
@@ -77,7 +80,7 @@ def test_what_a_layer_has_to_do():
 def test_roofs_are_measured(monkeypatch):
     """Operations and bytes of the product and the update, over the time that each took."""
     clock = iter([0.0, 2.0] * 5 + [0.0, 0.5] * 5)
-    monkeypatch.setattr(stopwatch.time, "perf_counter", lambda: next(clock))
+    monkeypatch.setattr(stopwatch, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
     found = bench.roofs(threads=1)
     assert found == Roofs(2 * 64**3 / 2.0, 20 * 1024 / 0.5)
 
@@ -105,13 +108,34 @@ def test_roofline():
     assert [tuple(mark.get_offsets()[0]) for mark in backward.collections] == [(0.1, 0.6)]
     (roof,) = forward.lines
     assert roof.get_xydata()[1].tolist() == [4.0, 4.0]  # the ridge: 4 operations a byte, 4 GFLOP/s
-    names = {text.get_text(): text.xyann for text in forward.texts}
-    assert {"conv1", "conv2"} <= set(names)
-    assert names["conv1"][1] - names["conv2"][1] == pytest.approx(pictures.NAME_HEIGHT)
+    assert {"conv1", "conv2"} <= {text.get_text() for text in forward.texts}
     assert "update" in {text.get_text() for text in backward.texts}
     assert len(pictures.roofline(costs[:2], ROOFS).axes) == 1
     with pytest.raises(DataError, match="got no layers: expected the costs of a net"):
         pictures.roofline([], ROOFS)
+
+
+def test_no_name_covers_another_nor_a_mark():
+    """Layers near each other, near the roofs and near the labels of the roofs, as in a net."""
+    places = {"conv1": (9, 3.5), "conv2": (9.5, 3.5), "conv3": (14, 3), "conv4": (4.2, 4.3), "norm1": (0.3, 0.25)}
+    costs = [
+        Cost(layer, direction, 0.1, speed * 1e8, speed * 1e8 / intensity)
+        for direction in ("forward", "backward")
+        for layer, (intensity, speed) in places.items()
+    ]
+    costs += [Cost("all", "update", 0.1, 0.3e8, 1e8), Cost("pool1", "backward", 0.1, 0.26e8, 1e8)]
+    figure = pictures.roofline(costs, ROOFS)
+    figure.draw_without_rendering()
+    for axes in figure.axes:
+        texts = {text.get_text(): Text.get_window_extent(text) for text in axes.texts}
+        assert len(texts) == len(axes.collections) + 2
+        for one, other in itertools.combinations(texts, 2):
+            assert not texts[one].overlaps(texts[other]), f"{one} covers {other}"
+        for mark in axes.collections:
+            middle = axes.transData.transform(mark.get_offsets()[0])
+            assert not any(extent.contains(*middle) for extent in texts.values())
+        for extent in texts.values():
+            assert axes.bbox.x0 < extent.x0 < extent.x1 < axes.bbox.x1
 
 
 # ---------------------------------------------------------------- the command
