@@ -52,7 +52,7 @@ def test_without_the_mistake_they_pass(mistake):
     [
         (WritesIntoX(), TinyAlexError, "WritesIntoX: got a changed x: expected it unchanged; write into a copy"),
         (WritesIntoDy(), TinyAlexError, "WritesIntoDy: got a changed dy: expected it unchanged; write into a copy"),
-        (Widens(), DTypeError, "Widens: got y in float64: expected float32, the dtype of x"),
+        (Widens(), DTypeError, "Widens: got y in float64: expected float32, the dtype of x; np.where"),
         (WidensBack(4, 2), DTypeError, r"WidensBack: got grads\['b'\] in float64: expected float32"),
     ],
 )
@@ -92,7 +92,7 @@ class ForwardInHalf(ReLU):
     ("layer", "error", "message"),
     [
         (ForgetsDy(), GradientError, r"gradient of x\["),
-        (InHalf(4, 2), DTypeError, "InHalf: got dx in float16: expected float32"),
+        (InHalf(4, 2), DTypeError, "InHalf: got dx in float16: expected float32, the dtype of x; convert it"),
         (ForwardInHalf(), DTypeError, "ForwardInHalf: got y in float16: expected float32"),
     ],
 )

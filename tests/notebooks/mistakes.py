@@ -1,4 +1,7 @@
-"""Mistakes that the checks of the tutorials must find, by tutorial and task: a piece of the answer, and another."""
+"""Mistakes that the checks of the tutorials must find, by tutorial and task.
+
+Each is a piece of the answer, another piece, and where it matters what the check must say.
+"""
 
 MISTAKES = {
     "01": {
@@ -79,6 +82,9 @@ MISTAKES = {
             ("0.1 * dy", "0"),
             ("x > 0, x, 0.1 * x", "x > 0, x, 0.01 * x"),
             ("dy, 0.1", "dy * x, 0.1"),
+            ("np.where(x > 0, dy, 0.1 * dy)", "dy * np.where(x > 0, 1, 0.1)", "got dx in float64: expected float32"),
+            ("np.where(x > 0, x, 0.1 * x)", "x * np.where(x > 0, 1, 0.1)", "got y in float64: expected float32"),
+            ("np.where(x > 0, dy, 0.1 * dy)", "np.where(x > 0, 1, 0.1)", "gradient of x["),
         ],
     },
     "08": {

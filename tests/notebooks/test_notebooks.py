@@ -147,9 +147,12 @@ def wrong_tries(path):
     solutions = answers(path.stem)
     for number, (_, task, check) in enumerate(tasks(path), start=1):
         planted = MISTAKES[path.stem[:2]][number]
-        assert all(solutions[number].count(right) == 1 for right, _ in planted), "a mistake has a place"
-        for source in [task.source, *(solutions[number].replace(*mistake) for mistake in planted)]:
-            yield nbformat.v4.new_code_cell(source)
+        yield nbformat.v4.new_code_cell(task.source, metadata={"said": ""})
+        yield nbformat.v4.new_code_cell(check.source, metadata=check.metadata)
+        for right, wrong, *said in planted:
+            assert solutions[number].count(right) == 1, "a mistake has a place"
+            source = solutions[number].replace(right, wrong)
+            yield nbformat.v4.new_code_cell(source, metadata={"said": "".join(said)})
             yield nbformat.v4.new_code_cell(check.source, metadata=check.metadata)
 
 
@@ -173,7 +176,8 @@ def test_it_runs(path):
             assert "right" not in printed(cell.outputs).splitlines(), "for the student's own work only"
     for task, check in zip(notebook.cells[right::2], notebook.cells[right + 1 :: 2], strict=True):
         assert "right" not in printed(check.outputs).splitlines(), task.source
-        assert any(output.output_type == "error" for output in check.outputs), task.source
+        [error] = [output for output in check.outputs if output.output_type == "error"]
+        assert task.metadata.said in error.evalue, task.source
 
 
 def test_the_real_one_runs_without_real_files(monkeypatch):

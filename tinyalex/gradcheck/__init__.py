@@ -166,11 +166,20 @@ def _in_float32(layer: Any, x: Floats, rng: np.random.Generator) -> DTypeError |
     for name, array in {"y": y, "dx": dx, **{f"grads['{key}']": grad for key, grad in layer.grads.items()}}.items():
         dtype = getattr(array, "dtype", np.dtype("float32"))
         if dtype != "float32":
-            error = DTypeError(f"{type(layer).__name__}: got {name} in {dtype}: expected float32, the dtype of x")
+            error = DTypeError(
+                f"{type(layer).__name__}: got {name} in {dtype}: expected float32, the dtype of x; {_cure(dtype)}"
+            )
             if name == "y" and np.result_type(dtype, "float32") != dtype:
                 raise error
             return error
     return None
+
+
+def _cure(dtype: np.dtype[Any]) -> str:
+    """What to do about an array of this dtype."""
+    if dtype != "float64":
+        return "convert it with .astype(x.dtype)"
+    return "np.where(c, 1, 0.1), np.zeros(n) and NumPy's numbers are float64: convert them with .astype(x.dtype)"
 
 
 def _in_dtype(layer: Any, dtype: str) -> dict[str, Any]:
