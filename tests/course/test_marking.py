@@ -195,6 +195,8 @@ def test_the_quick_run_of_the_other_tests_agrees(marked, hand_ins):
         ("grade {0} --course {0}", "expected the settings of a course, as a TOML file"),
         ("grade {0} --into {0}", "expected a table, as a CSV file"),
         ("grade {0} --source {0}", "without assignments: expected"),
+        ("grade {0} --jobs 0", "got jobs=0: expected 1 or more"),
+        ("grade {0} --jobs=-3", "got jobs=-3: expected 1 or more"),
         ("assignments --source {0}", "without assignments: expected"),
     ],
 )

@@ -85,6 +85,8 @@ class Grade(Command):
 
     def run(self) -> None:
         """Print a line for each hand-in; the tables are complete up to it, should the marking be stopped."""
+        if self.jobs is not None and self.jobs < 1:
+            raise UsageError(f"got jobs={self.jobs}: expected 1 or more")
         _check(self.source)
         from tinyalex.course.grades.weeks import classroom, write_weeks
         from tinyalex.course.marking.by_nbgrader import Course
