@@ -149,6 +149,10 @@ def wrong_tries(path):
         planted = MISTAKES[path.stem[:2]][number]
         yield nbformat.v4.new_code_cell(task.source, metadata={"said": ""})
         yield nbformat.v4.new_code_cell(check.source, metadata=check.metadata)
+        if "\ndef " in task.source:  # a forgotten return, which the check itself must tell
+            source = re.sub(r"raise NotImplementedError.*", "return None", task.source)
+            yield nbformat.v4.new_code_cell(source, metadata={"said": "", "kind": "AssertionError"})
+            yield nbformat.v4.new_code_cell(check.source, metadata=check.metadata)
         for right, wrong, *said in planted:
             assert solutions[number].count(right) == 1, "a mistake has a place"
             source = solutions[number].replace(right, wrong)
@@ -178,6 +182,7 @@ def test_it_runs(path):
         assert "right" not in printed(check.outputs).splitlines(), task.source
         [error] = [output for output in check.outputs if output.output_type == "error"]
         assert task.metadata.said in error.evalue, task.source
+        assert error.ename == task.metadata.get("kind", error.ename), (error.evalue, task.source)
 
 
 def test_the_real_one_runs_without_real_files(monkeypatch):
