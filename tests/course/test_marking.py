@@ -12,16 +12,20 @@ import signal
 import subprocess
 import sys
 import tempfile
+import zipfile
 from contextlib import suppress
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
 from nbgrader.api import Gradebook
 
 from course.generated import Generated, mixed
 from course.sources import ASSIGNMENTS, SOURCE, mistakes, outcomes
+from course.zips import moodle, text, zipped
 from tinyalex import cli
 from tinyalex.course import cells
+from tinyalex.course.handed_in.hand_ins import collect
+from tinyalex.course.handed_in.sender import Sender, sent
 from tinyalex.course.marking import by_nbgrader as marking
 
 
@@ -93,6 +97,27 @@ def marked(hand_ins, tmp_path_factory):
     assert (done.returncode, done.stderr) == (0, "")
     (folder / "marks" / "output").write_text(done.stdout)
     return folder / "marks"
+
+
+def test_moodle_takes_the_feedback_back(tmp_path):
+    """A folder for each student, with the number by which Moodle knows them; only for what was marked, from Moodle."""
+    original = cells.read(SOURCE / "assignment1" / "assignment1.ipynb")
+    files = moodle({("Anna Ås", 41): {"a.ipynb": text(original)}, ("Bo Lee", 42): {"b.ipynb": b"{"}})
+    (tmp_path / "all.zip").write_bytes(zipped(files | {"by hand/c.ipynb": text(original)}))
+    hand_ins, _ = collect(tmp_path / "all.zip", {"assignment1": original}, tmp_path)
+    marks = [marking.Marks(one.student, "assignment1", {"relu": (1.0, 2.0)}) for one in hand_ins]
+    for one in hand_ins:
+        page = tmp_path / "feedback" / one.student / "assignment1" / "assignment1.html"
+        page.parent.mkdir(parents=True)
+        page.write_text(one.student)
+    [path] = marking.write_zips(hand_ins, marks, tmp_path)
+    assert path == tmp_path / "feedback-assignment1.zip"
+    with zipfile.ZipFile(path) as archive:
+        [name] = archive.namelist()
+        assert archive.read(name) == "Anna_Ås".encode()
+    assert name == "Anna Ås_41_assignsubmission_file_/feedback.html"
+    assert sent(PurePosixPath(name), ()).sender == Sender("Anna Ås", "Moodle", "41")
+    assert marking.write_zips(hand_ins, [marking.Marks(one.student, "assignment1") for one in hand_ins], tmp_path) == []
 
 
 def rows(path):

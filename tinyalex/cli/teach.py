@@ -117,7 +117,7 @@ class Grade(Command):
         from tinyalex.backend import thread_count
         from tinyalex.course.handed_in.alike import write_alike
         from tinyalex.course.marking.batch import Setting, mark_all
-        from tinyalex.course.marking.by_nbgrader import write_tables
+        from tinyalex.course.marking.by_nbgrader import write_tables, write_zips
         from tinyalex.course.pages.overview import write_overview
 
         users = tuple(filter(None, self.as_user.split(",")))
@@ -137,8 +137,8 @@ class Grade(Command):
         for line in write_alike(self.out, {name: course.original(name) for name in names}):
             print(line)
         write_overview(marks, self.out)
-        files = ("marks.csv", "exercises.csv", "overview.html", "feedback")
-        written = ", ".join(str(self.out / name) for name in files)
+        files = [self.out / name for name in ("marks.csv", "exercises.csv", "overview.html", "feedback")]
+        written = ", ".join(map(str, [*files, *write_zips(hand_ins, marks, self.out)]))
         print(f"{len(marks)} hand-ins: {written}")
 
 

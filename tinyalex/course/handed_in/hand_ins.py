@@ -27,6 +27,7 @@ class HandIn:
     """A student's notebook for an assignment (None if it cannot be read), and the data files beside it by name.
 
     late: whether Canvas says that it is.   stamp: what a timestamp.txt beside it says.
+    folder: the student's in a zip of feedback for Moodle; "" for what did not come from there.
     """
 
     student: str
@@ -36,6 +37,7 @@ class HandIn:
     remarks: list[str]
     late: bool = False
     stamp: str = ""
+    folder: str = ""
 
 
 @dataclass
@@ -137,7 +139,7 @@ def _hand_in(student: str, assignment: str, candidates: list[_Candidate], data: 
     files = _beside(best, data)
     written = files.pop(STAMP, None)
     stamp = written.read_text(errors="replace").strip() if written and not best.sent.sender.system else ""
-    return HandIn(student, assignment, best.notebook, files, remarks, best.sent.late, stamp)
+    return HandIn(student, assignment, best.notebook, files, remarks, best.sent.late, stamp, best.sent.sender.folder)
 
 
 def _beside(one: _Candidate, data: Iterable[tuple[File, Sent]]) -> dict[str, Path]:

@@ -28,6 +28,11 @@ class Sender:
     system: Literal["", "Moodle", "Canvas"] = ""
     id: str = ""
 
+    @property
+    def folder(self) -> str:
+        """The student's folder in a zip of feedback for Moodle, which goes by the number; "" for other systems."""
+        return f"{self.name.replace('_', ' ')}_{self.id}_assignsubmission_file_" if self.system == "Moodle" else ""
+
 
 @dataclass(frozen=True)
 class Sent:

@@ -8,6 +8,7 @@ import signal
 import sysconfig
 import threading
 import warnings
+import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,7 +27,7 @@ from tinyalex.course.marking.by_hand import Reading
 from tinyalex.course.marking.execute import MarkingExecute
 from tinyalex.course.marking.repair import repaired
 from tinyalex.errors import UsageError
-from tinyalex.files import write_table
+from tinyalex.files import replacing, write_table
 
 
 @dataclass
@@ -158,6 +159,22 @@ def write_feedback(config: Config, student: str, name: str) -> None:
     """Write the page that a student gets back to root/feedback/STUDENT/NAME/NAME.html."""
     with nbgrader_ready():
         _checked(NbGraderAPI(config=config).generate_feedback(name, student), f"{student}, {name}")
+
+
+def write_zips(hand_ins: Sequence[HandIn], marks: Sequence[Marks], root: Path) -> list[Path]:
+    """Put the pages of marked hand-ins that came from Moodle into root/feedback-NAME.zip, for Moodle -> the zips."""
+    marked = {(one.student, one.assignment) for one in marks if one.exercises}
+    pages: dict[str, dict[str, Path]] = {}
+    for one in hand_ins:
+        page = root / "feedback" / one.student / one.assignment / f"{one.assignment}.html"
+        if one.folder and (one.student, one.assignment) in marked and page.is_file():
+            pages.setdefault(one.assignment, {})[f"{one.folder}/feedback.html"] = page
+    zips = [root / f"feedback-{name}.zip" for name in pages]
+    for path, of_one in zip(zips, pages.values(), strict=True):
+        with replacing(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+            for place, page in of_one.items():
+                archive.write(page, place)
+    return zips
 
 
 def write_tables(marks: Sequence[Marks], folder: Path) -> None:
