@@ -68,8 +68,8 @@ def call(
     seconds: the time limit (none on Windows, which has no timer signals).
     allow:   modules of this package that the exercise may use, such as "tinyalex.layers".
     hint:    the usual cause of an error in the student's code here; added to errors of shapes, places, numbers, files.
-    Warnings and stderr are printed on stdout. If the function replaces the checks, NumPy's functions or names of the
-    test, they are restored afterwards.
+    Warnings and stderr are printed on stdout. If the function replaces the checks or NumPy's functions, they are
+    restored afterwards.
     Raises LibraryError if the call reaches a library that does the work of the exercise, or starts a thread or a
     process, which could; TimeLimitError; CheckError if an array, a list or a dict among the arguments was changed, or
     one in them; and any error of the function itself.
@@ -84,7 +84,7 @@ def call(
     watch.look_at(function)
     kept = _kept(_named(function, args, kwargs), fills)
     replaced = _replaced(function, given or {}, watch)
-    with _as_before(sys._getframe(1)), _notes_on_stdout(), replaced, _time_limit(name, seconds), watch:
+    with _as_before(), _notes_on_stdout(), replaced, _time_limit(name, seconds), watch:
         try:
             result = function(*args, **kwargs)
         except HINTED as error:
@@ -156,19 +156,14 @@ def _flat(value: Any) -> list[Any]:
 
 
 @contextmanager
-def _as_before(test: types.FrameType | None) -> Iterator[None]:
-    """Restore the checks, NumPy, the built-in functions, stdout, and all names that the test reads, after the block.
+def _as_before() -> Iterator[None]:
+    """Restore the checks, NumPy, the built-in functions and stdout after the block: a function may replace them.
 
-    Otherwise a function could replace the test's `same` by one of its own.
-    test: the frame of the caller.
+    The names that a test reads need none of this, as it has a scope of its own.
     """
     course = [module for name, module in sys.modules.items() if name.startswith("tinyalex.course")]
     spaces = [(vars(one), {*vars(one), *vars(builtins)}) for one in (*course, np, builtins)]
     spaces.append((vars(sys), {"stdout", "stderr"}))
-    notebook = test.f_globals if test else None
-    while test and test.f_globals is notebook:  # the test's own functions, and the cell that calls them
-        spaces.append((test.f_globals, set(test.f_code.co_names)))
-        test = test.f_back
     before = [{name: space[name] for name in names & space.keys()} for space, names in spaces]
     try:
         yield
