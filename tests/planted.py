@@ -139,6 +139,42 @@ MISTAKES = {
 }
 
 
+# ---------------------------------------------------------------- gradients that cannot be compared
+
+
+class ForgetsReturn(ReLU):
+    def backward(self, _):
+        self._take_cache()
+
+
+class ReturnsTwo(ReLU):
+    def backward(self, dy):
+        return super().backward(dy), 0
+
+
+class NoBias(Linear):
+    def backward(self, dy):
+        dx = super().backward(dy)
+        del self.grads["b"]
+        return dx
+
+
+class WideBias(Linear):
+    def backward(self, dy):
+        dx = super().backward(dy)
+        self.grads["b"] = self.grads["b"][None]
+        return dx
+
+
+class DoubleAndWide(WideBias):
+    """Two mistakes: w is twice what it should be, and b has another shape."""
+
+    def backward(self, dy):
+        dx = super().backward(dy)
+        self.grads["w"] = 2 * self.grads["w"]
+        return dx
+
+
 # ---------------------------------------------------------------- right gradients, bad manners
 
 

@@ -1,12 +1,24 @@
 """The gradient checks: they pass what is right, and find each of a set of layers with a planted mistake."""
 
 import copy
-import re
 
 import numpy as np
 import pytest
 
-from planted import MISTAKES, HalfNorm, MeanBias, Widens, WidensBack, WritesIntoDy, WritesIntoX
+from planted import (
+    MISTAKES,
+    DoubleAndWide,
+    ForgetsReturn,
+    HalfNorm,
+    MeanBias,
+    NoBias,
+    ReturnsTwo,
+    WideBias,
+    Widens,
+    WidensBack,
+    WritesIntoDy,
+    WritesIntoX,
+)
 from tinyalex import (
     AlexNet,
     Conv2D,
@@ -134,7 +146,7 @@ def test_an_error_names_the_index_and_both_numbers():
     assert error.analytic == pytest.approx(3 * error.numerical, rel=1e-6)
     assert str(error).splitlines() == [
         f"gradient of w[1, 2]: got {error.analytic:.9g} from backward, expected {error.numerical:.9g} (numerical)",
-        "w: 1 of 8 compared entries are wrong",
+        "w: 1 of 8 compared entries is wrong",
         "What it looks like: only entries with axis 0 = 1 are wrong (of 0 ... 1)",
         "What it looks like: only entries with axis 1 = 2 are wrong (of 0 ... 3)",
         "    . . . .",
@@ -158,7 +170,6 @@ W = np.arange(1.0, 13.0).reshape(3, 4)
         (lambda g: g + 5, "every entry is off by the same number"),
         (lambda g: g[:, ::-1], "the right numbers, reversed along axis 1"),
         (lambda g: np.where(np.arange(4) == 1, 7 * g, g), "only entries with axis 1 = 1 are wrong"),
-        (lambda g: np.where(np.pad(np.zeros((1, 2)), 1, constant_values=1) > 0, 7 * g, g), "only entries at the edge"),
         (lambda g: np.where(g > 11, np.nan, g), "some entries are nan"),
         (lambda g: np.where(g > 11, np.inf, g), "some entries are inf"),
     ],
@@ -194,30 +205,70 @@ def test_tolerance_is_relative(off, tolerance, passes):
                 check_layer(layer, size * away_from_zero((3, 4)), tolerance=tolerance)
 
 
-def test_missing_and_misshapen_gradients():
-    class NoBias(Linear):
-        def backward(self, dy):
-            dx = super().backward(dy)
-            del self.grads["b"]
-            return dx
+@pytest.mark.parametrize(
+    ("layer", "message"),
+    [
+        (ForgetsReturn(), "gradient of x: got None, expected shape (4, 3); is `return dx` missing in backward?"),
+        (ReturnsTwo(), "gradient of x: got a tuple, expected shape (4, 3); make it one array of numbers"),
+        (NoBias(3, 2), "gradient of b: got none, expected shape (2,); set self.grads['b'] in backward\nRight: x, w"),
+        (WideBias(3, 2), "gradient of b: got shape (1, 2), expected shape (2,); give it the shape of b\nRight: x, w"),
+    ],
+)
+def test_missing_and_misshapen_gradients(layer, message):
+    with pytest.raises(GradientError) as found:
+        check_layer(layer, away_from_zero((4, 3)))
+    error = found.value
+    assert str(error) == message
+    assert error.index == ()
+    assert error.wrong in (12, 2)
+    assert np.isnan([error.analytic, error.numerical]).all()
 
-    class WideBias(Linear):
-        def backward(self, dy):
-            dx = super().backward(dy)
-            self.grads["b"] = self.grads["b"][None]
-            return dx
 
-    class Nothing(ReLU):
-        def backward(self, _):
-            self._take_cache()
+def test_all_wrong_arrays_are_named():
+    """One that cannot be compared does not hide the others."""
+    with pytest.raises(GradientError) as found:
+        check_layer(DoubleAndWide(3, 2), away_from_zero((4, 3)))
+    error = found.value
+    assert (error.name, error.also_wrong, error.right) == ("w", ("b",), ("x",))
+    assert str(error).splitlines()[-2:] == ["Also wrong: b", "Right: x"]
 
-    for wrong, message in (
-        (NoBias(3, 2), "gradient of b: got none, expected shape (2,)"),
-        (WideBias(3, 2), "gradient of b: got shape (1, 2), expected shape (2,)"),
-        (Nothing(), "gradient of x: got shape (), expected shape (4, 3)"),
-    ):
-        with pytest.raises(TinyAlexError, match=re.escape(message)):
-            check_layer(wrong, away_from_zero((4, 3)))
+
+def map_of(gradient, w):
+    """The message for a gradient of sum(w**2) / 2, from the line after the count on."""
+    with pytest.raises(GradientError) as found:
+        check_function(lambda w: (w**2).sum() / 2, lambda dy, _: dy * gradient, w, entries=1000)
+    return str(found.value).splitlines()[2:]
+
+
+def test_a_map_says_which_slice_it_shows():
+    w = away_from_zero((3, 2, 3, 3))
+    one, two = w.copy(), w.copy()
+    one[1, 0, 2, 2] *= 3
+    two[:2, 1, 0, 1] *= 3
+    assert map_of(one, w)[-4:] == ["w[1, 0]:", "    . . .", "    . . .", "    . . x"]
+    title = "all w[i, j] laid over one another, x where any of them is wrong:"
+    assert map_of(two, w)[-4:] == [title, "    . x .", "    . . .", "    . . ."]
+    assert map_of(one[1], w[1])[-4] == "w[0]:"
+    assert not any(line.endswith(":") for line in map_of(one[1, 0], w[1, 0]))
+
+
+@pytest.mark.parametrize(
+    ("shape", "wrong", "told"),
+    [
+        ((2, 6, 7), np.s_[:, 0], True),
+        ((2, 6, 7), np.s_[:, 0, 2], False),  # one place
+        ((2, 6, 7), np.s_[:, 0, 2:5], False),  # a few places
+        ((2, 6, 7), np.s_[:, :2], False),  # not the edge only
+        ((4, 3, 3), np.s_[:, 0], False),  # 8 of 9 entries of a kernel are its edge
+        ((4, 3, 3), np.s_[:, [0, 0, 0, 1, 1, 2, 2, 2], [0, 1, 2, 0, 2, 0, 1, 2]], False),
+        ((4, 4, 4), np.s_[:, :, 3], True),
+    ],
+)
+def test_the_edge_is_told_where_it_says_something(shape, wrong, told):
+    w = away_from_zero(shape)
+    gradient = w.copy()
+    gradient[wrong] *= 3
+    assert any("only entries at the edge" in line for line in map_of(gradient, w)) == told
 
 
 # ---------------------------------------------------------------- what is compared
@@ -388,10 +439,24 @@ def test_check_function_finds_mistakes():
     assert (found.value.name, found.value.right) == ("b", ("a",))
     with pytest.raises(GradientError, match=r"gradient of x\["):
         check_function(lambda x: softmax(x), lambda _, x: np.zeros_like(x), a)
-    with pytest.raises(TinyAlexError, match=r"gradient of b: got none, expected shape \(3, 3\)"):
-        check_function(lambda a, b: a @ b, lambda dy, _, b: (dy @ b.T,), a, b)
-    with pytest.raises(TinyAlexError, match=r"gradient of x: got shape \(3,\)"):
+    with pytest.raises(GradientError, match=r"gradient of x: got shape \(3,\)"):
         check_function(np.sin, lambda dy, x: (dy * np.cos(x))[0], a)
+    with pytest.raises(GradientError, match="let the gradient function return it"):
+        check_function(np.sin, lambda *_: None, a)
+
+
+@pytest.mark.parametrize(
+    ("gradient", "name", "also_wrong", "right"),
+    [
+        (lambda dy, _, b: (dy @ b.T,), "b", (), ("a",)),
+        (lambda dy, _, b: dy @ b.T, "b", (), ("a",)),
+        (lambda *_: None, "a", ("b",), ()),
+    ],
+)
+def test_check_function_tells_which_gradients_are_missing(gradient, name, also_wrong, right):
+    with pytest.raises(GradientError, match="let the gradient function return a tuple, one for each array") as found:
+        check_function(lambda a, b: a @ b, gradient, away_from_zero((3, 3)), away_from_zero((3, 3)))
+    assert (found.value.name, found.value.also_wrong, found.value.right) == (name, also_wrong, right)
 
 
 @pytest.fixture

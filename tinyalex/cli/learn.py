@@ -168,7 +168,8 @@ class Check(Command):
             try:
                 checked = gradcheck.check_layer(own_layer(self.layer), rng.standard_normal(shape), rng=rng)
             except gradcheck.GradientError as error:
-                print("\n".join(error.details))
+                for line in error.details:
+                    print(line)
                 raise TinyAlexError(error.summary) from None
         print(gradcheck.table(self.layer, checked))
 

@@ -29,8 +29,9 @@ def check_layer(
     entries: how many entries of an array are compared; a larger array is compared at random places.
     rng: a seed or Generator, for dy and the places.   tolerance: the largest relative error.
     A layer that draws random numbers (dropout) draws the same ones in every evaluation.
-    Raises GradientError for a wrong entry, after all arrays were compared; TinyAlexError for a layer that writes into x
-    or dy; DTypeError for one that turns float32 into another dtype, if its gradients are right but for rounding.
+    Raises GradientError for a gradient that is wrong or missing, or has another shape, after all arrays were compared;
+    TinyAlexError for a layer that writes into x or dy; DTypeError for one that turns float32 into another dtype, if its
+    gradients are right but for rounding.
     """
     rng = np.random.default_rng(rng)
     layer, x = copy.deepcopy(layer), np.array(x, np.float64)
@@ -49,7 +50,7 @@ def check_layer(
             return np.asarray(dy * layer.forward(x, train=True))
 
     try:
-        found = check_all(forward, {"x": x, **params}, analytic, rng, entries, tolerance)
+        found = check_all(forward, {"x": x, **params}, analytic, rng, entries, tolerance, _cure_in_layer)
     except GradientError as error:
         if wrong_dtype and error.rounding:
             raise wrong_dtype from None
@@ -90,7 +91,7 @@ def check_net(
 
     loss()
     analytic = {"x": net.backward(net.criterion.backward()), **net.grads}
-    return check_all(loss, {"x": x, **params}, analytic, rng, entries, tolerance)
+    return check_all(loss, {"x": x, **params}, analytic, rng, entries, tolerance, _cure_in_net)
 
 
 def check_function(
@@ -111,7 +112,7 @@ def check_function(
     copies = [np.array(array, np.float64) for array in arrays]
     dy = rng.standard_normal(np.shape(function(*copies)))
     gradients = gradient(dy.copy(), *copies)
-    if len(copies) == 1 and not isinstance(gradients, tuple):
+    if not isinstance(gradients, tuple if len(copies) == 1 else (tuple, list)):
         gradients = (gradients,)
     names = _parameters(function, len(copies))
     return check_all(
@@ -121,7 +122,19 @@ def check_function(
         rng,
         entries,
         tolerance,
+        lambda _: f"let the gradient function return {'it' if len(copies) == 1 else 'a tuple, one for each array'}",
     )
+
+
+def _cure_in_layer(name: str) -> str:
+    """What to do about a missing gradient of a layer."""
+    return "is `return dx` missing in backward?" if name == "x" else f"set self.grads['{name}'] in backward"
+
+
+def _cure_in_net(name: str) -> str:
+    """What to do about a missing gradient of a net."""
+    layer, _, key = name.rpartition(".")
+    return f"set self.grads['{key}'] in backward of {layer}" if layer else "is `return dx` missing in a backward?"
 
 
 def _parameters(function: Callable[..., Any], count: int) -> list[str]:

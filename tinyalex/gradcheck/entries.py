@@ -1,7 +1,7 @@
 """The comparison of one gradient with differences, entry by entry, and the error that shows what is wrong."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,29 +32,62 @@ class Checked:
 
 
 class GradientError(TinyAlexError, AssertionError):
-    """An analytic gradient that is not the derivative. The message shows how many entries are wrong, and a pattern.
+    """A gradient that is not the derivative, is missing, or has another shape than its array; the message shows which.
 
-    name: of the array.   index: of the first wrong entry.   analytic, numerical: the two gradients of that entry.
-    wrong: the number of wrong entries.   right: the names of the arrays whose gradients are right.
+    name: of the first wrong array.   index: of its first wrong entry.   analytic, numerical: that entry's gradients.
+    wrong: the number of its wrong entries. For a gradient that is missing or has another shape, wrong is the size of
+    the array, index is () and both gradients are nan.
+    also_wrong: the names of the other wrong arrays.   right: the names of the arrays whose gradients are right.
     rounding: whether all arrays are right but for rounding, as in a dtype with few digits.
     summary: the first line of the message.   details: the other lines.
     """
 
-    def __init__(self, compared: "Compared", right: Sequence[str], *, rounding: bool = False) -> None:
-        self.name, self.index, self.right, self.rounding = compared.name, compared.first_wrong, tuple(right), rounding
-        self.analytic, self.numerical = float(compared.analytic[self.index]), float(compared.numerical[self.index])
-        self.wrong = int(compared.wrong.sum())
-        where = f"{self.name}[{', '.join(map(str, self.index))}]"
-        self.summary = (
-            f"gradient of {where}: got {self.analytic:.9g} from backward, expected {self.numerical:.9g} (numerical)"
-        )
+    def __init__(
+        self,
+        first: "Compared | Unfit",
+        right: Sequence[str],
+        *,
+        also_wrong: Sequence[str] = (),
+        rounding: bool = False,
+    ) -> None:
+        self.name, self.index, self.analytic, self.numerical = first.name, first.index, *first.both
+        self.wrong, self.also_wrong, self.right, self.rounding = first.count, tuple(also_wrong), tuple(right), rounding
+        self.summary = first.summary()
         self.details = [
-            f"{self.name}: {self.wrong} of {int(compared.seen.sum())} compared entries are wrong",
-            *(f"What it looks like: {pattern}" for pattern in compared.patterns()),
-            *compared.map(),
+            *first.details(),
+            *([f"Also wrong: {', '.join(also_wrong)}"] if also_wrong else []),
             *([f"Right: {', '.join(right)}"] if right else []),
         ]
         super().__init__("\n".join([self.summary, *self.details]))
+
+
+@dataclass
+class Unfit:
+    """A gradient that cannot be compared: it is missing, or has another shape than its array.
+
+    got: what there is instead, in words.   shape: of the array.   cure: what to do.
+    """
+
+    name: str
+    got: str
+    shape: tuple[int, ...]
+    cure: str
+    index: tuple[int, ...] = ()
+    both: tuple[float, float] = (math.nan, math.nan)
+    nearly_right: bool = False
+
+    @property
+    def count(self) -> int:
+        """The number of wrong entries: all."""
+        return math.prod(self.shape)
+
+    def summary(self) -> str:
+        """What is wrong, and what to do."""
+        return f"gradient of {self.name}: got {self.got}, expected shape {self.shape}; {self.cure}"
+
+    def details(self) -> list[str]:
+        """No further lines."""
+        return []
 
 
 @dataclass
@@ -72,9 +105,19 @@ class Compared:
     kinks: NDArray[np.bool_]
 
     @property
-    def first_wrong(self) -> tuple[int, ...]:
+    def index(self) -> tuple[int, ...]:
         """The index of the first wrong entry, in reading order."""
         return tuple(int(i) for i in np.argwhere(self.wrong)[0])
+
+    @property
+    def both(self) -> tuple[float, float]:
+        """The analytic and the numerical gradient of the first wrong entry."""
+        return float(self.analytic[self.index]), float(self.numerical[self.index])
+
+    @property
+    def count(self) -> int:
+        """The number of wrong entries."""
+        return int(self.wrong.sum())
 
     @property
     def nearly_right(self) -> bool:
@@ -82,6 +125,20 @@ class Compared:
         compared = self.seen & ~self.kinks
         got, expected = self.analytic[compared], self.numerical[compared]
         return bool(np.allclose(got, expected, rtol=1e-2, atol=1e-2 * float(np.abs(expected).max(initial=0.0))))
+
+    def summary(self) -> str:
+        """The first wrong entry, and both of its gradients."""
+        where, (analytic, numerical) = _entry(self.name, self.index), self.both
+        return f"gradient of {where}: got {analytic:.9g} from backward, expected {numerical:.9g} (numerical)"
+
+    def details(self) -> list[str]:
+        """How many entries are wrong, the pattern that they form, and a map."""
+        verb = "is" if self.count == 1 else "are"
+        return [
+            f"{self.name}: {self.count} of {int(self.seen.sum())} compared entries {verb} wrong",
+            *(f"What it looks like: {pattern}" for pattern in self.patterns()),
+            *self.map(),
+        ]
 
     def patterns(self) -> list[str]:
         """At most two descriptions of the pattern that the wrong entries form."""
@@ -99,16 +156,29 @@ class Compared:
     def map(self) -> list[str]:
         """The last two axes as text: x wrong, . right, ~ at a kink, blank where nothing was compared.
 
-        A place shows the worst of all entries there along the other axes. No lines for an array that is too large.
+        Of an array with more axes, the one slice that has wrong entries, or all slices in one map: a place then shows
+        the worst entry there. A line before the map says which. No lines for an array that is too large.
         """
         shape = (1, 1, *self.wrong.shape)[-2:]
         if shape[0] > MAP[0] or shape[1] > MAP[1] or self.wrong.size == 1:
             return []
-        wrong, kinks, seen = (
-            mask.reshape(-1, *shape).any(axis=0) for mask in (self.wrong, self.kinks, self.seen & ~self.kinks)
-        )
+        slices = [mask.reshape(-1, *shape) for mask in (self.wrong, self.kinks, self.seen & ~self.kinks)]
+        title = []
+        if self.wrong.ndim > 2:
+            wrong_slices = np.flatnonzero(slices[0].any(axis=(1, 2)))
+            if len(wrong_slices) == 1:
+                slices = [mask[wrong_slices] for mask in slices]
+                title = [f"{_entry(self.name, self.index[:-2])}:"]
+            else:
+                one = _entry(self.name, "ijklmn"[: self.wrong.ndim - 2])
+                title = [f"all {one} laid over one another, x where any of them is wrong:"]
+        wrong, kinks, seen = (mask.any(axis=0) for mask in slices)
         marks = np.where(wrong, "x", np.where(seen, ".", np.where(kinks, "~", " ")))
-        return [f"    {' '.join(row)}".rstrip() for row in marks]
+        return title + [f"    {' '.join(row)}".rstrip() for row in marks]
+
+
+def _entry(name: str, index: Iterable[int | str]) -> str:
+    return f"{name}[{', '.join(map(str, index))}]"
 
 
 def _equal(a: Floats, b: Floats) -> bool:
@@ -122,31 +192,47 @@ def check_all(
     rng: np.random.Generator,
     entries: int,
     tolerance: float,
+    cure: Callable[[str], str],
 ) -> list[Checked]:
     """Check every array.   evaluate: returns the terms of the sum L for the current values of the arrays.
 
-    The other arguments are as for `check_layer`. Raises GradientError for the first array with a wrong entry, after
-    all have been compared.
+    cure: what to do where the gradient of the named array is missing. The other arguments are as for `check_layer`.
+    Raises GradientError for the first array with a wrong entry or an unfit gradient, after all have been compared.
     """
-    found, compared = [], []
+    found, wrong, right = [], list[Compared | Unfit](), []
     for name, array in arrays.items():
-        if name not in analytic or np.shape(analytic[name]) != array.shape:
-            found_shape = f"shape {np.shape(analytic[name])}" if name in analytic else "none"
-            raise TinyAlexError(f"gradient of {name}: got {found_shape}, expected shape {array.shape}")
+        unfit = _unfit(name, analytic, array.shape, cure)
+        if unfit:
+            wrong.append(unfit)
+            continue
         gradient = np.asarray(analytic[name], np.float64)
         one, error = _compare(name, evaluate, array, gradient, rng, entries, tolerance)
-        compared.append(one)
         found.append(Checked(name, int(one.seen.sum() - one.kinks.sum()), int(one.kinks.sum()), error))
-    wrong = [one for one in compared if one.wrong.any()]
+        if one.wrong.any():
+            wrong.append(one)
+        else:
+            right.append(name)
     if wrong:
-        right = [one.name for one in compared if not one.wrong.any()]
-        raise GradientError(wrong[0], right, rounding=all(one.nearly_right for one in wrong))
+        also_wrong = [one.name for one in wrong[1:]]
+        rounding = all(one.nearly_right for one in wrong)
+        raise GradientError(wrong[0], right, also_wrong=also_wrong, rounding=rounding)
     for checked in found:
         if not checked.entries and checked.kinks:
             raise TinyAlexError(
                 f"{checked.name}: got kinks at all {checked.kinks} entries: expected some without; use another input"
             )
     return found
+
+
+def _unfit(name: str, analytic: Mapping[str, Any], shape: tuple[int, ...], cure: Callable[[str], str]) -> Unfit | None:
+    """What is wrong with a gradient that cannot be compared with differences; None if it can."""
+    if analytic.get(name) is None:
+        return Unfit(name, "None" if name in analytic else "none", shape, cure(name))
+    try:
+        got = np.asarray(analytic[name], np.float64).shape
+    except (TypeError, ValueError):
+        return Unfit(name, f"a {type(analytic[name]).__name__}", shape, "make it one array of numbers")
+    return None if got == shape else Unfit(name, f"shape {got}", shape, f"give it the shape of {name}")
 
 
 def _compare(
