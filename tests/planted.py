@@ -159,6 +159,13 @@ class NoBias(Linear):
         return dx
 
 
+class NoConvBias(Conv2D):
+    def backward(self, dy):
+        dx = super().backward(dy)
+        del self.grads["b"]
+        return dx
+
+
 class WideBias(Linear):
     def backward(self, dy):
         dx = super().backward(dy)

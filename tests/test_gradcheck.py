@@ -12,6 +12,7 @@ from planted import (
     HalfNorm,
     MeanBias,
     NoBias,
+    NoConvBias,
     ReturnsTwo,
     WideBias,
     Widens,
@@ -470,6 +471,9 @@ def test_check_net_finds_a_mistake_deep_inside(net):
     state = net.mask_rng.bit_generator.state
     net.layers["conv4"].__class__ = MeanBias
     with pytest.raises(GradientError, match=r"gradient of conv4.b\["):
+        check_net(net, x, labels, entries=2)
+    net.layers["conv4"].__class__ = NoConvBias
+    with pytest.raises(GradientError, match=r"got none, expected .*; set self.grads\['b'\] in backward of conv4"):
         check_net(net, x, labels, entries=2)
     net.layers["conv4"].__class__ = Conv2D
     net.layers["norm2"].__class__ = HalfNorm

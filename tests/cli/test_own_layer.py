@@ -14,6 +14,10 @@ class Wrong(ReLU):
     def backward(self, dy):
         return 2 * super().backward(dy)
 
+class Forgetful(ReLU):
+    def backward(self, dy):
+        super().backward(dy)
+
 class Raising(ReLU):
     def forward(self, x, *, train=False):
         return x[5]
@@ -34,7 +38,7 @@ five = 5
     [
         ("Nobody", "got mine.py:Nobody: expected a layer, or a function that makes one; mine.py has no Nobody"),
         ("Wrong", "gradient of x["),
-        ("Raising", "mine.py, line 13: IndexError: index 5 is out of bounds"),
+        ("Raising", "mine.py, line 17: IndexError: index 5 is out of bounds"),
         ("Wanting", "mine.py: TypeError: "),
         ("five", "mine.py: TypeError: 'int' object is not callable"),
     ],
@@ -43,6 +47,13 @@ def test_a_layer_that_is_wrong(capsys, tmp_path, monkeypatch, name, part):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine.py").write_text(LAYERS)
     assert part in refused(capsys, f"check mine.py:{name}")
+
+
+def test_a_forgotten_return_is_told_in_one_line(capsys, tmp_path):
+    (tmp_path / "mine.py").write_text(LAYERS)
+    code, out, err = carried_out(capsys, f"check {tmp_path}/mine.py:Forgetful --shape 2,5")
+    assert (code, out) == (2, "")
+    assert err == "tinyalex: gradient of x: got None, expected shape (2, 5); is `return dx` missing in backward?\n"
 
 
 @pytest.mark.parametrize(
