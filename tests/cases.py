@@ -12,6 +12,12 @@ DTYPES = st.sampled_from(["float32", "float64"])
 LAYOUTS = st.sampled_from(["channels-first", "channels-last", "reversed axes", "every second", "backwards"])
 
 
+def away_from_zero(shape):
+    """Random numbers of size 0.5 to 2, so that no ReLU bends near them."""
+    rng = np.random.default_rng(3)
+    return rng.choice([-1, 1], shape) * rng.uniform(0.5, 2, shape)
+
+
 def laid_out(array, layout):
     """The same numbers under the same indices, in another order or with gaps in memory."""
     match layout:

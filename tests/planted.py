@@ -139,6 +139,27 @@ MISTAKES = {
 }
 
 
+# ---------------------------------------------------------------- wrong by as much as a test says
+
+
+class Scale(Layer):
+    """y = x * w, with a gradient that is wrong by `factors`; it also keeps w under a name of its own."""
+
+    def __init__(self, w, factors):
+        super().__init__()
+        self.weights = np.asarray(w, "float32")
+        self.params = {"w": self.weights}
+        self.factors = np.asarray(factors)
+
+    def forward(self, x, **_):
+        self._cache = x
+        return x * self.weights
+
+    def backward(self, dy):
+        self.grads = {"w": ((self._cache * dy).sum(axis=0) * self.factors).astype(dy.dtype)}
+        return dy * self.weights
+
+
 # ---------------------------------------------------------------- gradients that cannot be compared
 
 
@@ -152,18 +173,19 @@ class ReturnsTwo(ReLU):
         return super().backward(dy), 0
 
 
-class NoBias(Linear):
+class ForgetsBias:
     def backward(self, dy):
         dx = super().backward(dy)
         del self.grads["b"]
         return dx
 
 
-class NoConvBias(Conv2D):
-    def backward(self, dy):
-        dx = super().backward(dy)
-        del self.grads["b"]
-        return dx
+class NoBias(ForgetsBias, Linear):
+    pass
+
+
+class NoConvBias(ForgetsBias, Conv2D):
+    pass
 
 
 class WideBias(Linear):
