@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
@@ -19,9 +19,10 @@ from tinyalex.experiments.outcome import outcome
 from tinyalex.experiments.picture import chart
 from tinyalex.experiments.store import Setup, Store
 from tinyalex.experiments.text import table
+from tinyalex.experiments.trial import settings
 from tinyalex.files import alone_in
 from tinyalex.parallel.ranks import Ranks
-from tinyalex.spec import stored_size, variant
+from tinyalex.spec import at_least, stored_size, variant
 from tinyalex.training.loop import Training
 
 EPOCHS, SEEDS = 8, 3
@@ -63,8 +64,7 @@ class Experiment(Command):
         if self.name is None:
             raise UsageError("got no experiment: expected a name, or all; tinyalex experiment --list names them")
         seeds = chosen(self.seeds, QUICK_SEEDS if self.quick else SEEDS)
-        if seeds < 1:
-            raise UsageError(f"got seeds={seeds}: expected 1 or more")
+        at_least(1, seeds=seeds)
         experiments = named(self.name)
         folder = chosen(self.out, Path("runs/experiments-quick" if self.quick else "runs/experiments"))
         with alone_in(folder):
@@ -92,8 +92,7 @@ class Experiment(Command):
         for key, value in asdict(setup).items():
             if (there := getattr(store.setup, key)) != value:
                 raise UsageError(f"got {key}={value}: expected {there}, as {folder} has it; use another --out")
-        base = setup.base()
-        base = replace(base, settings=replace(base.settings, devices=self.devices))
+        base = settings(devices=self.devices)(setup.base())
         images = examined(train, val, base.settings, folder, Ranks())
         return Lab(store, base, images.train, images.val, print, RunBar)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from tinyalex.cli.options import Argument, Command, Option
 from tinyalex.errors import UsageError
 from tinyalex.files import alone_in, make_folder
+from tinyalex.spec import at_least
 
 if TYPE_CHECKING:
     from tinyalex.course.grades.settings import Settings
@@ -85,8 +86,7 @@ class Grade(Command):
 
     def run(self) -> None:
         """Print a line for each hand-in; the tables are complete up to it, should the marking be stopped."""
-        if self.jobs is not None and self.jobs < 1:
-            raise UsageError(f"got jobs={self.jobs}: expected 1 or more")
+        at_least(1, jobs=self.jobs)
         _check(self.source)
         from tinyalex.course.grades.weeks import classroom, write_weeks
         from tinyalex.course.marking.by_nbgrader import Course
