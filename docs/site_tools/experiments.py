@@ -72,10 +72,11 @@ def page(experiment: Experiment, runs: Sequence[Run]) -> str:
 def _came_out(name: str, setup: Setup, found: Outcome) -> list[str]:
     """The parts of a page that tell one outcome."""
     seeds = f"{len(found.seeds)} seed{'s' * (len(found.seeds) > 1)}"
-    title = found.experiment.title
+    title, first = found.experiment.title, next(iter(found.arms.values())).trial
+    length = "at most" if first.goal else "unless an arm says otherwise"
     parts = [
-        f"**{setup.data}**: `{setup.variant}` on {setup.train_images:,} images of {setup.input_size} x "
-        f"{setup.input_size} pixels, {setup.epochs} epochs unless an arm says otherwise, {seeds}; "
+        f"**{setup.data}**: `{first.spec.name}` on {setup.train_images:,} images of {setup.input_size} x "
+        f"{setup.input_size} pixels, {first.settings.epochs} epochs {length}, {seeds}; "
         f"{setup.val_images:,} validation images.",
         f"![{title}: the arms and their differences](../pictures/experiments/{found.experiment.name}-{name}.png)",
         _table(("arm", "measured", "mean", "by seed"), [_arm_row(arm) for arm in found.arms.values()]),
