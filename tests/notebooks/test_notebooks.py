@@ -22,6 +22,10 @@ FOLDER = Path(__file__).parents[2] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 SECONDS = 180  # a cell, on a machine as busy as may be; on a quiet one a whole notebook takes 20
 PROPOSAL = re.compile(r"^(?P<names>[\w, ]+) = .*?# try: (?P<values>.+)$", re.MULTILINE)
+# Turns an answer into one that calls the package.
+LEANING = """    import tinyalex.window
+    tinyalex.window.Window((1, 1), (1, 1), (0, 0), ceil_mode=False).output_size(1, 1)
+"""
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
@@ -143,7 +147,7 @@ def run(notebook):
 
 
 def wrong_tries(path):
-    """Cells: for each task its empty cell and then each planted mistake, each with the check behind it."""
+    """Cells, each with its check: for each task the empty cell, an answer that leans on the package, and mistakes."""
     solutions = answers(path.stem)
     for number, (_, task, check) in enumerate(tasks(path), start=1):
         planted = MISTAKES[path.stem[:2]][number]
@@ -152,6 +156,10 @@ def wrong_tries(path):
         if "\ndef " in task.source:  # a forgotten return, which the check itself must tell
             source = re.sub(r"raise NotImplementedError.*", "return None", task.source)
             yield nbformat.v4.new_code_cell(source, metadata={"said": "", "kind": "AssertionError"})
+            yield nbformat.v4.new_code_cell(check.source, metadata=check.metadata)
+        if "call(" in check.source:
+            source = re.sub(r'^(    """.+"""\n)', rf"\1{LEANING}", solutions[number], count=1, flags=re.MULTILINE)
+            yield nbformat.v4.new_code_cell(source, metadata={"said": "calls tinyalex.window", "kind": "LibraryError"})
             yield nbformat.v4.new_code_cell(check.source, metadata=check.metadata)
         for right, wrong, *said in planted:
             assert solutions[number].count(right) == 1, "a mistake has a place"
