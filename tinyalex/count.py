@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
-from tinyalex.errors import ShapeError, UsageError
+from tinyalex.errors import ShapeError, UsageError, at_least
 from tinyalex.spec import Activation, AveragePool, Conv, Drop, Flat, Full, LayerSpec, Norm, Pool, SpatialNorm, Spec
 from tinyalex.window import Window, pair
 
@@ -65,8 +65,7 @@ def count(
         raise UsageError(
             f"got cross_columns={cross_columns}: expected numbers out of {sorted(numbers)}, as in {spec.name}"
         )
-    if num_classes < 1:
-        raise UsageError(f"got num_classes={num_classes}: expected 1 or more")
+    at_least(1, num_classes=num_classes)
     size = spec.input_size if input_size is None else input_size
     shape: tuple[int, ...] = (3, size, size)
     rows = []

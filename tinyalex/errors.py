@@ -62,3 +62,10 @@ class Stopped(KeyboardInterrupt):
     def exit_code(self) -> int:
         """The exit code of a program that the signal ended: 130 for SIGINT, 143 for SIGTERM, 129 for SIGHUP."""
         return 128 + self.signal
+
+
+def at_least(smallest: float, **values: float | None) -> None:
+    """Raise UsageError for one of the `values` that is below `smallest` or NaN; None stands for a default."""
+    for name, value in values.items():
+        if value is not None and not value >= smallest:
+            raise UsageError(f"got {name}={value}: expected {smallest} or more")

@@ -36,7 +36,7 @@ def test_the_first_wrong_entry_is_named_with_both_numbers():
     text = complaint(changed((1, 2, 0, 3)), Y)
     y, wrong = Y[1, 2, 0, 3], Y[1, 2, 0, 3] + 1
     assert (
-        f"y[1, 2, 0, 3] is {wrong:.6g}, expected {y:.6g}, a difference of 1\n1 of 120 entries differ (N C H W)" in text
+        f"y[1, 2, 0, 3] is {wrong:.6g}, expected {y:.6g}, a difference of 1\n1 of 120 entries differs (N C H W)" in text
     )
 
 

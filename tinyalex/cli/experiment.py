@@ -12,7 +12,7 @@ from tinyalex.cli.images import examined, first_kernel
 from tinyalex.cli.options import DATA, Argument, Command, Devices, Option, chosen
 from tinyalex.cli.terminal import Bar
 from tinyalex.data import open_data, subset
-from tinyalex.errors import UsageError
+from tinyalex.errors import UsageError, at_least
 from tinyalex.experiments.catalogue import EXPERIMENTS, named
 from tinyalex.experiments.lab import Lab, Task
 from tinyalex.experiments.outcome import outcome
@@ -22,7 +22,7 @@ from tinyalex.experiments.text import table
 from tinyalex.experiments.trial import settings
 from tinyalex.files import alone_in
 from tinyalex.parallel.ranks import Ranks
-from tinyalex.spec import at_least, stored_size, variant
+from tinyalex.spec import stored_size, variant
 from tinyalex.training.loop import Training
 
 EPOCHS, SEEDS = 8, 3

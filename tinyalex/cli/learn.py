@@ -18,7 +18,7 @@ from tinyalex.cli.train import CrossColumns, InputSize, Train
 from tinyalex.count import count
 from tinyalex.count import summary as table
 from tinyalex.data import open_data, prepare_image, read_image
-from tinyalex.errors import TinyAlexError, UsageError
+from tinyalex.errors import TinyAlexError, UsageError, at_least
 from tinyalex.net import AlexNet
 from tinyalex.step import record, to_html
 from tinyalex.step.faint import faintness, second_class
@@ -149,8 +149,7 @@ class Check(Command):
 
     def run(self) -> None:
         """Print the largest errors of the gradients. Raises TinyAlexError where one is wrong, and prints what it is."""
-        if self.seed < 0:
-            raise UsageError(f"got seed={self.seed}: expected 0 or more")
+        at_least(0, seed=self.seed)
         shape = chosen(self.shape, (2, 3, 8, 8))
         if min(shape, default=0) < 1:
             raise UsageError(f"got shape={shape}: expected sizes of 1 or more, such as 2,3,8,8")

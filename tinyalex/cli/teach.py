@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from tinyalex.cli.options import Argument, Command, Option
-from tinyalex.errors import UsageError
+from tinyalex.errors import UsageError, at_least
 from tinyalex.files import alone_in, make_folder
-from tinyalex.spec import at_least
 
 if TYPE_CHECKING:
     from tinyalex.course.grades.settings import Settings

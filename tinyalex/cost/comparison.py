@@ -23,7 +23,7 @@ import numpy as np
 import tinyalex.cost.engines as folder_of_engines
 from tinyalex import spec as nets
 from tinyalex.cost.engines.task import net_of, task_for, write
-from tinyalex.errors import TinyAlexError, UsageError
+from tinyalex.errors import TinyAlexError, UsageError, at_least
 from tinyalex.weights import onnx_export
 
 HERE = Path(folder_of_engines.__file__).parent
@@ -175,9 +175,7 @@ def compare(cell: Cell, names: Iterable[str], python: str, threads: int, rounds:
     python: the Python that has the others.   steps: how many are timed in a round, and for a second at least.
     Raises TinyAlexError if tinyalex itself fails; UsageError for fewer than 1 round, step or image.
     """
-    for name, number in (("rounds", rounds), ("steps", steps), ("batch", cell.batch)):
-        if number < 1:
-            raise UsageError(f"got {name}={number}: expected 1 or more")
+    at_least(1, rounds=rounds, steps=steps, batch=cell.batch)
     at_work = {name: ENGINES[name] for name in names if cell.mode in ENGINES[name].modes}
     compared = Compared(cell)
     with TemporaryDirectory(prefix="tinyalex-") as folder:

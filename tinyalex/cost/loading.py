@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinyalex.data import Augmenter, Dataset, PixelStatistics, batches, subset
-from tinyalex.errors import UsageError
+from tinyalex.errors import at_least
 
 IMAGES = 4096  # of a pass, at most
 
@@ -31,8 +31,7 @@ def loading(
     crop:        height and width of what a net reads.   batch, workers: as for `tinyalex.data.batches`.
     Raises UsageError for fewer than 1 image, worker or pass.
     """
-    if passes < 1:
-        raise UsageError(f"got passes={passes}: expected 1 or more")
+    at_least(1, passes=passes)
     rates = []
     for number in range(passes):
         dataset = open_images()

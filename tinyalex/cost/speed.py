@@ -20,7 +20,7 @@ from tinyalex.backend import Array, computing, is_cpu, synchronize, to_device
 from tinyalex.cost.engines.child import peak_memory
 from tinyalex.cost.stopwatch import HostStopwatch, Stopwatch, stopwatch
 from tinyalex.count import Row
-from tinyalex.errors import UsageError
+from tinyalex.errors import UsageError, at_least
 from tinyalex.layers.linear import linear_forward
 from tinyalex.net import AlexNet
 from tinyalex.optim import SGD, sgd_update
@@ -111,8 +111,7 @@ class Bench:
 
     def pace(self, steps: int) -> Pace:
         """Time `steps` steps, after WARM_UP that do not count. Raises UsageError for fewer than 1."""
-        if steps < 1:
-            raise UsageError(f"got steps={steps}: expected 1 or more")
+        at_least(1, steps=steps)
         watch = HostStopwatch(self._wait)
         step = watch.timed(self.step)
         for _ in range(WARM_UP):

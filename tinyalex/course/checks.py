@@ -95,7 +95,8 @@ def _difference(name: str, got: NDArray[Any], expected: NDArray[Any], axes: str,
         where = f"{name}[{', '.join(map(str, index))}]" if index else name
         one, other = got[index].item(), expected[index].item()
         by = "" if expected.dtype == bool else f", a difference of {_number(one - other)}"
-        count = [f"{wrong.sum()} of {wrong.size} entries differ{named}"] if index else []
+        differ = "differs" if wrong.sum() == 1 else "differ"
+        count = [f"{wrong.sum()} of {wrong.size} entries {differ}{named}"] if index else []
         return [f"{where} is {_number(one)}, expected {_number(other)}{by}", *count]
     return []
 

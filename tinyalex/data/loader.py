@@ -21,7 +21,7 @@ from tinyalex.data.ahead import prepared_ahead
 from tinyalex.data.augment import Augmenter, Views
 from tinyalex.data.dataset import Dataset
 from tinyalex.data.upload import Upload
-from tinyalex.errors import UsageError
+from tinyalex.errors import UsageError, at_least
 
 Batch = tuple[Array, NDArray[np.int64]]  # images, labels
 Stored = tuple[NDArray[np.uint8], Views, NDArray[np.int64]]  # stored images, what is seen of them, labels
@@ -85,8 +85,7 @@ def batches(
     Raises:  UsageError at once for wrong settings; an error in a thread, such as DataError, with the batch concerned.
     """
     workers, depth = _checked_settings(batch_size, device, workers, depth)
-    if start < 0:
-        raise UsageError(f"got start={start}: expected 0 or more")
+    at_least(0, start=start)
     order = _stream(seed, epoch).permutation(len(dataset))
 
     def read(number: int) -> Stored:
@@ -183,7 +182,5 @@ def _checked_settings(batch_size: int, device: str | None, workers: int | None, 
         workers = 1 if device is None or is_cpu(device) else thread_count()
     if depth is None:
         depth = workers + 2
-    for name, value in (("batch_size", batch_size), ("workers", workers), ("depth", depth)):
-        if value < 1:
-            raise UsageError(f"got {name}={value}: expected 1 or more")
+    at_least(1, batch_size=batch_size, workers=workers, depth=depth)
     return workers, depth

@@ -31,8 +31,10 @@ def check_layer(
     A layer that draws random numbers (dropout) draws the same ones in every evaluation.
     Raises GradientError for a gradient that is wrong or missing, or has another shape, after all arrays were compared;
     TinyAlexError for a layer that writes into x or dy; DTypeError for one that turns float32 into another dtype, if its
-    gradients are right but for rounding.
+    gradients are right but for rounding; UsageError for a parameter with the name "x", that of the input.
     """
+    if "x" in layer.params:
+        raise UsageError(f"{type(layer).__name__}: got a parameter named 'x': expected another name, as x is the input")
     rng = np.random.default_rng(rng)
     layer, x = copy.deepcopy(layer), np.array(x, np.float64)
     wrong_dtype = _in_float32(copy.deepcopy(layer), x, rng)
@@ -106,7 +108,7 @@ def check_function(
 
     gradient: returns a tuple with one gradient for each array; for a single array it may return just that gradient.
     The arrays have the names of the function's parameters; "0", "1", ... if it does not tell them. The other arguments,
-    the result and GradientError are as for `check_layer`.
+    the result and GradientError are as for `check_layer`. Raises UsageError for more gradients than arrays.
     """
     rng = np.random.default_rng(rng)
     copies = [np.array(array, np.float64) for array in arrays]
@@ -114,6 +116,8 @@ def check_function(
     gradients = gradient(dy.copy(), *copies)
     if not isinstance(gradients, tuple if len(copies) == 1 else (tuple, list)):
         gradients = (gradients,)
+    if len(gradients) > len(copies):
+        raise UsageError(f"got {len(gradients)} gradients: expected {len(copies)}, one for each array")
     names = _parameters(function, len(copies))
     return check_all(
         lambda: dy * function(*copies),

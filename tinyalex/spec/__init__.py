@@ -18,7 +18,6 @@ from tinyalex.spec.kinds import (
     Recipe,
     SpatialNorm,
     Spec,
-    at_least,
     stored_size,
     usual_classes,
 )
@@ -69,7 +68,6 @@ __all__ = [
     "Recipe",
     "SpatialNorm",
     "Spec",
-    "at_least",
     "begun_as",
     "stored_size",
     "usual_classes",

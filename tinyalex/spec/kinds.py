@@ -4,14 +4,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal
 
-from tinyalex.errors import UsageError
-
-
-def at_least(smallest: float, **values: float | None) -> None:
-    """Raise UsageError for one of the `values` that is below `smallest` or NaN; None stands for a default."""
-    for name, value in values.items():
-        if value is not None and not value >= smallest:
-            raise UsageError(f"got {name}={value}: expected {smallest} or more")
+from tinyalex.errors import UsageError, at_least
 
 
 @dataclass(frozen=True)

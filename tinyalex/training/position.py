@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from tinyalex.errors import UsageError
+from tinyalex.errors import UsageError, at_least
 
 
 @dataclass
@@ -30,9 +30,7 @@ class Position:
     warnings: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for key, value in vars(self).items():
-            if isinstance(value, int | float) and value < 0:
-                raise UsageError(f"got {key}={value}: expected 0 or more")
+        at_least(0, **{key: value for key, value in vars(self).items() if isinstance(value, int | float)})
         if self.step and not self.seconds:
             raise UsageError(f"got {self.step} steps in {self.seconds} seconds: expected more than 0")
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from tinyalex import spec as nets
-from tinyalex.errors import CheckpointError, TinyAlexError, UsageError
+from tinyalex.errors import CheckpointError, TinyAlexError, UsageError, at_least
 from tinyalex.files import one_line
 from tinyalex.optim import drop_epochs
 from tinyalex.typed import brief, typed
@@ -92,8 +92,7 @@ class Settings:
             raise UsageError(
                 f"got drops={self.drops}: expected epochs, 1 or more, after which the rate is divided by 10"
             )
-        if self.seed < 0:
-            raise UsageError(f"got seed={self.seed}: expected 0 or more")
+        at_least(0, seed=self.seed)
         if not self.save_minutes > 0:
             raise UsageError(f"got save_minutes={self.save_minutes}: expected minutes above 0")
         if not 0 < self.zoom <= 1:

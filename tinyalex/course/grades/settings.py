@@ -8,7 +8,7 @@ from typing import Any
 
 from tinyalex.course.grades.roster import Roster, read_roster
 from tinyalex.course.seeds import YEAR
-from tinyalex.errors import UsageError
+from tinyalex.errors import UsageError, at_least
 from tinyalex.files import one_line
 from tinyalex.typed import bare, typed
 
@@ -27,9 +27,8 @@ class Late:
     grace: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("per_day", "free_days", "last_day", "grace"):
-            if (getattr(self, name) or 0) < 0:
-                raise UsageError(f"got late.{name}={getattr(self, name)}: expected 0 or more")
+        counts = ("per_day", "free_days", "last_day", "grace")
+        at_least(0, **{f"late.{name}": getattr(self, name) for name in counts})
 
 
 @dataclass(frozen=True)
