@@ -21,11 +21,12 @@ import nbformat
 
 from tinyalex.course.cells import Notebook, is_given
 from tinyalex.course.checks import CheckError
-from tinyalex.course.guard import LibraryError, TimeLimitError
+from tinyalex.course.guard import TimeLimitError
 from tinyalex.course.judging.serve import NAME, connected
 from tinyalex.course.judging.values import WireError
 from tinyalex.course.judging.wire import End, Remote
 from tinyalex.course.scope import global_names
+from tinyalex.course.watch import LibraryError
 
 OWN_ERRORS = {kind.__name__: kind for kind in (CheckError, LibraryError, TimeLimitError)}
 ENDS = (StopIteration, StopAsyncIteration)  # a loop of the test takes them for its own end
