@@ -26,12 +26,19 @@ NONE = "·"
 
 
 def take_in(folder: Path, results: Path = RESULTS) -> None:
-    """Copy the results in `folder` to a folder below `results`, which is named after the images."""
+    """Copy the results in `folder` to a folder below `results`, which is named after the images.
+
+    Raises ValueError if there are none, or if the folder below `results` holds those of another set-up.
+    """
     setup = Store(folder).setup
-    if setup is None:
-        raise ValueError(f"got {folder} without {SETUP}: expected a folder of tinyalex experiment")
-    for name in (SETUP, RUNS, MEASURED):
-        write_text(results / f"{setup.data}-{setup.input_size}" / name, (folder / name).read_text("utf-8"))
+    files = {name: folder / name for name in (SETUP, RUNS, MEASURED)}
+    if setup is None or not all(path.is_file() for path in files.values()):
+        raise ValueError(f"got {folder} without results: expected a folder of tinyalex experiment")
+    kept = results / f"{setup.data}-{setup.input_size}"
+    if Store(kept).setup not in (None, setup):
+        raise ValueError(f"got {folder} of another set-up than {kept}: expected the same; remove the old results")
+    for name, path in files.items():
+        write_text(kept / name, path.read_text("utf-8"))
 
 
 def outcomes(experiment: Experiment, results: Path = RESULTS) -> list[Run]:
@@ -93,9 +100,8 @@ def _came_out(name: str, setup: Setup, found: Outcome) -> list[str]:
 
 def _arm_row(arm: ArmOutcome) -> tuple[str, ...]:
     rate = f", rate {arm.trial.settings.lr:g}" if arm.arm.rates else ""
-    mean = sum(arm.by_seed) / len(arm.by_seed)
     by_seed = ", ".join(arm_value(arm, value) for value in arm.by_seed)
-    return f"{arm.arm.name}{rate}", arm.arm.measure.name, arm_value(arm, mean), by_seed
+    return f"{arm.arm.name}{rate}", arm.arm.measure.name, arm_value(arm, arm.mean), by_seed
 
 
 def _rows(found: Outcome) -> list[tuple[str, ...]]:

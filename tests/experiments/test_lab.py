@@ -148,6 +148,23 @@ def test_a_search_chooses_the_rate_and_the_goal_ends_the_run(make_lab):
         assert len(run.train_errors) < 20
 
 
+def test_a_rate_that_diverges_is_never_chosen(make_lab):
+    lab = make_lab()
+    wild = replace(GOAL, arms=(Arm("searched", measure=EPOCHS, rates=(1e9, 0.05)), GOAL.arm("given")))
+    with np.errstate(all="ignore"):
+        do_all(lab, wild)
+    assert outcome(wild, lab.store).arms["searched"].trial.settings.lr == 0.05
+
+
+def test_nets_are_averaged_with_the_seeds_of_the_experiment_however_many_are_run(make_lab):
+    lab = make_lab()
+    do_all(lab, VIEWS, seeds=4)
+    found = outcome(VIEWS, lab.store)
+    assert found.arms["one"].values.shape == (4, 20)
+    assert list(found.arms["all"].runs) == [0, 1]
+    assert [seeds for _, seeds, measure in lab.store.measured if measure == AVERAGED.name] == [(0, 1)]
+
+
 def test_a_run_that_diverges_is_a_result(make_lab):
     lab = make_lab()
     wild = replace(RATE, arms=(Arm("slow"), Arm("fast", scaled(lr=1e9))))

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from runs import images
+from runs import TINY, images
+from tinyalex import spec
 from tinyalex.experiments.measures import (
     BY_FEATURES,
     BY_PIXELS,
@@ -18,11 +19,20 @@ from tinyalex.experiments.measures import (
     gap,
 )
 from tinyalex.experiments.store import RunRecord
+from tinyalex.experiments.trial import Trial
+from tinyalex.training.settings import settings_for
 
 
-def ended(errors, goal=0.25, diverged=None):
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch):
+    monkeypatch.setitem(spec.VARIANTS, "tiny", TINY)
+
+
+def ended(errors, diverged=None):
+    """A run of 9 epochs at most, which ends at a training error of 25 %."""
+    trial = Trial(TINY, settings_for("tiny", data="patterns", epochs=9), goal=0.25)
     record = RunRecord("key", 0, {}, errors, 1.0, diverged)
-    return Finished(record, goal, Path("none"), images(36), images(20, seed=1))
+    return Finished(record, trial, Path("none"), images(36), images(20, seed=1))
 
 
 def test_colourfulness_is_what_is_not_grey(rng):
@@ -46,8 +56,7 @@ def test_colourfulness_is_what_is_not_grey(rng):
         ([0.6, 0.4, 0.25], 3),
         ([0.6, 0.45, 0.05], 2.5),
         ([0.2], 1),
-        ([0.6, 0.5, 0.4], 3),  # at least: it never came so far
-        ([], 1),
+        ([0.9, 0.8, 0.7, 0.6, 0.6, 0.5, 0.5, 0.4, 0.4], 9),  # at least: it never came so far
     ],
 )
 def test_epochs_to_the_goal(errors, epochs):
@@ -60,7 +69,8 @@ def test_a_run_that_diverged_has_nothing_right():
     assert TRAIN_ERROR.make([run]).tolist() == [1] * 36
     assert BY_FEATURES.read(BY_FEATURES.make([run])).tolist() == [1] * 20
     assert COLOUR_GAP.read(COLOUR_GAP.make([run])) == [0]
-    assert EPOCHS.make([ended([0.2], diverged="got NaN")]) == [1]
+    for errors in ([], [0.2]):
+        assert EPOCHS.make([ended(errors, diverged="got NaN")]) == [9], "never the fewest"
 
 
 def test_neighbours_by_pixels():

@@ -65,6 +65,7 @@ class Experiment(Command):
             raise UsageError("got no experiment: expected a name, or all; tinyalex experiment --list names them")
         seeds = chosen(self.seeds, QUICK_SEEDS if self.quick else SEEDS)
         at_least(1, seeds=seeds)
+        at_least(0, hours=self.hours)
         experiments = named(self.name)
         folder = chosen(self.out, Path("runs/experiments-quick" if self.quick else "runs/experiments"))
         with alone_in(folder):
@@ -79,7 +80,7 @@ class Experiment(Command):
             print(f"\nruns left: {lab.runs_left(left)}, of {names}; the same command goes on")
 
     def _lab(self, folder: Path) -> Lab:
-        """The lab in `folder`. Raises UsageError if the folder holds results of another set-up."""
+        """The lab in `folder`. Raises UsageError if it holds results of another set-up. One refused leaves nothing."""
         spec = variant(Setup.variant)
         train, val = open_data(self.data, size=stored_size(self.size), smallest=first_kernel(spec))
         if self.quick:
@@ -87,14 +88,22 @@ class Experiment(Command):
         epochs = chosen(self.epochs, QUICK_EPOCHS if self.quick else EPOCHS)
         setup = Setup(train.name, train.fingerprint(), len(train), len(val), self.size, epochs)
         store = Store(folder)
-        if store.setup is None:
-            store.begin(setup)
-        for key, value in asdict(setup).items():
-            if (there := getattr(store.setup, key)) != value:
-                raise UsageError(f"got {key}={value}: expected {there}, as {folder} has it; use another --out")
+        if store.setup:
+            _check_same(setup, store.setup, folder)
         base = settings(devices=self.devices)(setup.base())
         images = examined(train, val, base.settings, folder, Ranks())
+        if store.setup is None:
+            store.begin(setup)
         return Lab(store, base, images.train, images.val, print, RunBar)
+
+
+def _check_same(setup: Setup, there: Setup, folder: Path) -> None:
+    """Raise UsageError if `folder`, which holds results of the set-up `there`, was begun with another than `setup`."""
+    for key, value in asdict(setup).items():
+        if (kept := getattr(there, key)) != value:
+            if key in ("fingerprint", "train_images", "val_images"):
+                raise UsageError(f"got other images than {folder} began with: expected the same; use another --out")
+            raise UsageError(f"got {key}={value}: expected {kept}, as {folder} has it; use another --out")
 
 
 class RunBar(Bar):
@@ -113,10 +122,17 @@ def _carry_out(lab: Lab, tasks: Sequence[Task], hours: float | None) -> None:
         if not lab.done(task):
             lab.carry_out(task)
             left = lab.images_left(tasks)
-            to_go = timedelta(seconds=round((time.monotonic() - began) * left / max(1, images - left)))
-            print(f"{task.experiment.name}, {task.arm.name}, seed {task.seed}: done; about {to_go} left", flush=True)
+            to_go = _to_go(began, images, left)
+            print(f"{task.experiment.name}, {task.arm.name}, seed {task.seed}: done{to_go}", flush=True)
             if any(following.experiment != task.experiment for following in tasks[number + 1 : number + 2]):
                 report(lab.store, task.experiment.name)
+
+
+def _to_go(began: float, images: int, left: int) -> str:
+    """The time that the images left will take, by that of the others since `began`; "" if none were trained on yet."""
+    if left == images:
+        return ""
+    return f"; about {timedelta(seconds=round((time.monotonic() - began) * left / (images - left)))} left"
 
 
 def report(store: Store, name: str) -> None:

@@ -49,7 +49,7 @@ class Experiment:
     claim: what the paper says, with its figure.   released: what the logs of the released code say.
     elsewhere: what others found on the whole of ImageNet.
     held: what is the same in all arms.   limits: what the small setting cannot show.
-    seeds: at least so many, whatever was asked for.
+    seeds: at least so many, whatever was asked for; a measurement that takes several runs together takes these.
     start: the change from the trial of all experiments to the one that the arms change.
     """
 
@@ -73,6 +73,11 @@ class Experiment:
     def trial(self, arm: Arm, base: Trial) -> Trial:
         """What an arm trains, made from the trial that all experiments begin with."""
         return arm.change(self.start(base))
+
+    @property
+    def together(self) -> tuple[int, ...]:
+        """The seeds of the runs that a measurement takes together."""
+        return tuple(range(self.seeds))
 
     def seed_numbers(self, asked: int) -> Sequence[int]:
         """The seeds that it takes where `asked` are asked for: 0, 1, ..."""

@@ -78,16 +78,16 @@ class Lab:
         found = best(self.store, task.arm, trials)
         assert found is not None  # the search is done
         self._finished(found, task.seed)
-        if (row := _row(task))[-1] == task.seed:
-            self._measured(task.arm.measure, found, row)
+        if seeds := _due(task):
+            self._measured(task.arm.measure, found, seeds)
 
     def done(self, task: Task) -> bool:
         """Whether a task has been carried out."""
         trial = best(self.store, task.arm, candidates(task.experiment, task.arm, self.base))
         if trial is None or (trial.key, task.seed) not in self.store.runs:
             return False
-        row = _row(task)
-        return row[-1] != task.seed or (trial.key, row, task.arm.measure.name) in self.store.measured
+        seeds = _due(task)
+        return seeds is None or (trial.key, seeds, task.arm.measure.name) in self.store.measured
 
     def runs_left(self, tasks: Sequence[Task]) -> int:
         """How many runs are still to be trained for the tasks; those that several tasks need count once."""
@@ -116,7 +116,7 @@ class Lab:
         if record is None or not (record.diverged or net.is_file()):
             record = self._train(trial, seed, net)
             self.store.add_run(record)
-        return Finished(record, trial.goal, net, self.train, self.val, trial.settings.devices)
+        return Finished(record, trial, net, self.train, self.val)
 
     def _train(self, trial: Trial, seed: int, net: Path) -> RunRecord:
         """Train to the end; the net is written to the file `net`."""
@@ -172,9 +172,15 @@ class Lab:
             self.store.add_values(*key, measure.make([self._finished(trial, seed) for seed in seeds]))
 
 
-def _row(task: Task) -> tuple[int, ...]:
-    """The seeds of the runs that a task's measurement takes: its own, or all of the experiment's up to that."""
-    return tuple(task.experiment.seed_numbers(task.seed + 1)) if task.arm.measure.together else (task.seed,)
+def _due(task: Task) -> tuple[int, ...] | None:
+    """The seeds of the runs that can be measured once the task's own run is there; None if a later one completes them.
+
+    A measurement of one run is due at once, that of several together with the last of them.
+    """
+    if not task.arm.measure.together:
+        return (task.seed,)
+    together = task.experiment.together
+    return together if task.seed == together[-1] else None
 
 
 def candidates(experiment: Experiment, arm: Arm, base: Trial) -> list[Trial]:
@@ -187,7 +193,7 @@ def candidates(experiment: Experiment, arm: Arm, base: Trial) -> list[Trial]:
 def best(store: Store, arm: Arm, trials: Sequence[Trial]) -> Trial | None:
     """Of an arm's candidates that with the lowest value in the search, of equal ones with the lowest training error.
 
-    None if the search is not done.
+    One that diverged comes last. None if the search is not done.
     """
     if len(trials) == 1:
         return trials[0]
@@ -195,10 +201,10 @@ def best(store: Store, arm: Arm, trials: Sequence[Trial]) -> Trial | None:
     if not all(key in store.measured for key in keys):
         return None
 
-    def value(number: int) -> tuple[float, float]:
+    def value(number: int) -> tuple[bool, float, float]:
+        run = store.runs[trials[number].key, SEARCH_SEED]
         mean = float(arm.measure.read(store.measured[keys[number]].array).mean())
-        errors = store.runs[trials[number].key, SEARCH_SEED].train_errors
-        return mean, errors[-1] if errors else 1.0
+        return run.diverged is not None, mean, run.train_errors[-1] if run.train_errors else 1.0
 
     return trials[min(range(len(trials)), key=value)]
 

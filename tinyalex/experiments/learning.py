@@ -3,7 +3,7 @@
 from tinyalex.experiments.architecture import SHORT
 from tinyalex.experiments.experiment import Arm, Comparison, Experiment
 from tinyalex.experiments.measures import TRAIN_ERROR
-from tinyalex.experiments.trial import Change, scaled, settings
+from tinyalex.experiments.trial import Change, both, scaled, settings
 
 DROPOUT = Experiment(
     "dropout",
@@ -19,7 +19,7 @@ DROPOUT = Experiment(
         Arm("dropout"),
         Arm("none", settings(dropout=0.0)),
         Arm("dropout, 3 x the epochs", scaled(epochs=3, drops=3)),
-        Arm("none, 3 x the epochs", lambda trial: settings(dropout=0.0)(scaled(epochs=3, drops=3)(trial))),
+        Arm("none, 3 x the epochs", both(scaled(epochs=3, drops=3), settings(dropout=0.0))),
     ),
     comparisons=(
         Comparison("dropout, 3 x the epochs", "none, 3 x the epochs"),
@@ -99,7 +99,7 @@ MOMENTUM = Experiment(
     arms=(
         Arm("0.9"),
         Arm("none", settings(momentum=0.0)),
-        Arm("none, 10 x the rate", lambda trial: settings(momentum=0.0)(scaled(lr=10)(trial))),
+        Arm("none, 10 x the rate", both(scaled(lr=10), settings(momentum=0.0))),
     ),
     comparisons=(Comparison("0.9", "none", sign=None), Comparison("0.9", "none, 10 x the rate", sign=None)),
 )

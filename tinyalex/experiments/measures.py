@@ -14,6 +14,7 @@ from tinyalex import viz
 from tinyalex.backend import to_numpy
 from tinyalex.data import Dataset, subset
 from tinyalex.experiments.store import RunRecord, Values
+from tinyalex.experiments.trial import Trial
 from tinyalex.training.evaluate import augmenter_for, averaged, probabilities
 from tinyalex.training.report import features
 from tinyalex.weights.checkpoint import Checkpoint, read
@@ -24,22 +25,21 @@ SEARCHED, QUERIES, NEAREST = 5000, 300, 6  # of the neighbours: training images,
 
 @dataclass(frozen=True)
 class Finished:
-    """A finished run, and the images of the experiments.
+    """A finished run of a trial, and the images of the experiments.
 
-    net: the file of its net; there is none if it diverged.   devices: that the net is measured on, as in `Settings`.
+    net: the file of its net; there is none if it diverged.
     """
 
     record: RunRecord
-    goal: float | None
+    trial: Trial
     net: Path
     train: Dataset
     val: Dataset
-    devices: tuple[str, ...] | None = None
 
     def checkpoint(self) -> Checkpoint:
-        """The net as it was at the end, on its devices."""
+        """The net as it was at the end, on the devices of the trial."""
         checkpoint = read(self.net)
-        checkpoint.net.place(self.devices)
+        checkpoint.net.place(self.trial.settings.devices)
         return checkpoint
 
 
@@ -47,7 +47,7 @@ class Finished:
 class Measure:
     """Something that is measured of the runs of an arm.
 
-    make: from finished runs to an array, which is stored.   together: it takes the runs of all seeds, not of one each.
+    make: from finished runs to an array, which is stored.   together: it takes the runs of several seeds, not of one.
     read: from the stored array to the values that are compared, (N,): one for each image, or a single one.
     ratio: values are compared by their ratio; else by their difference, in percentage points.
     """
@@ -57,10 +57,6 @@ class Measure:
     together: bool = False
     read: Callable[[Values], NDArray[np.float64]] = lambda values: values.astype(np.float64)
     ratio: bool = False
-
-    def rows(self, seeds: Sequence[int]) -> list[tuple[int, ...]]:
-        """The seeds of the runs that each measurement takes."""
-        return [tuple(seeds)] if self.together else [(seed,) for seed in seeds]
 
 
 # ---------------------------------------------------------------- errors: 1 for each image that is misclassified
@@ -89,12 +85,12 @@ AVERAGED = Measure("top-1 error of the nets averaged", _wrong, together=True)
 def _epochs(runs: Sequence[Finished]) -> Values:
     """After how many epochs the training error fell to the goal, between two epochs by a straight line -> (1,).
 
-    For a run that never came so far, all its epochs: at least so many.
+    For a run that never came so far, or diverged, all epochs of its trial: at least so many.
     """
     (run,) = runs
-    errors, goal = run.record.train_errors, run.goal
-    if goal is None or run.record.diverged or not errors or errors[-1] > goal:
-        return np.array([max(1, len(errors))], float)
+    errors, goal = run.record.train_errors, run.trial.goal
+    if goal is None or run.record.diverged or errors[-1] > goal:
+        return np.array([run.trial.settings.epochs], float)
     if len(errors) == 1:
         return np.ones(1)
     before, last = errors[-2:]

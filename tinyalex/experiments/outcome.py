@@ -33,6 +33,11 @@ class ArmOutcome:
         """The mean value of each row."""
         return [float(one) for one in self.values.mean(axis=1)]
 
+    @property
+    def mean(self) -> float:
+        """The mean value of all rows."""
+        return float(self.values.mean())
+
 
 @dataclass(frozen=True)
 class Found:
@@ -69,12 +74,13 @@ def outcome(experiment: Experiment, store: Store) -> Outcome | None:
             return None
         trials[arm.name] = trial
     rows = {arm.name: _rows(store, trials[arm.name], arm) for arm in experiment.arms}
+    together = [experiment.together]
     separate = [set(rows[arm.name]) for arm in experiment.arms if not arm.measure.together]
     seeds = sorted(set.intersection(*separate))
-    if not seeds or not all(rows.values()):
+    if not seeds or any(arm.measure.together and together[0] not in rows[arm.name] for arm in experiment.arms):
         return None
     arms = {
-        arm.name: _arm(store, arm, trials[arm.name], [max(rows[arm.name], key=len)] if arm.measure.together else seeds)
+        arm.name: _arm(store, arm, trials[arm.name], together if arm.measure.together else seeds)
         for arm in experiment.arms
     }
     found = [

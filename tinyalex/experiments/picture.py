@@ -31,9 +31,8 @@ def _draw_arms(axes: Axes, outcome: Outcome) -> None:
     ratio = any(one.arm.measure.ratio for one in outcome.arms.values())
     for row, one in enumerate(outcome.arms.values()):
         values = [value if ratio else 100 * value for value in one.by_seed]
-        mean = sum(values) / len(values)
         axes.plot(values, [row] * len(values), "o", color=BLUE, alpha=0.6, markersize=6, linestyle="none")
-        axes.vlines(mean, row - 0.3, row + 0.3, color=INK, linewidth=1.8)
+        axes.vlines(one.mean if ratio else 100 * one.mean, row - 0.3, row + 0.3, color=INK, linewidth=1.8)
     _rows(axes, list(outcome.arms))
     first = next(iter(outcome.arms.values())).arm.measure.name
     axes.set_xlabel(first if ratio else f"{first} (%)", fontsize=11, color=INK)
@@ -80,7 +79,8 @@ def figure1(outcome: Outcome) -> Figure:
             epochs = range(1, len(run.train_errors) + 1)
             errors = [100 * error for error in run.train_errors]
             axes.plot(epochs, errors, style, color=color, label=label, linewidth=1.6, marker="o", markersize=3)
-    axes.axhline(25, color=GREY, linewidth=0.8)
+        if one.trial.goal is not None:
+            axes.axhline(100 * one.trial.goal, color=GREY, linewidth=0.8)
     tidy(axes)
     axes.set_ylim(0, None)
     axes.set_xlabel("epoch", fontsize=11, color=INK)

@@ -11,7 +11,7 @@ def table(outcome: Outcome) -> str:
     width = max(len(name) for name in outcome.arms)
     lines = [f"{experiment.name}: {experiment.title} (section {experiment.section})"]
     lines += [
-        f"  {name:<{width}}  {arm_value(one, sum(one.by_seed) / len(one.by_seed))}   "
+        f"  {name:<{width}}  {arm_value(one, one.mean)}   "
         f"({one.arm.measure.name}; by seed: {', '.join(arm_value(one, value) for value in one.by_seed)})"
         for name, one in outcome.arms.items()
     ]
