@@ -104,6 +104,10 @@ def test_what_is_no_notebook_gets_a_result_that_says_so(small, tmp_path, monkeyp
     assert results["score"] == 0
     why = "student: work.py: Python code beside a notebook is not run"
     assert f"without notebooks ({why}): expected" in results["output"]
+    monkeypatch.setattr(gradescope, "marked", lambda *_: 1 / 0)
+    gradescope.main()
+    results = json.loads((tmp_path / "at" / "results" / "results.json").read_text())
+    assert (results["score"], results["output"]) == (0, "The marking failed with ZeroDivisionError: division by zero")
 
 
 def test_the_script_that_installs_names_only_what_is_in_the_bundle(tmp_path):

@@ -136,3 +136,9 @@ def test_that():
 def test_a_notebook_shows_the_message_alone():
     error = CheckError("y is wrong")
     assert error._render_traceback_() == ["CheckError: y is wrong"]
+
+
+@pytest.mark.parametrize(("got", "expected"), [(np.array(["a", "b"]), np.ones(2)), (np.ones(2), np.array(["a", "b"]))])
+def test_text_is_told_from_numbers(got, expected):
+    with pytest.raises(CheckError, match=f"y is {got.dtype}, expected {expected.dtype}"):
+        same("y", got, expected)

@@ -2,7 +2,7 @@
 
 import pytest
 from bs4 import BeautifulSoup
-from nbformat.v4 import new_code_cell, new_output
+from nbformat.v4 import new_code_cell, new_output, new_raw_cell
 
 from course.sources import source
 from tinyalex.course import cells
@@ -16,6 +16,7 @@ def marked():
     """Assignment 1 after marking: the first test has failed, all others are passed, answers wait for a reader."""
     notebook = source("assignment1")
     notebook.cells.insert(2, new_code_cell("print('own')", id="other-1"))
+    notebook.cells.insert(3, new_raw_cell("a < b <script>x</script>", id="other-2"))
     notebook.cells[2].outputs = [new_output("display_data", data={"text/html": "<script>alert(1)</script>"})]
     for cell in notebook.cells:
         data = cell.metadata.get("nbgrader", {})
@@ -93,3 +94,7 @@ def test_an_answer_of_the_student_is_no_heading_of_an_exercise():
     answer = next(cell for cell in notebook.cells if cells.grade_id(cell) == "what_groups_save")
     answer.source = "# Mine"
     assert [one.title for one in exercises(notebook)] == [one.title for one in exercises(marked())]
+
+
+def test_a_raw_cell_is_shown_as_it_was_typed(page):
+    assert page.find(string="a < b <script>x</script>").parent.name == "pre"

@@ -74,6 +74,7 @@ def test_after_the_last_day_all_is_lost():
         ("seed = 'x'", "got course.toml.seed='x': expected int"),
         ("sed = 1", "got course.toml.'?sed'?: expected one of roster, "),
         ("[late]\nper_day = -1", "expected 0 or more"),
+        ("[days.ann7]\nassignment1 = -2", "got days.ann7.assignment1=-2: expected 0 or more"),
         ("[due]\nassignment1 = 2027-03-01", "expected date and time, such as 2027-03-01 23:59:00"),
         ("x =", "expected the settings of a course, as a TOML file"),
     ],

@@ -20,6 +20,7 @@ def found(source, **metadata):
         ("same.__code__ = (lambda *a: None).__code__", "changes a function from outside"),
         ("exec(inspect.getsource(conv))", "runs text as code"),
         ("m = __import__('scipy')", "runs text as code"),
+        ("""x = "#"; exec(text)""", "runs text as code"),
         ("text = open('../source/assignment1.ipynb').read()", "reads or writes files"),
         ("Path('x').read_text()", "reads or writes files"),
         ("import ctypes", "reaches below Python"),

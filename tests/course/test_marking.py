@@ -223,6 +223,7 @@ def test_the_quick_run_of_the_other_tests_agrees(marked, hand_ins):
         ("grade {0} --jobs 0", "got jobs=0: expected 1 or more"),
         ("grade {0} --jobs=-3", "got jobs=-3: expected 1 or more"),
         ("assignments --source {0}", "without assignments: expected"),
+        ("bundles --source /", "without assignments: expected"),
     ],
 )
 def test_mistakes_of_the_lecturer_get_one_line(words, message, tmp_path, capsys, monkeypatch):

@@ -49,6 +49,7 @@ def page(tmp_path_factory):
         handed_in(root, "di", {gradient[0]: ("NotImplementedError", "")}, remarks=["`softmax`: missing."]),
         Marks("ed", NAME, remarks=["It cannot be marked: mark it by hand."]),
     ]
+    handed_in(root, "ed", {gradient[0]: ("CheckError", "what an earlier call found")}, own="import gc")
     (root / "feedback" / "ada" / NAME).mkdir(parents=True)
     (root / "alike.csv").write_text(
         "assignment,student,like,in common,the same exercises\n"
@@ -97,6 +98,7 @@ def test_what_a_person_has_to_do(page):
     assert table_below(page, "To be read")[1][::2] == ["3", "bo<b>, cy, di"]
     repairs = table_below(page, "Repairs and remarks")
     assert repairs == [["di", "softmax: missing."], ["ed", "It cannot be marked: mark it by hand."]]
+    assert page.find("h2", string="Repairs and remarks").find_next("table")("a") == [], "neither has a page of feedback"
     assert table_below(page, "Code to look at") == [["cy", "reaches below Python", "other-3, line 1", "import ctypes"]]
     assert table_below(page, "Hand-ins that are alike")[1:] == [["ada", "the solution", "97%", "softmax linear"]]
     (link,) = page.find("h2", string="Hand-ins that are alike").find_next("table")("a")

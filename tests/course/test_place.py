@@ -146,3 +146,6 @@ def test_a_python_that_does_not_start_is_told(monkeypatch):
         monkeypatch.setattr(places.Place, "command", [sys.executable, "-c", "raise OSError('no home')", "--"])
         with pytest.raises(UsageError, match="OSError: no home; install Python"):
             one.check([])
+        monkeypatch.setattr(places.Place, "command", [sys.executable, "-c", "import os; os._exit(3)", "--"])
+        with pytest.raises(UsageError, match="exit code 3; install Python"):
+            one.check([])

@@ -76,6 +76,7 @@ def test_a_table_is_read_in_any_encoding(content, roster):
         ("id,name\n", "expected columns id and name, and a line a student"),
         ("who\nanna\n", "expected columns id and name, and a line a student"),
         ("id,name\na,Anna\na,Bo\n", "got .* with a in two lines: expected each student once"),
+        ("id,name\nkim,Anna\nKim,Bo\n", "got .* with kim in two lines: expected each student once"),
         ("id,id\na,b\n", "two columns 'id': expected each once"),
         (f"id,{','.join(map(str, range(2000)))}\n" + "a\n" * 1000, "1000 lines of 2001 columns: expected those of a"),
         (f"{'x' * 5000},{','.join(map(str, range(30)))}\n1\n", "'x{39}..., '0', .* '10', ...: expected columns id"),
@@ -91,7 +92,14 @@ def test_what_is_no_roster_gets_one_line(text, message, roster):
 
 @pytest.mark.parametrize(
     "content",
-    [b'a,b\r\n1,"x, ""y"""\r\n', b"a;b\n1;\xc3\xa5\n", b"\xef\xbb\xbfa,b\n,\xe2\x82\xac\n", b'a,b\n1,"two\nlines"\n'],
+    [
+        b'a,b\r\n1,"x, ""y"""\r\n',
+        b"a;b\n1;\xc3\xa5\n",
+        b"\xef\xbb\xbfa,b\n,\xe2\x82\xac\n",
+        b'a,b\n1,"two\nlines"\n',
+        b" a,,b ,\n1,x,2,y\n",
+        b"a,b\n1,2,3\n4,5\n",
+    ],
 )
 def test_a_table_is_written_as_it_was_read(content, tmp_path):
     (tmp_path / "in.csv").write_bytes(content)

@@ -107,6 +107,17 @@ def test_zips_in_zips_end(read):
     assert read(nested) == ({}, {"/".join(["in.zip"] * 4): "more than 3 zips within each other"})
 
 
+def test_zips_in_a_zip_share_its_limits(read, monkeypatch):
+    monkeypatch.setattr(unpack, "LARGEST_ZIP", 3 << 20)
+    monkeypatch.setattr(unpack, "MOST_FILES", 10)
+    big = {f"{i}.zip": {"a.npz": bytes(1 << 20)} for i in range(4)}
+    files, aside = read({"anna/big.zip": big, "bert/good.zip": {"a.npz": bytes(2 << 20)}})
+    assert set(files) == {f"anna/big.zip/{i}.zip/a.npz" for i in range(2)} | {"bert/good.zip/a.npz"}
+    assert set(aside) == {"anna/big.zip/2.zip/a.npz", "anna/big.zip/3.zip"}
+    many = {f"{i}.zip": {f"{j}.txt": b"" for j in range(3)} for i in range(3)}
+    assert read({"anna/many.zip": many})[1] == {"anna/many.zip/2.zip": "a zip of 3 files: expected 1 at most"}
+
+
 def test_many_files_are_refused(read, monkeypatch):
     monkeypatch.setattr(unpack, "MOST_FILES", 5)
     _, aside = read({"anna/many.zip": {f"{i}.txt": b"" for i in range(6)}})

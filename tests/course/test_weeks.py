@@ -149,7 +149,19 @@ def test_names_that_nobody_has(text, message, tmp_path):
     (tmp_path / "course.toml").write_text(text)
     room = classroom(tmp_path / "course.toml", gradebook(tmp_path / "g.csv", CLASS[:2]))
     with pytest.raises(UsageError, match=message):
-        room.check(NAMES, [])
+        room.check(NAMES, [], tmp_path / "out")
+
+
+def test_what_could_not_be_written_is_told_before_anything_is_marked(tmp_path):
+    table = gradebook(tmp_path / "g.csv", CLASS[:2])
+    classroom(None, table).check(NAMES, ["assignment1"], tmp_path / "out")
+    with pytest.raises(UsageError, match="which would be replaced: expected a table in another folder"):
+        classroom(None, table).check(NAMES, ["assignment1"], tmp_path)
+    with pytest.raises(UsageError, match="expected a column for assignment6; name it in the settings"):
+        classroom(None, table).check(NAMES, ["assignment6"], tmp_path / "out")
+    (tmp_path / "course.toml").write_text("times = 'times.csv'")
+    with pytest.raises(UsageError, match="expected a table, as a CSV file"):
+        classroom(tmp_path / "course.toml", None).check(NAMES, [], tmp_path / "out")
 
 
 @pytest.mark.parametrize(
@@ -166,6 +178,7 @@ def test_the_assignment_of_a_worksheet(file, marked, found, tmp_path):
     exported = Exported.read(worksheet(tmp_path / file, CLASS[:1]))
     if found:
         assert exported.assignment(NAMES, marked) == found
+        assert exported.assignment([name.title() for name in NAMES], marked) in (found.title(), marked[0])
     else:
         with pytest.raises(UsageError, match=r"expected the assignment in the file's name, such as assignment1\.csv"):
             exported.assignment(NAMES, marked)

@@ -32,6 +32,8 @@ class Assignments(Command):
     def run(self) -> None:
         """Print each assignment and the folder made of it. Outside a clone these are the ones that a wheel brought."""
         if self.source == SOURCE and RELEASED.is_dir() and not SOURCE.is_dir():
+            if self.keys:
+                raise UsageError("got --keys: expected the sources, with solutions; work in a clone, or give --source")
             for notebook in sorted(RELEASED.glob("*/*.ipynb")):
                 print(f"{notebook.stem}: {_copied(notebook, self.out / notebook.stem)}")
             return
@@ -94,7 +96,7 @@ class Grade(Command):
             course = Course(self.source, release=self.out / "release", root=self.out)
             room = classroom(self.course, self.into)
             hand_ins = self._collected(course, room, Path(scratch)) if self.submissions else []
-            room.check(course.names, [hand_in.assignment for hand_in in hand_ins])
+            room.check(course.names, [hand_in.assignment for hand_in in hand_ins], self.out)
             if hand_ins:
                 self._mark(course, hand_ins, room.settings)
             for line in write_weeks(course, room, hand_ins, self.out):
@@ -163,7 +165,7 @@ class Bundles(Command):
         with tempfile.TemporaryDirectory() as folder:
             course = Course(self.source, root=Path(folder))
         make_folder(self.out)
-        repository = self.source.resolve().parents[2]
+        repository = self.source.resolve().parent.parent.parent
         for name in course.names:
             print(bundles.gradescope(repository, name, self.out, seed))
             print(bundles.otter(course.original(name), name, self.out))

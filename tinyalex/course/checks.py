@@ -10,6 +10,7 @@ from tinyalex import patterns
 from tinyalex.errors import TinyAlexError
 
 TOLERANCES = {"float32": 1e-4, "float64": 1e-8}  # relative to the largest expected entry; other dtypes must be equal
+NUMBERS = "biuf"  # the kinds of dtypes that have differences
 
 KEEP_DTYPE = "Give new arrays dtype=x.dtype. A NumPy number, such as np.sqrt(2), turns float32 into float64."
 
@@ -50,6 +51,8 @@ def same(
     if not expected.ndim and not isinstance(got, int | float | np.number | np.ndarray):
         raise CheckError(f"{name}: got {_kind(got)}, expected a number")
     got = np.asarray(got)
+    if (got.dtype.kind in NUMBERS) != (expected.dtype.kind in NUMBERS):
+        raise CheckError(f"{name} is {got.dtype}, expected {expected.dtype}")
     if tolerance is None:
         tolerance = max(TOLERANCES.get(str(array.dtype), 0.0) for array in (got, expected))
 

@@ -37,6 +37,8 @@ def main() -> None:
             results = marked(given.folder, given.assignment, given.seed, Path(scratch))
         except TinyAlexError as error:
             results = {"score": 0, "output": str(error)}
+        except Exception as error:
+            results = {"score": 0, "output": f"The marking failed with {type(error).__name__}: {error}"}
     out = given.folder / "results"
     out.mkdir(exist_ok=True)
     (out / "results.json").write_text(json.dumps({**results, "stdout_visibility": "hidden"}, indent=1))

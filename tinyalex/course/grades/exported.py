@@ -80,25 +80,35 @@ class Exported:
 
         named: the column of an assignment in Canvas's gradebook, where its name does not tell.
         """
-        maxima = next((row for row in self.table.rows if ROW_OF_MAXIMA in row.get("Student", "")), {})
-        found = {
-            name: "Grade" if self.system == "Moodle" else self._column(name, named, maxima) for name in assignments
-        }
-        if not any(found.values()):
-            wanted = " or ".join(assignments) or "an assignment"
-            raise UsageError(
-                f"got {self.path} with {columns(self.table.header)}: expected a column for {wanted}; name it in the "
-                "settings, under [columns]"
-            )
+        found, maxima = self.columns(assignments, named), self._maxima
         lines = [f"{self.path.name}: no column for {name}, or several" for name, column in found.items() if not column]
         for name, column in found.items():
             if column:
                 lines += self._fill_column(name, column, maxima.get(column, ""), roster, results)
         return lines
 
-    def _column(self, name: str, named: Mapping[str, str], maxima: Mapping[str, str]) -> str:
+    def columns(self, assignments: Sequence[str], named: Mapping[str, str]) -> dict[str, str]:
+        """The column of each of these assignments, "" where there is none; `named` as for `fill`.
+
+        Raises UsageError if there is none for any of them.
+        """
+        found = {name: "Grade" if self.system == "Moodle" else self._column(name, named) for name in assignments}
+        if not any(found.values()):
+            wanted = " or ".join(assignments) or "an assignment"
+            raise UsageError(
+                f"got {self.path} with {columns(self.table.header)}: expected a column for {wanted}; name it in the "
+                "settings, under [columns]"
+            )
+        return found
+
+    @property
+    def _maxima(self) -> Mapping[str, str]:
+        """The line of a gradebook of Canvas that has the points possible, by column; {} in other tables."""
+        return next((row for row in self.table.rows if ROW_OF_MAXIMA in row.get("Student", "")), {})
+
+    def _column(self, name: str, named: Mapping[str, str]) -> str:
         """The one column of Canvas's gradebook that is called like the assignment; "" if there are none or several."""
-        free = [column for column in self.table.header if "read only" not in maxima.get(column, "")]
+        free = [column for column in self.table.header if "read only" not in self._maxima.get(column, "")]
         found = [column for column in free if column == named.get(name) or (name not in named and _names(column, name))]
         return found[0] if len(found) == 1 else ""
 
@@ -135,5 +145,6 @@ def _scale(maximum: str, of: float) -> float:
 
 def _names(title: str, name: str) -> bool:
     """Whether a title is that of the assignment: "Assignment 1: convolution (4711)" is of assignment1, not of 11."""
+    name = name.casefold()
     word = name.rstrip("0123456789")
     return bool(re.search(rf"{re.escape(word)}[\W_]*0*{name[len(word) :]}(?!\d)", title.casefold()))

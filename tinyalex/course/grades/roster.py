@@ -71,7 +71,7 @@ def read_roster(path: Path) -> Roster:
     table = Table.read(path)
     students = [student_in(row) for row in table.rows if _name(row) not in NOBODY]
     students = [student for student in students if student.name or student.id]
-    ids = [student.id for student in students]
+    ids = [student.id.casefold() for student in students]  # two that differ in case only are one folder on many disks
     if not students or "" in ids:
         raise UsageError(f"got {path} with {columns(table.header)}: expected columns id and name, and a line a student")
     if twice := [id for id, times in Counter(ids).items() if times > 1]:

@@ -58,6 +58,8 @@ class Settings:
                 raise UsageError(
                     f"got due.{bare(name)}={bare(str(due))}: expected date and time, such as 2027-03-01 23:59:00"
                 )
+        for student, own in self.days.items():
+            at_least(0, **{f"days.{bare(student)}.{bare(name)}": days for name, days in own.items()})
 
     def path(self, name: str) -> Path:
         """The path of a file that the settings name."""

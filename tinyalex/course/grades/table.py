@@ -18,10 +18,16 @@ NAMED = 12  # columns that a message names
 
 @dataclass
 class Table:
-    """A table with a header.   rows: values by column.   The rest is how the file is written."""
+    """A table with a header.
+
+    header: the names of the columns, without white space around them.   rows: values by column.
+    first: the first line, as it was.   What lies in a column without a name is kept, under its number.
+    The rest is how the file is written.
+    """
 
     header: list[str]
     rows: list[dict[str, str]]
+    first: list[str]
     delimiter: str = ","
     line_end: str = "\r\n"
     mark: bool = False  # whether it begins with a byte order mark, as Excel wants
@@ -37,29 +43,41 @@ class Table:
         except OSError as error:
             raise UsageError(f"got {path} ({error.strerror}): expected a table, as a CSV file") from None
         text = _decoded(content)
-        first = text.partition("\n")[0]
-        delimiter = max(",;\t", key=first.count)
+        delimiter = max(",;\t", key=text.partition("\n")[0].count)
         try:
             header, *lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
         except (csv.Error, ValueError) as error:
             raise UsageError(f"got {path} ({error}): expected a table, as a CSV file") from None
-        header = [name.strip() for name in header]
+        first, header = header, [name.strip() for name in header]
         if twice := [name for name, times in Counter(header).items() if name and times > 1]:
             raise UsageError(f"got {path} with two columns {brief(min(twice))}: expected each once")
         if len(header) * len(lines) > MOST_CELLS:
             raise UsageError(f"got {path} with {len(lines)} lines of {len(header)} columns: expected those of a class")
-        rows = [dict(zip(header, [*line, *[""] * len(header)], strict=False)) for line in lines if any(line)]
+        keys = _keys(header, max(map(len, lines), default=0))
+        rows = [
+            dict(zip(keys, [*line, *[""] * (len(header) - len(line))], strict=False)) for line in lines if any(line)
+        ]
         end = "\r\n" if "\r\n" in text else "\n"
-        return cls(header, rows, delimiter, end, content.startswith(codecs.BOM_UTF8))
+        return cls(header, rows, first, delimiter, end, content.startswith(codecs.BOM_UTF8))
 
     def write(self, path: Path) -> None:
         """Write the table in the way in which it was read, but always in UTF-8."""
         text = io.StringIO(newline="")
         writer = csv.writer(text, delimiter=self.delimiter, lineterminator=self.line_end)
-        writer.writerow(self.header)
-        writer.writerows([row.get(name, "") for name in self.header] for row in self.rows)
+        writer.writerow(self.first)
+        for row in self.rows:
+            keys = _keys(self.header, len(row))
+            writer.writerow([row[key] for key in keys])
         with replacing(path) as file:
             file.write((codecs.BOM_UTF8 if self.mark else b"") + text.getvalue().encode())
+
+
+def _keys(header: Sequence[str], width: int) -> list[str]:
+    """A key for each of the `width` columns, or more as the header has: its name, or if it has none its number.
+
+    No name begins with a space, so a number with one is no name.
+    """
+    return [name or f" {number}" for number, name in enumerate([*header, *[""] * (width - len(header))])]
 
 
 def _decoded(content: bytes) -> str:

@@ -129,10 +129,14 @@ class Weeks:
         names = [exported.assignment(self.assignments, marked)] if of_one else self._begun()
         self.lines += exported.fill(self.roster, self.results(), names, self.settings.columns)
         path = folder / exported.path.name
-        if path.resolve() == exported.path.resolve():
-            raise UsageError(f"got {exported.path}, which would be replaced: expected a table in another folder")
         exported.table.write(path)
         return path
+
+
+def _check_apart(table: Path, folder: Path) -> None:
+    """Raise UsageError if the table that is filled in would replace `table` itself."""
+    if table.resolve() == (folder / table.name).resolve():
+        raise UsageError(f"got {table}, which would be replaced: expected a table in another folder")
 
 
 def _times(path: Path) -> dict[Key, datetime]:
@@ -169,9 +173,11 @@ class Classroom:
     roster: Roster
     into: Exported | None
 
-    def check(self, names: Sequence[str], marked: Sequence[str]) -> None:
-        """Raise UsageError, before anything is marked, if the table's assignment cannot be told, or a name is unknown.
+    def check(self, names: Sequence[str], marked: Sequence[str], folder: Path) -> None:
+        """Raise UsageError for what could not be written when all is marked.
 
+        That is a table that lies in `folder`, whose assignment cannot be told, or that has no column for it; a table
+        of times that cannot be read; a name that is unknown.
         names: of the assignments.   marked: those of the hand-ins.
         """
         chosen, students = self.settings, {student.id for student in self.roster.students}
@@ -180,8 +186,14 @@ class Classroom:
                 raise UsageError(f"got the assignment {bare(unknown[0])} in the settings: expected {', '.join(names)}")
         if students and (unknown := sorted(chosen.days.keys() - students)):
             raise UsageError(f"got days.{bare(unknown[0])} in the settings: expected the id of a student in the roster")
-        if self.into and self.into.system == "Moodle":
-            self.into.assignment(names, marked)
+        if chosen.times:
+            _times(chosen.path(chosen.times))
+        if self.into:
+            _check_apart(self.into.path, folder)
+            if self.into.system == "Moodle":
+                self.into.assignment(names, marked)
+            else:
+                self.into.columns(sorted(set(marked)) or names, chosen.columns)
 
 
 def classroom(settings: Path | None, into: Path | None) -> Classroom:

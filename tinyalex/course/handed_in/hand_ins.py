@@ -217,7 +217,8 @@ def _decoded(content: bytes) -> tuple[str, list[str]]:
 def _is_cell(cell: Any) -> bool:
     """Whether the cell has a type, text that can be written to a file, and metadata; nbformat does not check this."""
     cell.source.encode()  # raises for half of a surrogate pair, which JSON may contain
-    return isinstance(cell.cell_type, str) and isinstance(cell.metadata.get("nbgrader", {}), dict)
+    words = cell.cell_type, cell.get("id", "")
+    return all(isinstance(one, str) for one in words) and isinstance(cell.metadata.get("nbgrader", {}), dict)
 
 
 def _filled(notebook: cells.Notebook, original: cells.Notebook) -> int:
@@ -248,16 +249,17 @@ def _students(senders: Collection[Sender], roster: Roster) -> tuple[dict[Sender,
     """The name of each sender in paths and tables, and a line for each who is not in the roster.
 
     In the roster it is the student's id. For others it is their name; characters that a path may not contain become _.
-    If two become equal, the second gets the suffix -2, and so on, so that no work is attributed to another.
+    If two become equal, the second gets the suffix -2, and so on, so that no work is attributed to another. Names that
+    differ in upper and lower case are equal, as they are one folder on many disks.
     """
     found = {sender: roster.find(sender) for sender in senders}
     names = {sender: student.id for sender, student in found.items() if student}
-    taken, lines = set(names.values()), []
+    taken, lines = {name.casefold() for name in names.values()}, []
     for sender in sorted(senders - names.keys(), key=lambda one: (one.name, one.id)):
         name = in_paths(sender.name) or "_"
         numbered = chain([name], (f"{name}-{number}" for number in count(2)))
-        names[sender] = next(one for one in numbered if one not in taken)
-        taken.add(names[sender])
+        names[sender] = next(one for one in numbered if one.casefold() not in taken)
+        taken.add(names[sender].casefold())
         if roster.students:
             lines.append(f"{legible(sender.name)}: in no line of the roster, or in two; called {names[sender]}")
         elif names[sender] != name:

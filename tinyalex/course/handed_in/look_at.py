@@ -26,7 +26,7 @@ COMMAND = re.compile(r"\s*[!%](?!pip\b|matplotlib\b)")  # a line for the shell o
 
 
 @dataclass(frozen=True)
-class Line:
+class CodeLine:
     """A line to look at. cell: the cell's id on the page of feedback; number: its line in the cell, from 1."""
 
     cell: str
@@ -35,14 +35,15 @@ class Line:
     reason: str
 
 
-def lines_to_look_at(notebook: cells.Notebook) -> Iterator[Line]:
+def lines_to_look_at(notebook: cells.Notebook) -> Iterator[CodeLine]:
     """The lines to look at in the code that the student wrote, in order; of a line the first reason."""
     for cell in notebook.cells:
         if cell.cell_type != "code" or not (cells.is_students(cell) or not cells.grade_id(cell)):
             continue
         for number, text in enumerate(cell.source.splitlines(), 1):
-            code = text.partition("#")[0]
+            before, _, _ = text.partition("#")
+            code = text if "'" in before or '"' in before else before  # the # may be part of a string
             found = FOUND.search(code)
             if found or COMMAND.match(code):
                 reason = WORDS[found[1]] if found else "is a command of the shell or of IPython"
-                yield Line(cells.name_of(cell), number, text.strip(), reason)
+                yield CodeLine(cells.name_of(cell), number, text.strip(), reason)

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Literal
 
+from tinyalex.files import legible
+
 # Moodle: a folder for each student, or with another setting only files, with this before their own name. The number
 # is that of the student in this assignment, the one in the column "Identifier" of its grading worksheet.
 MOODLE = re.compile(r"(?P<name>.*?)_(?P<id>\d+)_assignsubmission_(?:file|onlinetext)(?:_(?P<file>.*))?")
@@ -31,7 +33,8 @@ class Sender:
     @property
     def folder(self) -> str:
         """The student's folder in a zip of feedback for Moodle, which goes by the number; "" for other systems."""
-        return f"{self.name.replace('_', ' ')}_{self.id}_assignsubmission_file_" if self.system == "Moodle" else ""
+        name = legible(self.name.replace("_", " "))
+        return f"{name}_{self.id}_assignsubmission_file_" if self.system == "Moodle" else ""
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ from tinyalex.files import one_line
 
 DATA = {".npz", ".npy", ".json", ".txt", ".csv", ".png", ".jpg"}  # data files beside a notebook; no Python code
 LARGEST = 64 << 20  # bytes of a file
-LARGEST_ZIP = 256 << 20  # bytes that a student's zip holds, unpacked
-MOST_FILES = 2000  # files in a student's zip
+LARGEST_ZIP = 256 << 20  # bytes that a student's zip holds, unpacked, with the zips in it
+MOST_FILES = 2000  # files in a student's zip and the zips in it
 CLASS = 64  # how many times as much the zip of a whole class may hold
 DEPTH = 3  # zips in zips
 
@@ -60,8 +60,21 @@ def listing(source: Path, scratch: Path) -> Listing:
     if not source.is_file() or not zipfile.is_zipfile(source):
         raise UsageError(f"got {source}: expected a folder of hand-ins, or a zip of them; check its name")
     reader = _Reader(scratch)
-    reader.read_zip(source, PurePosixPath(), depth=0)
+    reader.read_zip(source, PurePosixPath(), depth=0, room=_room(CLASS))
     return reader.found
+
+
+@dataclass
+class _Room:
+    """What a zip, together with the zips in it, may still hold: bytes, unpacked, and files."""
+
+    size: int
+    files: int
+
+
+def _room(times: int = 1) -> _Room:
+    """That of a student's zip, or of so many."""
+    return _Room(LARGEST_ZIP * times, MOST_FILES * times)
 
 
 class _Reader:
@@ -75,61 +88,64 @@ class _Reader:
         for path in sorted(folder.rglob("*")):
             where = PurePosixPath(path.relative_to(folder).as_posix())
             if path.is_symlink():
-                self._aside(where, "a link, which is not followed")
+                self._set_aside(where, "a link, which is not followed")
             elif path.is_file() and (reason := _useless(where)):
-                self._aside(where, reason)
+                self._set_aside(where, reason)
             elif path.is_file():
-                self._take(where, path, path.stat().st_mtime, path.stat().st_size, depth=0)
+                self._take(where, path, path.stat().st_mtime, path.stat().st_size, depth=0, room=_room())
         return self.found
 
-    def read_zip(self, archive: Path, where: PurePosixPath, depth: int) -> None:
+    def read_zip(self, archive: Path, where: PurePosixPath, depth: int, room: _Room) -> None:
         """List what a zip holds, as if it were the folder `where`."""
-        times = 1 if depth else CLASS
         try:
             with zipfile.ZipFile(archive) as opened:
                 entries = [entry for entry in opened.infolist() if not entry.filename.endswith("/")]
-                if len(entries) > MOST_FILES * times:
-                    return self._aside(where, f"a zip of {len(entries)} files: expected {MOST_FILES * times} at most")
-                left = LARGEST_ZIP * times
+                if len(entries) > room.files:
+                    return self._set_aside(where, f"a zip of {len(entries)} files: expected {room.files} at most")
+                room.files -= len(entries)
                 names = _without_own_folder(entries, where.stem or archive.stem)
                 for entry, name in zip(entries, names, strict=True):
-                    left -= self._read_entry(opened, entry, where, name, left, depth)
+                    self._read_entry(opened, entry, where, name, depth, room)
         except BROKEN as error:
-            self._aside(where, f"a zip that cannot be read ({one_line(error)})")
+            self._set_aside(where, f"a zip that cannot be read ({one_line(error)})")
 
     def _read_entry(
-        self, archive: zipfile.ZipFile, entry: zipfile.ZipInfo, folder: PurePosixPath, name: str, left: int, depth: int
-    ) -> int:
-        """Unpack one file, if it is of use -> its bytes."""
-        where = folder / PurePosixPath(*(part for part in PurePosixPath(name).parts if part not in ("/", "..")))
+        self,
+        archive: zipfile.ZipFile,
+        entry: zipfile.ZipInfo,
+        place: PurePosixPath,
+        name: str,
+        depth: int,
+        room: _Room,
+    ) -> None:
+        """Unpack one file of the zip at `place`, if it is of use."""
+        where = place / PurePosixPath(*(part for part in PurePosixPath(name).parts if part not in ("/", "..")))
         if reason := _unsafe(entry, name) or _useless(where):
-            self._aside(where, reason)
-            return 0
-        path = self.scratch / f"{self.count}{where.suffix}"
+            return self._set_aside(where, reason)
+        path, limit = self.scratch / f"{self.count}{where.suffix}", min(LARGEST, room.size)
         self.count += 1
         try:
-            size = _unpacked(archive, entry, path, min(LARGEST, left))
-        except BROKEN as error:
-            self._aside(where, f"cannot be unpacked ({one_line(error)})")  # cut off, a password, an unknown method
-            return 0
-        if size > min(LARGEST, left):
+            size = _unpacked(archive, entry, path, limit)
+        except BROKEN as error:  # cut off, a password, an unknown method
+            return self._set_aside(where, f"cannot be unpacked ({one_line(error)})")
+        room.size -= size
+        if size > limit:
             path.unlink()
-            self._aside(where, f"more than {LARGEST >> 20} MB, or its zip more than {LARGEST_ZIP >> 20} MB")
-            return size
-        self._take(where, path, time.mktime((*entry.date_time, 0, 0, -1)), size, depth)
-        return size
+            return self._set_aside(where, f"more than {LARGEST >> 20} MB, or its zip more than {LARGEST_ZIP >> 20} MB")
+        self._take(where, path, time.mktime((*entry.date_time, 0, 0, -1)), size, depth, room if depth else _room())
 
-    def _take(self, where: PurePosixPath, path: Path, changed: float, size: int, depth: int) -> None:
+    def _take(self, where: PurePosixPath, path: Path, changed: float, size: int, depth: int, room: _Room) -> None:
+        """Note a file. room: for a zip, which is read."""
         if where.suffix.lower() != ".zip":
             if size > LARGEST:
-                return self._aside(where, f"more than {LARGEST >> 20} MB")
+                return self._set_aside(where, f"more than {LARGEST >> 20} MB")
             self.found.files.append(File(where, path, changed))
         elif depth == DEPTH:
-            self._aside(where, f"more than {DEPTH} zips within each other")
+            self._set_aside(where, f"more than {DEPTH} zips within each other")
         else:
-            self.read_zip(path, where, depth + 1)
+            self.read_zip(path, where, depth + 1, room)
 
-    def _aside(self, where: PurePosixPath, reason: str) -> None:
+    def _set_aside(self, where: PurePosixPath, reason: str) -> None:
         self.found.aside.append((where, reason))
 
 

@@ -68,7 +68,7 @@ def mark_all(course: Course, hand_ins: Sequence[HandIn], setting: Setting) -> It
                     _start(jobs, one, course, setting, str(folder))
                 except Exception as error:
                     users.append(one.user)
-                    yield _failed(one, _cause(error))
+                    yield _failed(one, _cause(error), course)
             for one, result in jobs.finished() if jobs.running else ():
                 if one.marks is None:
                     users.append(one.user)
@@ -91,17 +91,22 @@ def _step(jobs: Jobs, one: _Running, result: Result, course: Course) -> Iterator
             one.marks.remarks.append(f"There is no page of feedback: {result.failure}.")
         yield one.marks
     elif result.failure:
-        yield _failed(one, result.failure)
+        yield _failed(one, result.failure, course)
     else:
         try:
             one.marks = course.record(one.hand_in, result.value, one.remarks)
             jobs.start(one, PAGE, write_feedback, course.config, one.hand_in.student, one.hand_in.assignment)
         except Exception as error:
-            yield _failed(one, _cause(error))
+            yield _failed(one, _cause(error), course)
 
 
-def _failed(one: _Running, cause: str) -> Marks:
-    return Marks(one.hand_in.student, one.hand_in.assignment, remarks=[*one.remarks, f"{cause}: mark it by hand."])
+def _failed(one: _Running, cause: str, course: Course) -> Marks:
+    """No marks, and why."""
+    earlier = course.marked(one.hand_in)
+    left = " The tables of the course keep the points of an earlier hand-in." if earlier else ""
+    return Marks(
+        one.hand_in.student, one.hand_in.assignment, remarks=[*one.remarks, f"{cause}: mark it by hand.{left}"]
+    )
 
 
 def _cause(error: Exception) -> str:

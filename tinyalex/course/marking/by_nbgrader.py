@@ -124,6 +124,13 @@ class Course:
         nbformat.write(notebook, folder / f"{name}.ipynb")
         return folder, remarks
 
+    def marked(self, hand_in: HandIn) -> bool:
+        """Whether a hand-in of this student for this assignment was ever marked."""
+        return self._autograded(hand_in).is_file()
+
+    def _autograded(self, hand_in: HandIn) -> Path:
+        return self.root / "autograded" / hand_in.student / hand_in.assignment / f"{hand_in.assignment}.ipynb"
+
     def _submitted(self, hand_in: HandIn) -> Path:
         return self.root / "submitted" / hand_in.student / hand_in.assignment
 
@@ -132,7 +139,7 @@ class Course:
         name, student = hand_in.assignment, hand_in.student
         (self._submitted(hand_in) / f"{name}.ipynb").write_text(notebook, encoding="utf-8")
         with self._book() as book:
-            reading = Reading.of(book, self.root / "autograded" / student / name / f"{name}.ipynb", student, name)
+            reading = Reading.of(book, self._autograded(hand_in), student, name)
         with nbgrader_ready():
             _checked(self.api.autograde(name, student), f"{student}, {name}")
         with self._book() as book:

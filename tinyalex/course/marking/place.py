@@ -105,8 +105,9 @@ class Place:
             done = subprocess.run(
                 words, capture_output=True, text=True, cwd=self.work, env=self.environment, preexec_fn=self.enter
             )
-            reason = done.stderr.strip().splitlines()[-1:] if done.returncode else []
-        except PermissionError as error:
+            said = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+            reason = said[-1:] if done.returncode else []
+        except (PermissionError, subprocess.SubprocessError) as error:
             reason = [str(error)]
         if reason:
             raise UsageError(
@@ -124,7 +125,10 @@ class Place:
         return " ".join(["--sandbox bubblewrap"] * self.bubblewrap + [f"--as-user {self.user}"] * bool(self.user))
 
     def _sandbox(self) -> list[str]:
-        """bubblewrap's words: no network, no other processes, Python and the system to read, `work` to write."""
+        """bubblewrap's words: no network, no other processes, Python and the system to read.
+
+        `work` can be written, and `package`, where Numba puts its compiled code.
+        """
         words = ["bwrap", "--unshare-all", "--die-with-parent", "--cap-drop", "ALL", "--unsetenv", "JPY_PARENT_PID"]
         words += ["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp"]
         for path in SYSTEM:

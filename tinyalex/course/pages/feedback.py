@@ -4,20 +4,29 @@ The template lies in templates/feedback. What a student's cells show is made ine
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from jinja2 import Environment, FileSystemLoader
 from nbconvert.exporters import HTMLExporter
 from nbgrader.preprocessors import GetGrades
 from pygments.formatters import HtmlFormatter
 from traitlets import List, Unicode
 
 from tinyalex.course import cells
+from tinyalex.course.pages.safe import clean
 
 TEMPLATES = Path(__file__).parent / "templates"
 SIGNS = {"right": "✓", "partly right": "◐", "wrong": "✗", "to be read": "✎"}  # told apart without colour
+
+
+def from_template(name: str, filters: Mapping[str, Callable[..., object]], **values: object) -> str:
+    """The HTML page that a template makes of these values; text in them is escaped."""
+    environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.filters.update(filters)
+    return environment.get_template(name).render(**values)
 
 
 @dataclass
@@ -140,9 +149,10 @@ class FeedbackPage(HTMLExporter):
     extra_template_paths = List(Unicode(), [str(TEMPLATES)]).tag(affects_environment=True)
 
     def default_filters(self) -> Iterator[tuple[str, Any]]:
-        """nbconvert's filters, and one for points."""
+        """nbconvert's filters, one for points, and one for HTML."""
         yield from super().default_filters()
         yield ("number", "{:g}".format)
+        yield ("clean", clean)
 
     def from_notebook_node(self, nb: Any, resources: Any = None, **kw: Any) -> Any:
         """The page, and nbconvert's `resources`."""

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 
 from tinyalex.course import cells
-from tinyalex.course.pages.feedback import TEMPLATES, FeedbackPage, exercises, summary
+from tinyalex.course.pages.feedback import FeedbackPage, exercises, from_template, summary
 from tinyalex.course.pages.safe import rendered
 from tinyalex.files import make_folder
 
@@ -21,7 +20,7 @@ GUIDE = "**Marking guide.**"
 
 
 @dataclass(frozen=True)
-class Line:
+class RubricLine:
     """A line of a rubric: a test, or an answer in words. text: what gives the points, as HTML."""
 
     label: str
@@ -55,12 +54,12 @@ def rubric(original: cells.Notebook) -> str:
     """The page with the points of every test and what it tests, and the marking guides of the answers in words."""
     found = {cells.grade_id(cell): cell for cell in original.cells}
     tables = [
-        (one, [Line(part.label, part.of, _what_counts(found[part.name])) for part in one.parts])
+        (one, [RubricLine(part.label, part.of, _what_counts(found[part.name])) for part in one.parts])
         for one in exercises(original)
     ]
-    environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["number"] = "{:g}".format
-    return environment.get_template("rubric.html.j2").render(title=summary(original)["title"], exercises=tables)
+    return from_template(
+        "rubric.html.j2", {"number": "{:g}".format}, title=summary(original)["title"], exercises=tables
+    )
 
 
 def _what_counts(cell: Any) -> Markup:

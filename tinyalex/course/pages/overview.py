@@ -12,13 +12,12 @@ from pathlib import Path
 from statistics import mean, median
 
 import nbformat
-from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup, escape
 
 from tinyalex.course import cells
-from tinyalex.course.handed_in.look_at import Line, lines_to_look_at
+from tinyalex.course.handed_in.look_at import CodeLine, lines_to_look_at
 from tinyalex.course.marking.by_nbgrader import Marks
-from tinyalex.course.pages.feedback import TEMPLATES, exercises, summary
+from tinyalex.course.pages.feedback import exercises, from_template, summary
 
 BARS = 10
 LEFT_OUT = "nothing is filled in"
@@ -82,7 +81,7 @@ class Section:
     mistakes: list[tuple[str, str, list[str]]] = field(default_factory=list)
     waiting: list[tuple[str, list[str]]] = field(default_factory=list)
     repairs: list[tuple[str, list[str]]] = field(default_factory=list)
-    lines: list[tuple[str, Line]] = field(default_factory=list)
+    lines: list[tuple[str, CodeLine]] = field(default_factory=list)
     alike: list[dict[str, str]] = field(default_factory=list)
     students: set[str] = field(default_factory=set)
 
@@ -94,10 +93,8 @@ def write_overview(marks: Sequence[Marks], root: Path) -> None:
     """
     names = sorted({one.assignment for one in marks})
     sections = [section([one for one in marks if one.assignment == name], root) for name in names]
-    environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["number"] = lambda number: f"{round(number, 1):g}"
-    environment.filters["with_code"] = _with_code
-    page = environment.get_template("overview.html.j2").render(sections=sections)
+    filters = {"number": lambda number: f"{round(number, 1):g}", "with_code": _with_code}
+    page = from_template("overview.html.j2", filters, sections=sections)
     (root / "overview.html").write_text(page, encoding="utf-8")
 
 
@@ -135,11 +132,9 @@ def _points(marks: Sequence[Marks], exercise: str) -> list[float]:
 
 def _marked(root: Path, marks: Marks) -> cells.Notebook:
     """The notebook as nbgrader has marked it; an empty one if the marking failed."""
-    path = root / "autograded" / marks.student / marks.assignment / f"{marks.assignment}.ipynb"
-    try:
-        return cells.read(path)
-    except OSError:
+    if not marks.exercises:  # the notebook there may be that of an earlier call
         return nbformat.v4.new_notebook()
+    return cells.read(root / "autograded" / marks.student / marks.assignment / f"{marks.assignment}.ipynb")
 
 
 # ---------------------------------------------------------------- mistakes
