@@ -15,7 +15,7 @@ from tinyalex.cost.gpu.table import summary, table
 
 PAGE, REPORT = DOCS / "howto" / "gpu.md", DOCS / "gpu-report.json"
 BEGIN, END = "<!-- written by make gpu-docs -->\n", "<!-- end -->\n"
-SHOWN = (0, 4, 6, 7, 8, 9)  # the steps with figures for readers; the tables of the others are long
+SHOWN = (0, 2, 4, 6, 7, 8, 9)  # the steps with figures for readers; the tables of the others are long
 NOT_YET = "The report has not yet run on a card: no figure here is from one.\n"
 
 

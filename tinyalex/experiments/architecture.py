@@ -60,8 +60,8 @@ RELU_VS_TANH = Experiment(
     held="The net (three convolutions, one fully connected layer), its initial weights, of variance 1 / fan-in, batch "
     "and momentum. No dropout, no weight decay, no augmentation. Each of the two nets has its own learning rate, which "
     "is constant: the best of four, by a search with a seed of its own.",
-    elsewhere="The largest rerun trained the whole net for a fixed time: 47.1 % of the images right with ReLU, 40.1 % "
-    "with tanh, 38.9 % with neither.",
+    elsewhere="The largest rerun trained the whole net for a fixed number of steps: 47.1 % of the images right with "
+    "ReLU, 40.1 % with tanh, 38.9 % with neither.",
     limits="The paper does not describe its net of four layers, nor how finely it searched for the rates. The ratio "
     "depends on both, and on how the weights begin.",
     arms=(Arm("ReLU", measure=EPOCHS, rates=RATES), Arm("tanh", net(_tanh), EPOCHS, RATES)),
@@ -85,7 +85,8 @@ LRN = Experiment(
     claim="It lowers the top-1 error by 1.4 points and the top-5 error by 1.2. On CIFAR-10 a net of four layers has "
     "13 % error without it and 11 % with it.",
     released="Log 148, without it, against log 145: 1.37 and 1.15 points.",
-    held="All else. Without normalisation the maps go to the pooling as they are.",
+    held="All else. The normalisation of the small net has alpha = 0.1 and k = 1; the paper has 0.0001 and 2. Without "
+    "normalisation the maps go to the pooling as they are.",
     elsewhere="No gain: 47.0 % right with it, 47.1 % without.",
     limits=SHORT,
     arms=(Arm("with LRN"), Arm("without", without("norm1", "norm2"))),
@@ -179,7 +180,8 @@ TWO_COLUMNS = Experiment(
     "3.2",
     claim="Two columns lower the top-1 error by 1.7 points and the top-5 error by 1.2, against one column with half of "
     "the kernels in each convolution but the last.",
-    released="Log 145-half against log 145: 1.70 and 1.22 points. Its conv5 has all 256 kernels.",
+    released="Log 145-half against log 145-2010, both on the test images of ILSVRC-2010: 1.70 and 1.22 points. The "
+    "conv5 of 145-half has all 256 kernels.",
     held="All else. The full column has as many kernels as the two have together, and each reads all maps.",
     elsewhere="One full column is better than two: 48.7 % right against 47.1 %. It has more weights.",
     limits="Half a column is a far smaller net, so this measures width too, as it does in the paper.",

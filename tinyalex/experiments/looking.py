@@ -36,9 +36,9 @@ KERNELS = Experiment(
     "6.1",
     claim="The kernels of one column are largely agnostic to colour, those of the other largely specific to colour. "
     "This happens in every run, whatever the initial weights, but for the numbering of the columns.",
-    held="All else. The control is a net with one full column, whose kernels are cut into halves at random places: the "
-    "first and the second half of their numbers. What is measured is the difference between the two halves in "
-    "colourfulness, the mean share of a kernel that is not grey.",
+    held="All else. The control is a net with one full column, whose kernels are split by their numbers into a first "
+    "and a second half; in one column this order means nothing. Colourfulness is the share of a kernel that is not "
+    "grey. What is measured is how far its means over the two halves are apart.",
     limits="32 kernels of 5 x 5, after a few epochs, on images of 32 x 32; the paper has 96 of 11 x 11. The interval "
     "is over seeds, of which there are few.",
     arms=(

@@ -79,8 +79,9 @@ def figure1(outcome: Outcome) -> Figure:
             epochs = range(1, len(run.train_errors) + 1)
             errors = [100 * error for error in run.train_errors]
             axes.plot(epochs, errors, style, color=color, label=label, linewidth=1.6, marker="o", markersize=3)
-        if one.trial.goal is not None:
-            axes.axhline(100 * one.trial.goal, color=GREY, linewidth=0.8)
+    goal = next(iter(outcome.arms.values())).trial.goal
+    if goal is not None:
+        axes.axhline(100 * goal, color=GREY, linewidth=0.8)
     tidy(axes)
     axes.set_ylim(0, None)
     axes.set_xlabel("epoch", fontsize=11, color=INK)

@@ -93,9 +93,12 @@ def write_overview(marks: Sequence[Marks], root: Path) -> None:
     """
     names = sorted({one.assignment for one in marks})
     sections = [section([one for one in marks if one.assignment == name], root) for name in names]
-    filters = {"number": lambda number: f"{round(number, 1):g}", "with_code": _with_code}
-    page = from_template("overview.html.j2", filters, sections=sections)
+    page = from_template("overview.html.j2", {"number": _number, "with_code": _with_code}, sections=sections)
     (root / "overview.html").write_text(page, encoding="utf-8")
+
+
+def _number(value: float) -> str:
+    return f"{round(value, 1):g}"
 
 
 def _with_code(text: str) -> Markup:
