@@ -198,6 +198,26 @@ def test_maps_that_are_already_features(layer):
         count(Spec("own", layers, input_size=5, columns=1), cross_columns=())
 
 
+def test_features_that_are_still_maps():
+    layers = {"conv1": Conv(8, 2), "fc2": Full(10)}
+    with pytest.raises(ShapeError, match="own, fc2: got maps of 8 x 4 x 4: expected features"):
+        count(Spec("own", layers, input_size=5, columns=1), cross_columns=())
+
+
+@pytest.mark.parametrize(
+    ("layers", "where"),
+    [
+        ({"conv1": Conv(31, 3, reads_all=True), "conv2": Conv(64, 3)}, "conv2: got 31 maps"),
+        ({"conv1": Conv(32, 3, reads_all=True), "conv2": Conv(63, 3)}, "conv2: got 63 maps"),
+        ({"conv1": Conv(32, 3)}, "conv1: got 3 maps"),
+        ({"conv1": Conv(31, 3, reads_all=True), "norm1": Norm()}, "norm1: got 31 maps"),
+    ],
+)
+def test_maps_that_do_not_divide_into_columns(layers, where):
+    with pytest.raises(ShapeError, match=f"own, {where}: expected a number that divides into 2 columns"):
+        count(Spec("own", layers, input_size=9, columns=2), cross_columns=())
+
+
 def test_shapes_of_parameters_by_name():
     shapes = parameter_shapes(count(variant("paper")))
     assert list(shapes)[:3] == ["conv1.w", "conv1.b", "conv2.w"]

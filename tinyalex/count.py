@@ -89,10 +89,13 @@ def _row(
 ) -> Row:
     if isinstance(layer, Conv | Pool | AveragePool | Norm | SpatialNorm) and len(shape) != 3:
         raise ShapeError(f"got {shape[0]} features: expected maps; put it before the layer that flattens them")
+    if isinstance(layer, Full) and len(shape) != 1:
+        raise ShapeError(f"got maps of {_times(shape)}: expected features; put a layer that flattens them before it")
     match layer:
         case Conv():
             number = int(name.removeprefix("conv"))
             groups = 1 if layer.reads_all or number in cross_columns else spec.columns
+            _check_columns(groups, shape[0], layer.kernels)
             window = conv_window(layer)
             out = (layer.kernels, *window.output_size(*shape[1:]))
             kernel = (layer.kernels, shape[0] // groups, layer.size, layer.size)
@@ -103,7 +106,9 @@ def _row(
         case SpatialNorm():
             return Row(name, layer, shape, shape, window=Window(pair(layer.size), (1, 1), pair(layer.size // 2), False))
         case Norm():
-            return Row(name, layer, shape, shape, groups=spec.columns if layer.within_columns else 1)
+            groups = spec.columns if layer.within_columns else 1
+            _check_columns(groups, shape[0])
+            return Row(name, layer, shape, shape, groups=groups)
         case Flat():
             return Row(name, layer, shape, (math.prod(shape),))
         case Full():
@@ -113,6 +118,12 @@ def _row(
             return Row(name, layer, shape, shape)
         case _:
             assert_never(layer)
+
+
+def _check_columns(groups: int, *maps: int) -> None:
+    """Raise ShapeError unless each of these numbers of maps divides into the columns."""
+    if uneven := [number for number in maps if number % groups]:
+        raise ShapeError(f"got {uneven[0]} maps: expected a number that divides into {groups} columns")
 
 
 def summary(rows: list[Row]) -> str:

@@ -16,9 +16,10 @@ class NamedArrays(MutableMapping[str, Array]):
 
     def _arrays(self, name: str) -> tuple[dict[str, Array], str]:
         layer, _, key = name.partition(".")
-        if layer not in self._layers:
+        arrays = getattr(self._layers[layer], self._kind) if layer in self._layers else {}
+        if key not in arrays:
             raise KeyError(name)
-        return getattr(self._layers[layer], self._kind), key
+        return arrays, key
 
     def __getitem__(self, name: str) -> Array:
         arrays, key = self._arrays(name)

@@ -157,7 +157,7 @@ def test_no_time(tmp_path, capsys):
 def test_steps_that_do_not_exist(tmp_path, capsys, steps):
     with pytest.raises(SystemExit):
         gpu_report.main(["--steps", steps, "--out", str(tmp_path)])
-    assert "--steps" in capsys.readouterr().err
+    assert f"got {steps!r}: expected 0 ... 9, with commas between them" in capsys.readouterr().err
 
 
 def wrong(_):

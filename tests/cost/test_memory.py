@@ -129,7 +129,11 @@ def test_what_cannot_be_predicted():
         predicted(rows, 4, ("cpu",) * 3)
     with pytest.raises(UsageError, match="norm1 looks across the maps of both columns"):
         predicted(count(variant("caffe")), 4, TWO)
-    assert predicted(rows, 4, ("cpu:3",))[0].total == predicted(rows, 4)[0].total
+    with pytest.raises(UsageError, match="got dtype='float16': expected 'float32' or 'float64'"):
+        predicted(rows, 4, dtype="float16")
+    assert (
+        predicted(rows, 4, ("cpu:3",))[0].total == predicted(rows, 4, "cpu:3")[0].total == predicted(rows, 4)[0].total
+    )
 
 
 # ---------------------------------------------------------------- on a GPU

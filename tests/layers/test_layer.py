@@ -19,6 +19,7 @@ pytestmark = pytest.mark.usefixtures("kernels")
 IMAGES, FEATURES = (3, 4, 6, 5), (3, 7)
 MAKERS = {
     "Conv2D": (lambda **given: Conv2D(4, 6, (3, 2), stride=2, pad=1, groups=2, init_std=1.0, **given), IMAGES),
+    "Conv2D of few channels": (lambda **given: Conv2D(4, 6, (3, 2), pad=1, init_std=1.0, **given), IMAGES),
     "Linear": (lambda **given: Linear(7, 5, init_std=1.0, **given), FEATURES),
     "MaxPool2D": (lambda **_: MaxPool2D(ceil_mode=True), IMAGES),
     "AveragePool2D": (lambda **_: AveragePool2D(ceil_mode=True), IMAGES),
@@ -123,6 +124,7 @@ def test_images_do_not_touch_each_other(name):
 def test_no_images_at_all(name):
     """An empty batch goes through, and its gradients are sums of nothing."""
     layer, x, dy = make(name)
+    assert layer.forward(x[:0]).shape == dy[:0].shape
     y, dx, *grads = results(layer, x[:0], dy[:0])
     assert (y.shape, dx.shape) == (dy[:0].shape, x[:0].shape)
     assert not any(grad.any() for grad in grads)

@@ -126,12 +126,14 @@ def load_kernels() -> None:
     """
     if kernels_in_use() == "reference":
         return
+    collects = gc.isenabled()
     gc.disable()  # what is loaded is no garbage; to look for some in it takes a fifth of the time
     try:
         if twins := cpu_kernels():
             twins.load_code()
     finally:
-        gc.enable()
+        if collects:
+            gc.enable()
 
 
 def gpu_kernels() -> ModuleType | None:

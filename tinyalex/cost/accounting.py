@@ -144,14 +144,14 @@ def _new_capsule(address: int) -> Any:
 
 
 def measured(
-    variant: str | nets.Spec, batch: int, devices: Sequence[str] | None = None, **settings: Any
+    variant: str | nets.Spec, batch: int, devices: str | Sequence[str] | None = None, **settings: Any
 ) -> dict[str, int]:
     """The most bytes that each device holds while a net trains on `batch` random images; images on the CPU not counted.
 
     devices, settings: as for AlexNet.   Returns bytes by device: "cpu" for the whole net on the CPU; for a device that
     holds both columns, the bytes of both; for a GPU, what CuPy's memory pool holds at the end, as it returns nothing.
     """
-    names = devices or ("cpu",)
+    names = (devices,) if isinstance(devices, str) else tuple(devices or ("cpu",))
     forget_memory()
     free_gpu_pools(names)
     spec = nets.variant(variant) if isinstance(variant, str) else variant

@@ -24,7 +24,8 @@ from tinyalex.cost.accounting import free_gpu_pools
 from tinyalex.cost.engines.task import net_of, task_for
 from tinyalex.cost.speed import Bench
 from tinyalex.cost.stopwatch import HostStopwatch
-from tinyalex.errors import TinyAlexError
+from tinyalex.errors import TinyAlexError, at_least
+from tinyalex.files import write_text
 
 WARM_UP = 5  # steps that do not count
 BATCHES = 128, 512
@@ -89,8 +90,9 @@ def why_no_torch() -> str | None:
 def compare(variant: str, steps: int, rounds: int) -> Iterator[dict[str, Any]]:
     """For each mode and batch: the median images a second of PyTorch, of tinyalex, and of its two columns.
 
-    "rounds" holds the figures of each round.
+    "rounds" holds the figures of each round. Raises UsageError for fewer than 1 step or round.
     """
+    at_least(1, steps=steps, rounds=rounds)
     for mode in ("train", "infer"):
         for batch in BATCHES:
             paces: dict[str, list[float]] = {"torch": [], "one": [], "two": []}
@@ -119,6 +121,8 @@ def main(words: Sequence[str] | None = None) -> int:
     try:
         for found in compare(options.variant, options.steps, options.rounds):
             figures.append(found)
+            if options.json:
+                write_text(options.json, json.dumps(figures, indent=2) + "\n")
             torch, one, two = found["torch"], found["one"], found["two"]
             print(
                 f"{found['mode']}, {found['batch']} images".ljust(24)
@@ -127,8 +131,6 @@ def main(words: Sequence[str] | None = None) -> int:
             )
     except TinyAlexError as error:
         parser.error(str(error))
-    if options.json:
-        options.json.write_text(json.dumps(figures, indent=2) + "\n")
     return 0
 
 

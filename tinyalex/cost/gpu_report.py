@@ -121,10 +121,10 @@ def _wait(process: subprocess.Popen[bytes], limit: float) -> str:
 
 def _numbers(text: str) -> list[int]:
     """The numbers of steps in "0,1,2"."""
-    numbers = [int(word) for word in text.split(",")]
-    if not all(0 <= number < len(STEPS) for number in numbers):
-        raise ValueError
-    return numbers
+    words = text.split(",")
+    if not all(word.isdecimal() and int(word) < len(STEPS) for word in words):
+        raise argparse.ArgumentTypeError(f"got {text!r}: expected 0 ... {len(STEPS) - 1}, with commas between them")
+    return [int(word) for word in words]
 
 
 def main(words: Sequence[str] | None = None) -> int:

@@ -23,7 +23,7 @@ import numpy as np
 from tinyalex.cost.scaling import Machine, steps
 from tinyalex.cost.speed import Bench
 from tinyalex.count import count
-from tinyalex.errors import TinyAlexError, UsageError
+from tinyalex.errors import TinyAlexError, UsageError, at_least
 from tinyalex.spec import usual_classes, variant
 
 MPIEXEC = Path(sys.executable).with_name("mpiexec")
@@ -101,7 +101,8 @@ def measure_one_core(name: str, batch: int) -> tuple[float, float]:
 
 
 def compare(name: str, batch: int, rounds: int) -> None:
-    """Measure, predict, and print both."""
+    """Measure, predict, and print both. Raises UsageError for fewer than 1 image or round."""
+    at_least(1, batch=batch, rounds=rounds)
     found: dict[str, list[dict[str, Any]]] = {setup.name: [] for setup in SETUPS}
     machines = []
     for _ in range(rounds):

@@ -42,20 +42,23 @@ class Memory:
 
 
 def predicted(
-    rows: Sequence[Row], batch: int, devices: Sequence[str] | None = None, dtype: str = "float32"
+    rows: Sequence[Row], batch: int, devices: str | Sequence[str] | None = None, dtype: str = "float32"
 ) -> list[Memory]:
     """The bytes that training on `batch` images takes: of a net on one device, or of a column on each of two.
 
     rows: the counted net.   devices: None for the CPU, one name, or two; a GPU need not be present.
-    Raises UsageError for fewer images than 1, for three devices or more, for two devices and a net that cannot be
-    split, and where the definitions run instead of compiled kernels, as their workspace is not known.
+    Raises UsageError for fewer images than 1, for a dtype other than float32 and float64, for more than two devices,
+    for two and a net that cannot be split, and where the definitions run instead of compiled kernels, as their
+    workspace is not known.
     """
-    devices = ("cpu",) if devices is None else tuple(devices)
+    devices = (devices,) if isinstance(devices, str) else tuple(devices or ("cpu",))
     on_cpu = sum(map(is_cpu, devices))
     if kernels_in_use() == "reference" or (on_cpu and cpu_kernels() is None):
         raise UsageError("got no compiled kernels: expected them, to predict memory; install numba, use kernels='auto'")
     if batch < 1:
         raise UsageError(f"got batch={batch}: expected 1 image or more")
+    if dtype not in ITEMSIZE:
+        raise UsageError(f"got dtype={dtype!r}: expected {' or '.join(map(repr, ITEMSIZE))}")
     if len(devices) == 1:
         return [_simulate(rows, batch, devices[0], None, dtype)]
     if len(devices) != 2:

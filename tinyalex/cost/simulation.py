@@ -10,6 +10,8 @@ import math
 from dataclasses import dataclass
 from typing import Any, assert_never
 
+import numpy as np
+
 from tinyalex.backend import SMALLEST_KEPT, cpu_kernels, gpu_kernels, is_cpu
 from tinyalex.columns import halved
 from tinyalex.count import Row, conv_window
@@ -237,9 +239,11 @@ class SimulatedPool(SimulatedLayer):
     """Max-pooling."""
 
     def forward(self, x: Allocation) -> Allocation:  # noqa: ARG002
-        """y; it keeps a byte for each output: which cell of the window was the largest."""
+        """y; it keeps a number for each output: which cell of the window was the largest."""
         y = self.memory.allocate(self.part.outputs)
-        self.kept = [self.memory.allocate_bytes(self.part.outputs)]
+        window = self.part.row.window
+        assert window is not None
+        self.kept = [self.memory.allocate_bytes(self.part.outputs * np.dtype(window.number_dtype).itemsize)]
         return y
 
 

@@ -242,7 +242,9 @@ def layer_work(row: Row, batch: int, input_gradient: bool = True) -> tuple[Work,
         case nets.SpatialNorm(size=size):
             forward, backward = ((4 * size + 6) * x, x + y), (2 * (4 * size + 6) * x, y + 2 * x)
         case nets.Pool(size=size):
-            forward = backward = (size**2 * y, x + y + y / 4)  # y/4: a byte each, the cell that was the largest
+            assert row.window is not None
+            cells = y * np.dtype(row.window.number_dtype).itemsize / 4  # for each output the one that was the largest
+            forward = backward = (size**2 * y, x + y + cells)
         case nets.AveragePool(size=size):
             forward = backward = (size**2 * y, x + y)
         case nets.Drop():

@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy
 
 from tinyalex.backend import Array, get_array_module, to_device
-from tinyalex.errors import DTypeError, ShapeError
+from tinyalex.errors import DTypeError, ShapeError, UsageError
 from tinyalex.layers.trainable import Trainable
 
 
@@ -99,7 +99,10 @@ def initial_parameters(
 
     The draws are of float32 whatever the dtype, so that a float64 net starts from the same numbers. With std 0 nothing
     is drawn: zeros cost no time before they are used.
+    Raises UsageError for a dtype that is neither float32 nor float64.
     """
+    if numpy.dtype(dtype) not in (numpy.float32, numpy.float64):
+        raise UsageError(f"got dtype={dtype!r}: expected 'float32' or 'float64'")
     if std == 0:
         w = numpy.zeros(shape, dtype)
     else:

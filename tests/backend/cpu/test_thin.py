@@ -16,6 +16,7 @@ CASES = {
     "fewer entries than a block has rows": (Window((1, 1), (1, 1), (0, 0), False), 6, 3, 3, 5),
     "strides, past the edge": (Window((3, 2), (2, 3), (1, 0), True), 8, 12, 3, 7),
     "pixels that no kernel sees": (Window((2, 2), (3, 3), (1, 0), False), 11, 9, 2, 4),
+    "a stride over the whole image": (Window((1, 1), (10, 10), (3, 3), False), 4, 4, 3, 8),
     "15 channels": (Window((4, 3), (1, 1), (2, 2), False), 4, 6, 15, 70),
 }
 

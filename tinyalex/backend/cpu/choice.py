@@ -10,6 +10,7 @@ same losses in every run and on every machine. TINYALEX_ALGORITHMS=rule makes in
 
 import json
 import os
+import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -26,6 +27,7 @@ from tinyalex.files import replacing
 SETTING = "TINYALEX_ALGORITHMS"
 TRIES = 3  # of each algorithm, in turn; the fastest counts, because other programs can only slow a try down
 CLEARLY = 0.9  # of the time of the rule's algorithm
+_one_at_a_time = threading.Lock()  # two trials side by side would time each other
 FLUSH = 1 << 25  # bytes read before each try: in a net other layers run before, and the kernels come from memory
 
 
@@ -40,11 +42,12 @@ def choose(case: str, rule: str, algorithms: Mapping[str, Callable[[], object]])
         raise UsageError(f"{SETTING}={setting!r}: expected rule or measured")
     if setting == "rule" or len(algorithms) == 1:
         return rule
-    known = chosen()
-    if known.get(case) not in algorithms:
-        known[case] = _fastest(rule, algorithms)
-        _write(known)
-    return known[case]
+    with _one_at_a_time:
+        known = chosen()
+        if known.get(case) not in algorithms:
+            known[case] = _fastest(rule, algorithms)
+            _write(known)
+        return known[case]
 
 
 def _fastest(rule: str, algorithms: Mapping[str, Callable[[], object]]) -> str:

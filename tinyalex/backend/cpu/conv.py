@@ -15,7 +15,7 @@ def conv_forward(
 
     inference: a few images are computed by `few.py`, each layer by the algorithm that is fastest on this machine.
     """
-    if inference and len(x) <= few.MOST_IMAGES:
+    if inference and 0 < len(x) <= few.MOST_IMAGES:
         return few.forward(x, w, b, window, groups, relu)
     x = channels_last(x)
     y = empty((len(x), *window.output_size(*x.shape[1:3]), len(w)), x.dtype)

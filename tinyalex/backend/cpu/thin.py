@@ -28,8 +28,8 @@ BAND = 1 << 10  # places of y that are summed at a time for dw: of 32 kernels 12
 
 
 def suits(x_shape: tuple[int, ...], w_shape: tuple[int, ...], window: Window, groups: int) -> bool:
-    """Whether x (N, H, W, C) has too few channels for Winograd's algorithm; w (OC, C, KH, KW)."""
-    few = groups == 1 and x_shape[3] < winograd.FEWEST_MAPS
+    """Whether x (N, H, W, C) has images, but too few channels for Winograd's algorithm; w (OC, C, KH, KW)."""
+    few = groups == 1 and x_shape[0] > 0 and x_shape[3] < winograd.FEWEST_MAPS
     return few and winograd.plan(x_shape, w_shape, window, groups) is None
 
 
@@ -85,7 +85,7 @@ def _surrounded(x: Floats, window: Window, outputs: tuple[int, int], channels: i
     top, left = window.pad
     canvas = empty((len(x), rows, cols, channels), x.dtype)
     canvas[...] = 0
-    seen = x[:, : rows - top, : cols - left]
+    seen = x[:, : max(0, rows - top), : max(0, cols - left)]  # none, if the stride steps over the image
     canvas[:, top : top + seen.shape[1], left : left + seen.shape[2], : x.shape[3]] = seen
     return canvas
 
