@@ -13,7 +13,7 @@ from tinyalex.backend import thread_count, use_kernels, use_threads
 from tinyalex.columns import TwoDevices, crossing
 from tinyalex.count import count
 from tinyalex.errors import ShapeError, UsageError
-from tinyalex.spec import variant
+from tinyalex.spec import Drop, variant
 
 
 def in_two_columns(net, x, cross_columns):
@@ -45,6 +45,18 @@ def in_two_columns(net, x, cross_columns):
     for name in ("fc6", "fc7"):
         features = 0.5 * np.maximum(features @ net.params[f"{name}.w"].T + net.params[f"{name}.b"], 0)
     return features @ net.params["fc8.w"].T + net.params["fc8.b"]
+
+
+def test_dropout_of_maps_draws_the_same_mask_on_two_devices():
+    layers = dict(slim(variant("mini")).layers)
+    at = list(layers).index("flatten")
+    spec = dataclasses.replace(
+        slim(variant("mini")),
+        layers=dict([*list(layers.items())[:at], ("dropout5", Drop()), *list(layers.items())[at:]]),
+    )
+    x = np.random.default_rng(0).standard_normal((2, 3, 32, 32), dtype="float32")
+    one, two = (AlexNet(spec, num_classes=3, seed=1, devices=devices) for devices in (None, ("cpu:0", "cpu:1")))
+    assert_close(two.forward(x, train=True), one.forward(x, train=True))
 
 
 @pytest.mark.usefixtures("kernels")

@@ -99,6 +99,13 @@ def test_a_gradient_of_another_shape_is_refused(rng):
             SGD(layer).step()
 
 
+def test_a_missing_gradient_is_named(rng):
+    layer, _ = layer_with_gradients(rng)
+    del layer.grads["w"]
+    with pytest.raises(UsageError, match=r"got no gradient of w: expected one of shape \(2, 3\); backward must set it"):
+        SGD(layer).step()
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_step_is_in_place_and_keeps_the_dtype(rng, dtype):
     layer, _ = layer_with_gradients(rng, dtype)

@@ -200,7 +200,7 @@ class SplitLayer(Layer, Generic[L]):
         """The halves of y, for the halves of x or for two copies of the image."""
         xs = self.devices.gather(x) if self.reads_both else x
         if isinstance(self._whole, Dropout) and train:  # one mask for the whole layer, as on one device
-            mask = self._whole.draw((len(x[0]), sum(self._made)))
+            mask = self._whole.draw((len(x[0]), sum(self._made), *x[0].shape[2:]))
             masks = self.devices.spread(mask, self._made)
             return self._each(lambda column, half: half.forward(xs[column], train=True, mask=masks[column]))
         return self._each(lambda column, half: half.forward(xs[column], train=train, **given))

@@ -3,6 +3,8 @@
 The command line prints that line and exits with code 2. In Python, `TinyAlexError` catches all of them.
 """
 
+from math import inf
+
 
 class TinyAlexError(Exception):
     """The base of all errors that a user causes, and not a bug."""
@@ -62,6 +64,14 @@ class Stopped(KeyboardInterrupt):
     def exit_code(self) -> int:
         """The exit code of a program that the signal ended: 130 for SIGINT, 143 for SIGTERM, 129 for SIGHUP."""
         return 128 + self.signal
+
+
+def below(limit: float, **values: float) -> None:
+    """Raise UsageError for one of the `values` that is not below `limit`."""
+    expected = "a finite number" if limit == inf else f"less than {limit}"
+    for name, value in values.items():
+        if not value < limit:
+            raise UsageError(f"got {name}={value}: expected {expected}")
 
 
 def at_least(smallest: float, **values: float | None) -> None:

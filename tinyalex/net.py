@@ -174,8 +174,8 @@ class AlexNet(Trainable):
     def place(self, devices: str | Sequence[str] | None) -> None:
         """Move the parameters: all to one device, a column each to two devices, or with None to the CPU.
 
-        Gradients move too; where the net is split into columns or joined they start at zero. Make a new optimiser then:
-        an old one still updates the old arrays.
+        Gradients move too; those of two columns start at zero where the columns are joined or placed anew. Make a new
+        optimiser then: an old one still updates the old arrays.
         Raises UsageError for another number of devices, a device that does not exist, or a net that cannot be split.
         """
         names = (devices,) if isinstance(devices, str) else tuple(devices or ())

@@ -63,7 +63,7 @@ class SGD:
     def step(self) -> None:
         """Update every parameter, in place, from the gradients of the last backward.
 
-        Raises ShapeError for a gradient of another shape than its parameter.
+        Raises UsageError for a missing gradient, ShapeError for one of another shape than its parameter.
         """
         with self._trained.computing():
             self._trained.each(self._update)
@@ -76,6 +76,8 @@ class SGD:
         """Update the parameters of a column."""
         params, grads = self._columns[column].params, self._columns[column].grads
         for name, w in params.items():
+            if name not in grads:
+                raise UsageError(f"got no gradient of {name}: expected one of shape {w.shape}; backward must set it")
             if grads[name].shape != w.shape:
                 raise ShapeError(f"got a gradient of {name} of shape {grads[name].shape}: expected {w.shape}")
         biases = [name.endswith("b") for name in params]

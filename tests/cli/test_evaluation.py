@@ -75,7 +75,7 @@ def test_eval_of_a_net_of_others(capsys, here):
 
 def test_eval_of_a_net_of_others_needs_data(capsys, here):
     options = write_foreign(here / "a", "foreign.npz").replace("--weights ", "")
-    assert "got foreign.npz, which no run of tinyalex wrote: expected --data shapes|" in refused(
+    assert "got foreign.npz, which does not say what it was trained on: expected --data shapes|" in refused(
         capsys, f"eval {options}"
     )
     told = refused(capsys, f"eval {options} --data images")  # its classes are called kind 0, ...

@@ -49,6 +49,7 @@ def test_check_goes_through_every_layer(capsys):
         "MaxPool2D",
         "AveragePool2D",
         "LocalResponseNorm",
+        "SpatialResponseNorm",
         "ReLU",
         "Tanh",
         "Linear",

@@ -68,7 +68,12 @@ def test_without_options_a_run_keeps_its_settings():
     assert parse(["train", "--lr", "0.5"]).settings(saved).drops == (5,)
 
 
-@pytest.mark.parametrize("saved", [None, settings_for("mini", epochs=9, drops=(5,))])
+def test_drops_that_were_given_stay_when_a_run_gets_more_epochs():
+    saved = settings_for("mini", epochs=9, drops=(5,))
+    assert parse(["train", "--epochs", "20"]).settings(saved).drops == (5,)
+
+
+@pytest.mark.parametrize("saved", [None, settings_for("mini", epochs=9)])
 def test_the_rates_fall_after_shares_of_the_epochs(saved):
     """40 % and 70 % of them, for `mini`; --drops sets them."""
     assert parse(["train", "--epochs", "20"]).settings(saved).drops == settings_for("mini", epochs=20).drops

@@ -9,7 +9,7 @@ import pytest
 from runs import TINY, images
 from tinyalex import AlexNet
 from tinyalex.data import PixelStatistics, Subset
-from tinyalex.errors import DivergenceError, UsageError
+from tinyalex.errors import CheckpointError, DivergenceError, UsageError
 from tinyalex.training.evaluate import augmenter_for, probabilities, scores
 from tinyalex.training.finetune import FineTuning, Settings
 from tinyalex.training.head import HeadSettings, head_of
@@ -137,6 +137,22 @@ def test_a_rate_below_that_is_too_high(tmp_path):
         begun.run(tmp_path)
     assert np.isfinite(read(tmp_path / CHECKPOINT).net.params["conv1.w"]).all()
     assert len((tmp_path / "history.jsonl").read_text().splitlines()) == 6
+
+
+def test_a_last_step_that_is_too_far_keeps_the_net_before_it(tmp_path):
+    """One step an epoch: its own loss is fine, that of validation is not."""
+    begun = tuning(whole=1, below=1e30, head=replace(HEAD, batch=36))
+    with pytest.raises(DivergenceError, match=r"in epoch 7: expected finite numbers"):
+        begun.run(tmp_path)
+    assert np.isfinite(read(tmp_path / CHECKPOINT).net.params["conv1.w"]).all()
+
+
+def test_features_that_are_all_0_are_refused(tmp_path):
+    begun = tuning(whole=1)
+    for name, array in begun.net.params.items():
+        array[:] = -1 if name.endswith("b") else 0  # so every unit is dead
+    with pytest.raises(CheckpointError, match="that are all 0: expected a layer with a signal; use --features"):
+        begun.run(tmp_path)
 
 
 @pytest.mark.parametrize("given", [{"whole": -1}, {"below": 0.0}, {"below": float("nan")}])

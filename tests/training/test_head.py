@@ -1,5 +1,6 @@
 """A new last layer: the net below is the old one, the features are those of each view, training is by the rule."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -217,7 +218,19 @@ def test_a_rate_that_is_too_high():
         list(Head(x, labels, 3, HeadSettings(lr=1e300)).epochs(x[:, 0], labels))
 
 
-@pytest.mark.parametrize("given", [{"epochs": 0}, {"batch": 0}, {"seed": -1}])
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"epochs": 0},
+        {"batch": 0},
+        {"seed": -1},
+        {"lr": -1.0},
+        {"lr": math.nan},
+        {"lr": math.inf},
+        {"momentum": 1.0},
+        {"weight_decay": -1e-4},
+    ],
+)
 def test_settings_out_of_range(given):
     with pytest.raises(UsageError, match=f"got {next(iter(given))}="):
         HeadSettings(**given)

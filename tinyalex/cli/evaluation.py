@@ -24,6 +24,7 @@ from tinyalex.training.evaluate import (
     probabilities,
     scores,
 )
+from tinyalex.training.saves import holds_run
 from tinyalex.training.settings import saved_settings
 from tinyalex.weights.checkpoint import Checkpoint
 from tinyalex.weights.names import imagenet_classes
@@ -100,17 +101,17 @@ class Eval(FileOptions):
 
 
 def _data_of(run: Path, checkpoint: Checkpoint) -> str:
-    """The data that a net was trained on. Raises UsageError for one that was not trained here."""
+    """The data that a net was trained on. Raises UsageError for one that does not say it."""
     if not checkpoint.training:
-        raise UsageError(f"got {run}, which no run of tinyalex wrote: expected --data {DATA}")
+        raise UsageError(f"got {run}, which does not say what it was trained on: expected --data {DATA}")
     return saved_settings(checkpoint).data
 
 
 def _default_folder(run: Path, checkpoint: Checkpoint) -> Path:
     """Where a report goes: beside a run; for the files of others into the working folder."""
-    if not checkpoint.training:
-        return Path("eval", run.name)
-    return (run if run.is_dir() else run.parent) / "eval"
+    if run.is_dir():
+        return run / "eval"
+    return run.parent / "eval" if checkpoint.training or holds_run(run.parent) else Path("eval", run.name)
 
 
 def _validation(source: str, checkpoint: Checkpoint) -> Dataset:

@@ -122,7 +122,8 @@ class Train(Command):
             if value is not None and schedule != needed:
                 raise UsageError(f"got --{option}, which has no effect with --schedule {schedule}: expected {needed}")
         variant, epochs = chosen(self.variant, base.variant), chosen(self.epochs, base.epochs)
-        drops = base.drops if epochs == base.epochs else settings_for(variant, epochs=epochs).drops
+        own = base.drops != settings_for(base.variant, epochs=base.epochs).drops  # of --drops: they stay
+        drops = base.drops if own or epochs == base.epochs else settings_for(variant, epochs=epochs).drops
         return replace(
             base,
             data=chosen(self.data, base.data),

@@ -50,7 +50,9 @@ def _end_all(ranks: Ranks, error: BaseException) -> None:
         time.sleep(OTHERS_WAIT)
     if not isinstance(error, TinyAlexError | OSError | MemoryError | KeyboardInterrupt):
         traceback.print_exception(error)
-    message = " ".join(str(error).split()) or f"{type(error).__name__}: use fewer images a step (--batch)"
+    message = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, MemoryError):
+        message += "; use fewer images a step (--batch)"
     print(f"tinyalex: rank {ranks.rank} of {ranks.size}: {message}", file=sys.stderr, flush=True)
     time.sleep(OUTPUT_TIME)
     ranks.abort()

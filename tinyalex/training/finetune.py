@@ -15,7 +15,7 @@ import numpy as np
 
 from tinyalex.backend import to_numpy
 from tinyalex.data import Augmenter, Dataset, batches, subset
-from tinyalex.errors import UsageError
+from tinyalex.errors import CheckpointError, UsageError
 from tinyalex.net import AlexNet
 from tinyalex.optim import SGD
 from tinyalex.parallel.ranks import Ranks
@@ -87,7 +87,8 @@ class FineTuning:
         """Train the new layer, then all of them if the settings say so; leave checkpoints and history in `folder`.
 
         counting: shows how many images of a pass over them are done.   told: called with the record of each epoch.
-        Raises UsageError if the folder holds a run, DivergenceError if a loss is no longer finite.
+        Raises UsageError if the folder holds a run, CheckpointError if all features are 0, DivergenceError if a loss is
+        no longer finite.
         """
         if holds_run(folder):
             raise UsageError(f"got {folder}, which holds a run: expected a new folder; use another --out")
@@ -111,6 +112,11 @@ class FineTuning:
             with counting(len(dataset), what) as progress:
                 made.append(view_features(self.net, self.augmenter, dataset, views, progress))
         train, val = made
+        if not train.any():
+            raise CheckpointError(
+                f"got features of {self.features} that are all 0: expected a layer with a signal; use --features of an "
+                "earlier layer, or another net"
+            )
         head = Head(train, self.train.labels, self.net.num_classes, self.settings.head)
         with self.net.computing():
             for record in head.epochs(val[:, 0], self.val.labels):
@@ -143,6 +149,7 @@ class FineTuning:
                 progress(len(labels))
         position.seconds, position.waited = time.perf_counter() - began, made.waited
         found = scores(probabilities(net, self.val, self.augmenter), self.val.labels)
+        check_loss(found.loss, position.epoch)
         return epoch_record(position, Ranks()) | {f"val_{name}": value for name, value in vars(found).items()}
 
     def _note(self, record: Record, told: Callable[[Record], object]) -> None:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from tinyalex.backend import to_numpy
 from tinyalex.count import Row
 from tinyalex.data import Augmenter, Dataset, evaluation_batches
-from tinyalex.errors import CheckpointError, DivergenceError, UsageError
+from tinyalex.errors import CheckpointError, DivergenceError, UsageError, at_least, below
 from tinyalex.layers import Linear, SoftmaxCrossEntropy
 from tinyalex.layers.linear import linear_forward
 from tinyalex.layers.loss import softmax
@@ -153,9 +153,10 @@ class HeadSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, value, least in (("epochs", self.epochs, 1), ("batch", self.batch, 1), ("seed", self.seed, 0)):
-            if value < least:
-                raise UsageError(f"got {name}={value}: expected {least} or more")
+        at_least(1, epochs=self.epochs, batch=self.batch)
+        at_least(0, lr=self.lr, momentum=self.momentum, weight_decay=self.weight_decay, seed=self.seed)
+        below(1, momentum=self.momentum)
+        below(math.inf, lr=self.lr, weight_decay=self.weight_decay)
 
 
 class Head:
@@ -195,6 +196,7 @@ class Head:
             self._sgd.lr = stepped_rate(settings.lr, epoch, drops)
             record = self._epoch(epoch)
             found = scores(softmax(linear_forward(val, *self.parameters)), val_labels)
+            check_loss(found.loss, epoch)
             yield record | {f"val_{name}": value for name, value in vars(found).items()}
 
     def _epoch(self, epoch: int) -> Record:

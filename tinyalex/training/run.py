@@ -178,7 +178,8 @@ class Run:
         """End a run whose numbers have grown beyond all bounds; the history tells it."""
         epoch = self.position.epoch + 1
         what = f"got {found} in epoch {epoch}, step {step}: expected {expected}"
-        died = any(1.0 in record.get("dead_units", {}).values() for record in self.history[-1:])
+        looked = [record["dead_units"] for record in self.history if record.get("dead_units")]
+        died = bool(looked) and 1.0 in looked[-1].values()
         error = divergence(self.net, what, self.settings, self.folder, died)
         if self.ranks.writes:
             write_history([*self.history, {"epoch": epoch, "step": step, "diverged": str(error)}], self.folder)

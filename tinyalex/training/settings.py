@@ -1,11 +1,12 @@
 """The settings of a training run: from a variant's recipe, the command line or a checkpoint."""
 
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from tinyalex import spec as nets
-from tinyalex.errors import CheckpointError, TinyAlexError, UsageError, at_least
+from tinyalex.errors import CheckpointError, TinyAlexError, UsageError, at_least, below
 from tinyalex.files import one_line
 from tinyalex.optim import drop_epochs
 from tinyalex.typed import brief, typed
@@ -92,7 +93,10 @@ class Settings:
             raise UsageError(
                 f"got drops={self.drops}: expected epochs, 1 or more, after which the rate is divided by 10"
             )
-        at_least(0, seed=self.seed)
+        at_least(0, seed=self.seed, lr=self.lr, momentum=self.momentum, dropout=self.dropout)
+        at_least(0, weight_decay=self.weight_decay)
+        below(1, momentum=self.momentum, dropout=self.dropout)
+        below(math.inf, lr=self.lr, weight_decay=self.weight_decay, save_minutes=self.save_minutes)
         if not self.save_minutes > 0:
             raise UsageError(f"got save_minutes={self.save_minutes}: expected minutes above 0")
         if not 0 < self.zoom <= 1:
