@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tinyalex.errors import UsageError
-from tinyalex.files import alone_in, one_line, remove_leftovers, replacing, write_text
+from tinyalex.files import alone_in, at_home, one_line, remove_leftovers, replacing, write_text
 
 
 def names(folder):
@@ -170,6 +170,13 @@ def test_a_killed_process_leaves_the_old_file_and_what_can_be_cleared_away(tmp_p
     assert len(names(tmp_path)) == 3
     remove_leftovers(tmp_path)
     assert names(tmp_path) == [".hidden", "file"]
+
+
+def test_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert at_home("~/photos") == at_home(Path("~/photos")) == tmp_path / "photos"
+    for path in ("~nobody-of-that-name/photos", "photos/~", "/photos"):
+        assert at_home(path) == Path(path)
 
 
 def test_an_error_in_one_line():

@@ -96,6 +96,11 @@ def _lock(opened: int, folder: Path) -> None:
         return  # this disk has no locks
 
 
+def at_home(path: str | Path) -> Path:
+    """The path, with the home folder for a leading ~ or ~USER; it stays as it is if there is no such user."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 (Path.expanduser raises RuntimeError for an unknown user)
+
+
 def one_line(error: Exception) -> str:
     """What an error says, in one line of at most 200 letters that can be printed: it may quote a file."""
     return legible(" ".join(str(error).split())[:200]) or type(error).__name__

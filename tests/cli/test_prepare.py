@@ -16,7 +16,7 @@ from PIL import Image
 from runs import carried_out
 from tinyalex.data import load_folder
 from tinyalex.data.shards.dataset import load_prepared
-from tinyalex.data.shards.index import read_index
+from tinyalex.data.shards.index import UNFINISHED, read_index
 
 DATA = os.environ.get("TINYALEX_DATA")
 needs_data = pytest.mark.skipif(not DATA, reason="needs real images: TINYALEX_DATA names their folder")
@@ -87,7 +87,23 @@ def test_check_of_a_set(capsys, here):
     code, out, _ = carried_out(capsys, "prepare --check made")
     assert code == 2
     assert "made/train/00000.raw" in out
-    assert out.endswith("made: 52 images, 1 bad\n")
+    assert out.endswith("made: 52 images, 1 file bad\n")
+    (here / "made/val/00000.raw").unlink()
+    assert carried_out(capsys, "prepare --check made")[1].endswith("made: 52 images, 2 files bad\n")
+
+
+def test_check_of_an_unfinished_set(capsys, here):
+    assert carried_out(capsys, "prepare images made --size 18 --workers 1")[0] == 0
+    (here / "made/index.json").rename(here / "made" / UNFINISHED)
+    code, _, err = carried_out(capsys, "prepare --check made")
+    assert code == 2
+    assert "got made without index.json: expected a complete set; finish it with tinyalex prepare" in err
+
+
+def test_check_of_a_user_s_home_who_is_unknown(capsys, here):  # noqa: ARG001
+    code, _, err = carried_out(capsys, "prepare --check ~nobody-of-that-name/photos")
+    assert code == 2
+    assert "got ~nobody-of-that-name/photos, which does not exist" in err
 
 
 @pytest.mark.parametrize(

@@ -290,8 +290,10 @@ def test_no_noise_changes_no_bit():
 
 
 @pytest.mark.usefixtures("kernels")
-def test_no_images():
-    assert Augmenter(statistics(6), 4).train_batch(random_images(0, 6), np.random.default_rng(0)).shape == (0, 3, 4, 4)
+@pytest.mark.parametrize("zoom", [1, 0.5])
+def test_no_images(zoom):
+    augmenter = Augmenter(statistics(6), 4, zoom=zoom)
+    assert augmenter.train_batch(random_images(0, 6), np.random.default_rng(0)).shape == (0, 3, 4, 4)
 
 
 # ---------------------------------------------------------------- the random numbers

@@ -8,11 +8,14 @@ import pytest
 from PIL import Image
 
 import tinyalex.data
-from tinyalex.data import ArrayDataset, Subset, folder, open_data, subset
+from tinyalex.data import ArrayDataset, Subset, download_cifar10, folder, load_folder, open_data, subset
 from tinyalex.data.cifar import CIFAR10
 from tinyalex.data.cifar_download import cache_folder
 from tinyalex.data.shapes import Shapes
+from tinyalex.data.shards.dataset import load_prepared
+from tinyalex.data.shards.sources import open_source
 from tinyalex.errors import DataError, DTypeError, LabelError, ShapeError
+from tinyalex.weights.known import folders
 
 
 def images(count=3, size=4):
@@ -165,7 +168,29 @@ def test_a_home_folder_is_found_for_cifar10_too(monkeypatch, tmp_path):
         open_data("cifar10:~/missing", size=36)
 
 
-@pytest.mark.parametrize("source", ["", "shape", "cifar", "no/such/folder", "shapes:10"])
+def test_the_home_folder_of_a_user_who_is_unknown(monkeypatch, tmp_path):
+    """It is a name like any other, whose folder is missing."""
+    unknown = "~nobody-of-that-name"
+    calls = (
+        lambda: open_data(f"cifar10:{unknown}", size=36),
+        lambda: load_folder(unknown, size=8),
+        lambda: load_prepared(unknown, size=8),
+        lambda: open_source(unknown),
+    )
+    for call in calls:
+        with pytest.raises(DataError, match=f"got {unknown}"):
+            call()
+    for name in CIFAR10.files:
+        (tmp_path / unknown).mkdir(exist_ok=True)
+        (tmp_path / unknown / name).touch()
+    monkeypatch.chdir(tmp_path)
+    assert download_cifar10(unknown) == Path(unknown)
+    monkeypatch.setenv("TINYALEX_CACHE", unknown)
+    monkeypatch.setenv("TINYALEX_WEIGHTS", unknown)
+    assert folders() == [Path(unknown), Path(unknown) / "weights"]
+
+
+@pytest.mark.parametrize("source", ["", "shape", "cifar", "no/such/folder", "shapes:10", "~nobody-of-that-name"])
 def test_any_other_source_names_the_forms(source):
     with pytest.raises(
         DataError, match=r"expected shapes, cifar10\[:DIR\], cifar100\[:DIR\], or a folder of class folders"

@@ -93,6 +93,13 @@ def test_a_table_of_names_that_is_none(tmp_path):
         load_folder(tmp_path, size=4)
 
 
+def test_a_class_with_an_empty_name(tmp_path):
+    imagenet_layout(tmp_path)
+    (tmp_path / "classes.tsv").write_text("0\tn01\tcrane\n1\tn02\t\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"classes\.tsv line 2 without a name: expected index, folder, name"):
+        load_folder(tmp_path, size=4)
+
+
 def test_a_picture_keeps_its_resolution(tmp_path):
     image(tmp_path / "c" / "0.png", (1, 2, 3), size=(20, 10))
     image(tmp_path / "c" / "1.png", (4, 5, 6), size=(7, 30))
@@ -229,6 +236,29 @@ def test_a_folder_that_is_moved_and_renamed_keeps_its_fingerprint(tmp_path, layo
     (tmp_path / "far").mkdir()
     (tmp_path / "a").rename(tmp_path / "far" / "bcd")
     assert [data.fingerprint() for data in load_folder(tmp_path / "far" / "bcd", size=6)] == before
+
+
+@pytest.mark.parametrize("layout", ["train and val", "classes", "one class"])
+def test_the_fingerprint_of_the_working_folder(tmp_path, monkeypatch, layout):
+    if layout == "train and val":
+        imagenet_layout(tmp_path)
+    else:
+        for i in range(6):
+            image(tmp_path / f"c{i % 2 if layout == 'classes' else 0}" / f"{i}.png")
+    before = [data.fingerprint() for data in load_folder(tmp_path, size=6)]
+    monkeypatch.chdir(tmp_path)
+    assert [data.fingerprint() for data in load_folder(".", size=6)] == before
+
+
+def test_fingerprints_stay_as_they_are(tmp_path):
+    """A run that goes on tomorrow finds its images again."""
+    for i in range(6):
+        for name in ("cat", "dog"):
+            (tmp_path / name).mkdir(exist_ok=True)
+            (tmp_path / name / f"{i}.png").write_bytes(bytes([i]))
+    train, val = load_folder(tmp_path, size=6)
+    found = [data.fingerprint()[:16] for data in (train, val, train.part(np.array([3])))]
+    assert found == ["2ecce2ab776d10a8", "e93279831e123dba", "10c116408f6574e2"]
 
 
 def test_a_fingerprint_reads_the_beginnings_of_64_files(tmp_path, monkeypatch):

@@ -203,6 +203,7 @@ ARRAY = RECONSTRUCT + b")R"
         b"c_codecs\nencode\n(X\x03\x00\x00\x00\xe2\x82\xacX\x06\x00\x00\x00latin1tR",  # no character of Latin-1
         b"c_codecs\nencode\n(NX\x06\x00\x00\x00latin1tR",
         b"c__builtin__\nbytes\n(K\x09tR",
+        b"cnumpy\ndtype\n(X\x02\x00\x00\x00u1tR}b",  # a dtype's state that is no tuple
         b"]N\x93",  # a name that is no text
         b"NNa",  # no list
         b"NNNs",  # no dict

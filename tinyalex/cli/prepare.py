@@ -10,14 +10,14 @@ from tinyalex.cli.options import Argument, Command, Option, chosen
 from tinyalex.cli.terminal import counting
 from tinyalex.data.cifar import CIFARS
 from tinyalex.data.cifar_download import download_cifar
-from tinyalex.data.shards.index import INDEX, SPLITS, read_index
+from tinyalex.data.shards.index import SPLITS, is_prepared, read_index
 from tinyalex.data.shards.look import look
 from tinyalex.data.shards.sources import Source, open_source
 from tinyalex.data.shards.verify import verify
 from tinyalex.data.shards.work import ShardSettings
 from tinyalex.data.shards.write import REJECTED, TWICE, Prepared, most_rejected, needed_bytes, prepare, readable
 from tinyalex.errors import UsageError
-from tinyalex.files import legible
+from tinyalex.files import at_home, legible
 
 # The options that each kind of source has; one that would do nothing is refused.
 MADE = {"folder", "out", "train", "val", "seed"}
@@ -132,20 +132,22 @@ class Prepare(Command):
 
     def _check(self) -> int:
         """Read all of a source or of a prepared set; list what is bad, and return 2 if there is something."""
-        folder = Path(self.source).expanduser()
-        if (folder / INDEX).is_file():
+        folder = at_home(self.source)
+        if is_prepared(folder):
             index = read_index(folder)
             total = sum(map(index.images, SPLITS))
             with counting(total, "checking") as progress:
                 bad = verify(folder, progress)
+            what = " file" if len(bad) == 1 else " files"
         else:
             source = self._source()
             total = len(source)
             found = look(source, workers=self._workers(), counting=partial(counting, what="checking"))
             bad = [f"{name}: {reason}" for name, reason in found]
+            what = ""
         for line in bad:
             print(legible(line))
-        print(f"{self.source}: {total:,} images, " + (f"{len(bad):,} bad" if bad else "all good"))
+        print(f"{self.source}: {total:,} images, " + (f"{len(bad):,}{what} bad" if bad else "all good"))
         return 2 if bad else 0
 
     def _source(self) -> Source:

@@ -13,6 +13,7 @@ from tinyalex.data.shards.index import is_prepared
 from tinyalex.data.statistics import PixelStatistics, PixelSums, pixel_statistics
 from tinyalex.data.subset import Subset, subset
 from tinyalex.errors import DataError
+from tinyalex.files import at_home
 
 __all__ = [
     "ArrayDataset",
@@ -77,11 +78,11 @@ def open_data(
                 f"tinyalex prepare {kind}, which downloads them (170 MB)"
             )
         return load_cifar(CIFARS[kind], where, "train", size), load_cifar(CIFARS[kind], where, "val", size)
-    if not source or not Path(source).expanduser().is_dir():
+    if not source or not at_home(source).is_dir():
         raise DataError(
             f"got data {source!r}: expected shapes, cifar10[:DIR], cifar100[:DIR], or a folder of class folders"
         )
-    if is_prepared(Path(source).expanduser()):
+    if is_prepared(at_home(source)):
         from tinyalex.data.shards.dataset import load_prepared  # as for Shapes
 
         return load_prepared(source, size=size)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from tinyalex.data.dataset import ArrayDataset, check_labels
 from tinyalex.data.pickles import PickledArray, read_pickle
 from tinyalex.errors import DataError, LabelError, UsageError
-from tinyalex.files import one_line
+from tinyalex.files import at_home, one_line
 
 SIDE = 32
 LARGEST = 2**30  # bytes of a file that is read; the largest official one has 155 million
@@ -104,7 +104,7 @@ def load_cifar100(folder: str | Path, split: str, *, size: int = 36) -> ArrayDat
 
 def load_cifar(kind: Cifar, folder: str | Path, split: str, size: int) -> ArrayDataset:
     """The images of one split of `kind`: see `load_cifar10`."""
-    folder = Path(folder).expanduser()
+    folder = at_home(folder)
     if split not in ("train", "val"):
         raise UsageError(f"got split {split!r}: expected train or val")
     if not SIDE <= size <= 3 * SIDE - 2:  # a mirrored border is at most 31 pixels wide

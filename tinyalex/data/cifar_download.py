@@ -7,7 +7,7 @@ from pathlib import Path
 from tinyalex.data.cifar import CIFAR10, CIFAR100, Cifar
 from tinyalex.data.download import fetch, in_cache
 from tinyalex.errors import DataError
-from tinyalex.files import replacing
+from tinyalex.files import at_home, replacing
 
 SITE = "https://www.cs.toronto.edu/~kriz"
 
@@ -33,7 +33,7 @@ def cache_folder(kind: Cifar) -> Path:
 
 def download_cifar(kind: Cifar, folder: str | Path | None = None) -> Path:
     """The folder with the files of `kind`, downloaded if one of them is missing: see `download_cifar10`."""
-    folder = cache_folder(kind) if folder is None else Path(folder).expanduser()
+    folder = cache_folder(kind) if folder is None else at_home(folder)
     if all((folder / name).is_file() for name in kind.files):
         return folder
     archive = fetch(f"{SITE}/{kind.archive}", f"md5:{kind.md5}", folder / kind.archive)

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from tinyalex.errors import DataError
-from tinyalex.files import make_folder, one_line
+from tinyalex.files import at_home, make_folder, one_line
 
 PIECE = 2**18  # bytes that are written at a time
 PATIENCE = 30  # seconds without an answer
@@ -17,7 +17,7 @@ PARTIAL, NOTHING_LEFT = 206, 416  # answers of HTTP: what comes is the rest of t
 
 def in_cache(name: str) -> Path:
     """The file or folder of that name for a download: $TINYALEX_CACHE/NAME, or ~/.cache/tinyalex/NAME."""
-    return Path(os.environ.get("TINYALEX_CACHE", "~/.cache/tinyalex")).expanduser() / name
+    return at_home(os.environ.get("TINYALEX_CACHE", "~/.cache/tinyalex")) / name
 
 
 def fetch(url: str, checksum: str | None, path: Path) -> Path:

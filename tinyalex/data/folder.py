@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from tinyalex.data.layout import HELD_OUT, check_images, check_same_classes, image_entries, readable_names, subfolders
 from tinyalex.data.prepare import Preparation, prepare_image, read_image, regular_file
 from tinyalex.errors import DataError
+from tinyalex.files import at_home
 
 SAMPLES, SAMPLE = 64, 2**20  # the files, and the bytes of each, that a fingerprint reads
 MEMORY = 2**30  # bytes; if a set's prepared images need more, they are decoded again at each read
@@ -100,9 +101,10 @@ class FolderDataset:
 def _fingerprint(paths: list[str], labels: NDArray[np.int64], preparation: Preparation) -> str:
     usual = preparation == Preparation(preparation.size)
     digest = sha256(f"folder {preparation.size if usual else preparation}".encode())
-    above = len(os.path.commonpath((min(paths), max(paths))))
+    common = os.path.commonpath((min(paths), max(paths)))
+    above, top = len(common), "" if common else os.sep  # in the folder "." a path begins with no separator
     for path, label in zip(paths, labels.tolist(), strict=True):
-        digest.update(b"%s\0%d %d\0" % (os.fsencode(path[above:]), label, _bytes_of(path)))
+        digest.update(b"%s\0%d %d\0" % (os.fsencode(top + path[above:]), label, _bytes_of(path)))
     for index in np.unique(np.linspace(0, len(paths) - 1, SAMPLES).astype(int)):
         with suppress(OSError, ValueError), regular_file(paths[index]) as file:  # examine.py tells what is no file
             digest.update(file.read(SAMPLE))
@@ -127,7 +129,7 @@ def load_folder(
     Raises DataError if there is no such folder, no class folder, a class without images, or if train and val have
     different classes.
     """
-    root = Path(root).expanduser()
+    root = at_home(root)
     if not root.is_dir():
         raise DataError(f"got {root}: expected a folder that holds one folder of images for each class")
     train_root, val_root = root / "train", root / "val"

@@ -71,6 +71,8 @@ def readable_names(root: Path, folders: list[str]) -> tuple[str, ...]:
         fields = line.split("\t")
         if len(fields) != 3:
             raise DataError(f"got {table} line {number} with {len(fields)} fields: expected index, folder, name")
+        if not fields[2]:
+            raise DataError(f"got {table} line {number} without a name: expected index, folder, name")
         names[fields[1]] = fields[2]
     return distinct([names.get(folder, folder) for folder in folders], folders)
 

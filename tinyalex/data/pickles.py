@@ -35,7 +35,7 @@ def read_pickle(content: bytes) -> Any:
     A string that Python 2 wrote is bytes; long bytes are a memoryview of `content`. The memory that it takes is at most
     five times the file's, and 200 MB.
 
-    Raises: ValueError, TypeError or IndexError if the pickle is damaged, or holds anything else.
+    Raises: ValueError, TypeError, IndexError or OverflowError if the pickle is damaged, or holds anything else.
     """
     return Unpickler(content).read()
 
@@ -77,7 +77,7 @@ class _Dtype:
 
     def build(self, state: Any) -> None:
         """Set the byte order to that of the state that NumPy gives a dtype."""
-        order = state[1]
+        _, order, *_ = state
         self.order = str(order, "ascii") if isinstance(order, bytes) else order
 
     @property

@@ -62,7 +62,7 @@ class Preparation:
             "warp":   all of the picture squeezed into S x S; Caffe's.
     filter: what scaling computes a pixel from; torchvision and Caffe take "bilinear".
     scale:  what red, green and blue, in 0 ... 255 less their mean, are divided by.
-    Raises UsageError for numbers that are not above 0.
+    Raises UsageError for a size outside 1 ... LARGEST_SIDE, or a scale that is not three finite numbers above 0.
     """
 
     size: int

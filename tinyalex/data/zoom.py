@@ -25,8 +25,7 @@ def zoomed(
     heights, widths = rng.integers(smallest, S, (2, count), endpoint=True)
     tops, lefts = (rng.integers(0, S - sides, endpoint=True) for sides in (heights, widths))
     boxes = np.stack([lefts, tops, lefts + widths, tops + heights], axis=1)[own].tolist()
-    enlarged = [
-        Image.fromarray(image).resize((S, S), Image.Resampling.BILINEAR, box=tuple(box))
-        for image, box in zip(images, boxes, strict=True)
-    ]
-    return np.stack([np.asarray(image) for image in enlarged])
+    enlarged = np.empty(images.shape, np.uint8)
+    for out, image, box in zip(enlarged, images, boxes, strict=True):
+        out[:] = Image.fromarray(image).resize((S, S), Image.Resampling.BILINEAR, box=tuple(box))
+    return enlarged

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from tinyalex.data.download import fetch, in_cache
 from tinyalex.errors import CheckpointError
+from tinyalex.files import at_home
 from tinyalex.weights.pixels import Given
 
 ENVIRONMENT = "TINYALEX_WEIGHTS"
@@ -156,7 +157,7 @@ KNOWN: dict[str, Known] = {
 def folders() -> list[Path]:
     """The folders that are searched: TINYALEX_WEIGHTS, if it is set, then the cache folder."""
     own = os.environ.get(ENVIRONMENT)
-    return [*([Path(own).expanduser()] if own else []), in_cache("weights")]
+    return [*([at_home(own)] if own else []), in_cache("weights")]
 
 
 def known_as(name: str) -> Known | None:

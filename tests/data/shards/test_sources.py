@@ -127,6 +127,19 @@ def test_a_class_folder_that_is_a_link_out(tmp_path):
     assert len(open_source(root, follow_links=True)) == 4
 
 
+def test_a_class_of_links_that_lead_out(tmp_path):
+    """It does not vanish in silence: the other classes' numbers would change."""
+    root = write(tmp_path / "photos", "cat/1.jpg", "cat/2.jpg")
+    write(tmp_path / "other", "1.jpg", "2.jpg")
+    (root / "dog").mkdir()
+    for name in ("1.jpg", "2.jpg"):
+        (root / "dog" / name).symlink_to(tmp_path / "other" / name)
+    message = r"class folder .*dog with nothing but .*, the last as a link that leads out of .*--follow-links"
+    with pytest.raises(DataError, match=message):
+        open_source(root)
+    assert open_source(root, follow_links=True).classes == ("cat", "dog")
+
+
 def test_the_source_itself_may_be_a_link(tmp_path):
     write(tmp_path / "photos", *TWO)
     (tmp_path / "link").symlink_to(tmp_path / "photos")
@@ -177,6 +190,43 @@ def test_images_with_a_table(tmp_path):
     assert source.refused == [(f"{root}/images/lost.jpg", f"{root}/labels.csv has no class for it")]
 
 
+@pytest.mark.parametrize("count", [0, 1])  # of one image none is left to train with
+def test_a_split_without_images(tmp_path, count):
+    root = write(tmp_path, "images/0.jpg", "images/1.jpg")
+    (root / "labels.csv").write_text("file,class\n" + "".join(f"{i}.jpg,cat\n" for i in range(count)))
+    left_out = f"{root}/images/{count}.jpg was left out: {root}/labels.csv has no class for it"
+    with pytest.raises(DataError, match=f"got {root} without images for train: expected one or more; {left_out}"):
+        open_source(root)
+
+
+def test_validation_images_that_the_table_does_not_know(tmp_path):
+    root = write(tmp_path / "data", "train/n1/a.JPEG", "val/b.JPEG")
+    (tmp_path / "table.csv").write_text("file,class\nc.JPEG,n1\n")
+    with pytest.raises(DataError, match=r"without images for val: expected one or more; .*val/b\.JPEG was left out"):
+        open_source(root, val=root / "val", labels=tmp_path / "table.csv")
+
+
+def test_a_table_that_pandas_wrote(tmp_path):
+    """Its first column, without a name, numbers the rows."""
+    (tmp_path / "labels.csv").write_text(",filename,class\n0,a.jpg,cat\n1,b.jpg,dog\n")
+    labels = read_labels(tmp_path / "labels.csv")
+    assert (labels.classes, labels.names) == ({"a": "cat", "b": "dog"}, {})
+
+
+@pytest.mark.parametrize(
+    ("text", "classes"),
+    [
+        ('filename, class, name\na.jpg, "tabby, cat", tabby\n b.jpg , dog, dog\n', {"a": "tabby, cat", "b": "dog"}),
+        ("ImageId , PredictionString \na, n1 85 1 499 272\nb, n2 1 2 3 4\n", {"a": "n1", "b": "n2"}),
+    ],
+)
+def test_a_table_with_spaces_around_its_commas(tmp_path, text, classes):
+    (tmp_path / "labels.csv").write_text(text)
+    labels = read_labels(tmp_path / "labels.csv")
+    assert labels.classes == classes
+    assert labels.names == ({"tabby, cat": "tabby", "dog": "dog"} if "name\n" in text else {})
+
+
 def test_one_image_a_class(tmp_path):
     """Where no class can give one away, every tenth image of all is for validation."""
     root = write(tmp_path, *(f"{i:02}.jpg" for i in range(12)))
@@ -202,6 +252,7 @@ def test_kaggle_s_table_for_flat_validation_images(tmp_path):
         (b"", r"with the columns of an empty file: expected one called filename and one called wnid or class"),
         (b"a,b\n1,2\n", r"with the columns a, b"),
         (b"filename,class\nx.jpg\n", r"line 2 without a file or a class"),
+        (b'filename,class\n" ",cat\n', r"line 2 without a file or a class"),
         (b"filename,class\n\xff.jpg,cat\n", r"expected a table of labels as CSV in UTF-8"),
         (b"filename,class\n\x00,\x00" + b"a" * 200_000, r"expected a table of labels as CSV|no class"),
     ],
@@ -289,6 +340,30 @@ def test_a_tar_file_is_the_folder_that_it_holds(tmp_path, prefix):
     assert (packed.name, packed.classes) == (folder.name, folder.classes)
     for split in ("train", "val"):
         assert packed.splits[split].fingerprint() != folder.splits[split].fingerprint() or not prefix
+
+
+@pytest.mark.parametrize("prefix", ["", "photos/"])
+@pytest.mark.parametrize(
+    "names",
+    [
+        [f"{split}/{c}/{i}.jpg" for split in ("train", "val") for c in ("plane", "train", "val") for i in range(2)],
+        [f"{c}/{i}.jpg" for c in ("plane", "train", "val") for i in range(2)],
+    ],
+)
+def test_a_class_in_a_tar_file_may_be_called_train(tmp_path, names, prefix):
+    folder = open_source(write(tmp_path / "photos", *names))
+    packed = open_source(tar(tmp_path / "photos.tar", *(prefix + name for name in names)))
+    assert packed.classes == folder.classes == ("plane", "train", "val")
+    assert splits(packed) == splits(folder)
+
+
+def test_flat_validation_images_in_a_tar_file_with_a_table(tmp_path):
+    path = tar(tmp_path / "a.tar", "train/n1/a.jpg", "train/n2/b.jpg", "val/c.jpg", "val/d.jpg")
+    (tmp_path / "table.csv").write_text("file,class\nc.jpg,n2\nd.jpg,n1\n")
+    assert splits(open_source(path, labels=tmp_path / "table.csv")) == [
+        {"n1": ["a.jpg"], "n2": ["b.jpg"]},
+        {"n1": ["d.jpg"], "n2": ["c.jpg"]},
+    ]
 
 
 @pytest.mark.parametrize("form", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])

@@ -14,6 +14,7 @@ from tinyalex.data.shards.measured import read_statistics
 from tinyalex.data.shards.reading import open_shard
 from tinyalex.data.statistics import PixelStatistics
 from tinyalex.errors import DataError
+from tinyalex.files import at_home
 
 
 class PreparedDataset:
@@ -70,7 +71,7 @@ def load_prepared(folder: str | Path, *, size: int) -> tuple[PreparedDataset, Pr
 
     Raises DataError if the set is unfinished, damaged, of another size, or made by a newer version.
     """
-    folder = Path(folder).expanduser()
+    folder = at_home(folder)
     content = index_bytes(folder)
     index = parse_index(content, folder / INDEX)
     if index.size != size:

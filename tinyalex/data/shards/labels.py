@@ -58,10 +58,11 @@ def read_labels(path: Path) -> Labels:
 
 def _table(path: Path) -> Labels:
     with path.open(encoding="utf-8-sig", newline="") as file:
-        rows = csv.DictReader(file)
+        rows = csv.DictReader(file, skipinitialspace=True)
         columns = {(column or "").strip().lower(): column for column in rows.fieldnames or ()}
         file_column = next((columns[name] for name in FILE_COLUMNS if name in columns), None)
         class_column = next((columns[name] for name in CLASS_COLUMNS if name in columns), None)
+        name_column = columns.get("name")
         if file_column is None or class_column is None:
             raise DataError(
                 f"got {path} with the columns {legible(', '.join(columns))[:200] or 'of an empty file'}: "
@@ -69,12 +70,12 @@ def _table(path: Path) -> Labels:
             )
         classes, names = dict[str, str](), dict[str, str]()
         for row in rows:
-            words = (row[class_column] or "").split()
-            if not row[file_column] or not words:
+            file_name, words = (row[file_column] or "").strip(), (row[class_column] or "").split()
+            if not file_name or not words:
                 raise DataError(f"got {path} line {rows.line_num} without a file or a class: expected both")
-            class_name = words[0] if class_column.lower() == CLASS_COLUMNS[-1] else row[class_column].strip()
-            classes[_stem(row[file_column])] = class_name
-            if name := row.get(columns.get("name", "")):
+            class_name = words[0] if class_column == columns.get(CLASS_COLUMNS[-1]) else row[class_column].strip()
+            classes[_stem(file_name)] = class_name
+            if name_column is not None and (name := row[name_column]):
                 names[class_name] = name
     return Labels(path, classes, names)
 

@@ -33,7 +33,7 @@ from tinyalex.data.shards.labels import Labels, find_labels, read_labels
 from tinyalex.data.shards.listing import Lister, Listing
 from tinyalex.data.shards.tars import Member, members
 from tinyalex.errors import DataError
-from tinyalex.files import legible
+from tinyalex.files import at_home, legible
 
 PLACES = {
     "train": ("train", "train.tar", "ILSVRC2012_img_train.tar"),
@@ -73,9 +73,10 @@ def open_source(
     val:          the validation images, if they lie elsewhere.
     labels:       a table of the classes of images that lie in no class folder; None: the one in the folder.
     follow_links: also read what lies behind links that lead out of the folder.
-    Raises DataError for a layout that it does not know, a class without images, or a damaged tar file or table.
+    Raises DataError for a layout that it does not know, a class or a split without images, or a damaged tar file or
+    table.
     """
-    root = Path(source).expanduser()
+    root = at_home(source)
     if not root.exists():
         raise DataError(f"got {root}, which does not exist: expected a folder or a tar file of images")
     path = labels or (find_labels(root) if root.is_dir() else None)
@@ -85,6 +86,10 @@ def open_source(
         train, others = _both(finder, *_places(root, val))
     except OSError as error:
         raise DataError(f"cannot read {error.filename or root} ({error.strerror}): expected images") from error
+    for split, listing in (("train", train), ("val", others)):
+        if len(listing) == 0:
+            first = "; {} was left out: {}".format(*finder.refused[0]) if finder.refused else ""
+            raise DataError(f"got {root} without images for {split}: expected one or more{legible(first)}")
     folders = list(train.classes)
     if table is None or (root / "classes.tsv").is_file():
         names = readable_names(root, folders)
@@ -203,6 +208,7 @@ class _Finder:
             raise DataError(f"got {folder}, a link that leads out of {self.inside}: read it with --follow-links")
         entries = image_entries(folder)
         check_images(folder, len(entries), held_out=False)
+        refused = len(self.refused)
         for entry in entries:
             if not entry.is_file():
                 self._refuse(entry.path, "not a file, or a link to nothing")
@@ -210,6 +216,11 @@ class _Finder:
                 self._refuse(entry.path, f"a link that leads out of {self.inside}")
             else:
                 self._add(lister, (str(folder), ""), entry.name, class_name, entry.stat().st_size)
+        if class_name is not None and len(self.refused) - refused == len(entries):
+            raise DataError(
+                f"got class folder {folder} with nothing but what is left out, the last as {self.refused[-1][1]}: "
+                "expected one or more images; --follow-links reads what lies behind links"
+            )
 
     def _leads_out(self, path: Path) -> bool:
         """Whether a path lies behind a link out of the source that is not to be followed."""
@@ -227,16 +238,18 @@ class _Finder:
 
         class_name: of those that lie in no class folder; None: the table has it.
         """
+        loose = self.table is not None or class_name is not None  # else a folder called train is itself a class
         for member in found:
             path_in_tar = PurePosixPath(member.name)
             folder = path_in_tar.parent
+            above, own = ("", "", *folder.parts)[-2:]
             if path_in_tar.suffix == ".tar" and member.plain and inner is None:
                 self._in_tar(splits, path, members(path, member), path_in_tar.stem, member)
             elif is_image_name(path_in_tar.name) and not member.plain:
                 self._refuse(f"{path}/{member.name}", "a link, or another thing without bytes of its own")
             elif is_image_name(path_in_tar.name):
-                split = next((part for part in folder.parts[-2:] if part in PLACES), "")
-                named = class_name if folder.name in ("", split) else folder.name
+                split = above if above in PLACES else own if own in PLACES and loose else ""
+                named = class_name if not own or (own == split and above != split) else own
                 place = (str(path), "/".join((*((inner.name,) if inner else ()), *folder.parts)))
                 self._add(splits[split], place, path_in_tar.name, named, member.size, member.offset)
 
