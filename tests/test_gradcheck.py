@@ -178,6 +178,17 @@ def test_an_input_of_kinks_only_shows_nothing():
         check_layer(ReLU(), np.zeros((2, 3)))
 
 
+@pytest.mark.parametrize("entries", [0, -1])
+def test_to_compare_no_entries_is_refused(entries):
+    with pytest.raises(UsageError, match=f"got entries={entries}: expected 1 or more"):
+        check_layer(MISTAKES["backward of zeros"][0], away_from_zero(MISTAKES["backward of zeros"][1]), entries=entries)
+
+
+def test_an_input_without_images_shows_nothing():
+    with pytest.raises(TinyAlexError, match="x: got no entries: expected some to compare; use a larger input"):
+        check_layer(Linear(4, 2), np.ones((0, 4)))
+
+
 def test_a_function_that_does_not_depend_on_its_input():
     """Gradients of zero, compared with zero."""
 

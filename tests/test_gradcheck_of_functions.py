@@ -57,6 +57,11 @@ def test_a_gradient_too_many_is_refused():
         check_function(np.add, lambda dy, *_: (dy, dy, dy), away_from_zero((2, 3)), away_from_zero((2, 3)))
 
 
+def test_to_compare_no_entries_is_refused():
+    with pytest.raises(UsageError, match="got entries=0: expected 1 or more"):
+        check_function(np.sin, lambda dy, x: dy * x, away_from_zero((2, 3)), entries=0)
+
+
 @pytest.fixture
 def net():
     """mini in float32, as a user would hand it over; its gradients are zeros before the check and after it."""

@@ -1,9 +1,11 @@
 """Two columns that meet: who holds what after each step, and how many bytes went."""
 
 import numpy as np
+import pytest
 
 from tinyalex import AlexNet, inside
 from tinyalex.columns import crossing
+from tinyalex.errors import ShapeError
 
 X = [[1, 2, 3], [4, 5, 6], [7, 8, 9], [3, 1, 2]]
 
@@ -26,6 +28,12 @@ def test_of_an_odd_number_of_units_the_first_column_has_one_less():
     stepper = inside.ColumnExchange([1, 2, 3, 4, 5])
     assert [half.ravel().tolist() for half in stepper.halves] == [[1, 2], [3, 4, 5]]
     assert stepper.moved == (4 * 5, 4 * 5)
+
+
+@pytest.mark.parametrize("x", [[], [[]], np.ones((0, 3)), np.ones((2, 0)), [1], np.ones((13, 2)), np.ones((2, 13)), 1])
+def test_shapes_that_do_not_fit(x):
+    with pytest.raises(ShapeError, match=r"expected \(C, P\)"):
+        inside.ColumnExchange(x)
 
 
 def test_the_bytes_agree_with_what_is_counted_for_a_net():

@@ -1,5 +1,7 @@
 """The figure of a cell: the right boxes on the right maps, and the number, written out."""
 
+import re
+
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
@@ -111,6 +113,19 @@ def strongest(step):
     """The number that a figure shows of its own accord: the largest output, or the gradient largest in magnitude."""
     focus = (step.y if step.direction == "forward" else step.dx)[0]
     return focus.max() if step.direction == "forward" else focus.flat[np.abs(focus).argmax()]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_pass_that_diverged_is_drawn(value):
+    """Every step of it: there it is to be seen where the numbers ceased to be finite."""
+    net = AlexNet("mini", num_classes=3, input_size=16)
+    net.params["conv2.w"][3, 0, 2, 2] = value
+    x = np.random.default_rng(0).standard_normal((1, 3, 16, 16)).astype("float32")
+    with np.errstate(all="ignore"):
+        pass_ = record(net, x, [1])
+        for step in pass_:
+            texts(show(pass_, step.name, direction=step.direction))
+    assert any(re.search("nan|inf", text) for text in texts(show(pass_, "conv2", channel=3)))
 
 
 def test_every_kind_of_step_is_drawn_with_its_number(small_pass):

@@ -6,9 +6,10 @@ import re
 import numpy as np
 import pytest
 
+from cases import small_net
 from runs import slim
 from tinyalex import AlexNet, record, spec
-from tinyalex.errors import UsageError
+from tinyalex.errors import DivergenceError, UsageError
 from tinyalex.step import facts, receptive_field, show, to_html
 from tinyalex.step.words import say
 
@@ -84,17 +85,39 @@ def test_the_full_size_net_stays_under_15_mb(tmp_path):
 
 
 def test_names_are_text_and_never_markup(opened, tmp_path, small_pass):
-    net = AlexNet("mini", num_classes=2, input_size=16)
+    name = "</title><img src=x onerror=alert(1)>"
+    net = AlexNet(dataclasses.replace(spec.MINI, name=name), num_classes=2, input_size=16)
     classes = ("</script><img src=x onerror=alert(1)>", "a & b")
     pass_ = record(net, small_pass.x.astype("float32"), [0], classes=classes)
     page = opened(to_html(pass_, tmp_path / "step.html"), "#loss-forward")
     assert classes[0] in page.locator("#logits .line.lit .label").inner_text()
     assert page.locator("img[src=x]").count() == 0
+    assert page.title() == f"AlexNet, step by step: {name}"
 
 
 def test_an_image_that_there_is_not(small_pass, tmp_path):
     with pytest.raises(UsageError, match=r"got image=1: expected one of the pass, 0 \.\.\. 0"):
         to_html(small_pass, tmp_path / "step.html", image=1)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_pass_that_diverged_is_refused(tmp_path, value):
+    net = AlexNet("mini", num_classes=3, input_size=16)
+    net.params["conv2.b"][0] = value
+    pass_ = record(net, np.ones((1, 3, 16, 16), "float32"))
+    with pytest.raises(
+        DivergenceError, match=r"NaN or infinity in conv2: expected finite numbers; look at it with tin"
+    ):
+        to_html(pass_, tmp_path / "step.html")
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_weights_of_the_label_are_there_on_two_devices_too(tmp_path, opened, monkeypatch):
+    monkeypatch.setattr("tinyalex.step.page.MOST_WEIGHTS", 1)
+    net, x, _ = small_net(devices=("cpu:0", "cpu:1"))
+    label = int(abs(record(net, x[:1], [0])["loss"].forward.x[0]).argmin())
+    page = opened(to_html(record(net, x[:1], [label]), tmp_path / "step.html"))
+    assert page.evaluate("about.layers.fc8.units") == [label]
 
 
 def test_another_image_of_several(opened, tmp_path):
@@ -204,6 +227,14 @@ def test_the_cell_slides_and_stops(opened, path):
     assert page.locator("#play").get_attribute("aria-pressed") == "true"
     page.keyboard.press("Space")
     assert page.locator("#play").get_attribute("aria-pressed") == "false"
+
+
+def test_the_cell_slides_from_the_last_unit_to_the_first(opened, path):
+    """The last row of a grid of units may have places left over: 512 units, 23 in a row."""
+    page = opened(path, "#fc6-forward")
+    page.evaluate("change({cell: [22, 5]})")
+    page.keyboard.press("Space")
+    page.wait_for_function("look.cell[0] === 0", timeout=3000)
 
 
 # ---------------------------------------------------------------- what it shows
@@ -406,7 +437,7 @@ def test_words_count_from_1_and_the_map_that_they_name_is_lit(opened, path):
     assert "map 4 of 64 is the one above" in page.locator("#maps .note").inner_text()
     rows, columns = (int(size) for size in page.locator("#maps canvas").evaluate("c => [c.height, c.width]"))
     assert lit(page, "#maps") == (0, 3 * 9 - 1)  # the fourth of a row: maps of 8 x 8, a dot between them
-    assert (rows, columns) == (rows, 12 * 9 - 1)
+    assert (rows, columns) == (2 * 3 * 9 + 2 - 1, 12 * 9 - 1)  # of each column 32 maps in 3 rows, and a gap of 2
     page.keyboard.press("]")
     assert page.locator("#output figcaption").inner_text().endswith("map 5 of 64")
 

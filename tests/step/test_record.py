@@ -253,6 +253,11 @@ def test_what_is_refused():
         record(net, x[:, :, :8, :8])
     with pytest.raises(ShapeError, match="got 1 pictures for 2 images: expected one for each image"):
         record(net, x, pictures=[np.zeros((16, 16, 3), np.uint8)])
+    for picture in (np.zeros((3, 16, 16), np.uint8), np.zeros((16, 16), np.uint8), np.zeros((16, 16, 3))):
+        with pytest.raises(ShapeError, match=r"got a picture \(.*\) in .*: expected \(H, W, 3\) in uint8"):
+            record(net, x, pictures=[np.zeros((16, 16, 3), np.uint8), picture])
+    with pytest.raises(ShapeError, match="got 2 names of classes: expected 3, one for each class"):
+        record(net, x, classes=("cat", "dog"))
     masks = net.mask_rng.bit_generator.state
     with pytest.raises(LabelError):
         record(net, x, labels - 1)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import tinyalex.layers
+from cases import small_net
 from tinyalex import AlexNet, record, step
 from tinyalex.step import explain, why
 from tinyalex.step.facts import duration, facts, number, size, times
@@ -78,6 +79,7 @@ def test_every_formula_is_whole(about):
     [
         (0, "0"), (0.031721, "0.03172"), (-12.5, "−12.5"), (40823.4, "40,823"), (2.81e-7, "2.81·10⁻⁷"),
         (-6.02e23, "−6.02·10²³"), (0.0001, "0.0001"), (1234.56, "1235"),
+        (np.float32("nan"), "nan"), (np.inf, "inf"), (-np.inf, "−inf"),
     ],
 )  # fmt: skip
 def test_numbers_for_people(value, text):
@@ -113,6 +115,12 @@ def test_what_is_a_faint_pass(p, told, images):
     assert bool(faintness(recording, images - 1)) == told
     assert second_class(recording) == "star"
     assert faintness(record(net, np.zeros((1, 3, 16, 16)))) == ""
+
+
+def test_a_pass_without_finite_gradients_is_not_faint():
+    net, x, labels = small_net()
+    net.params["fc8.b"][0] = np.nan
+    assert faintness(record(net, x, labels)) == ""
 
 
 def test_sizes_and_times_for_people():
@@ -182,6 +190,7 @@ def test_an_array_is_packed_once(rng):
 def test_colours_raise_small_numbers_and_keep_signs():
     np.testing.assert_allclose(scaled(np.array([-4.0, 0.0, 2.0])), [-1, 0, 0.5**0.7])
     np.testing.assert_array_equal(scaled(np.zeros(3)), np.zeros(3))
+    np.testing.assert_array_equal(scaled(np.array([np.nan, -np.inf, 2.0])), [np.nan, -1, 1])
 
 
 def test_units_on_a_grid():

@@ -156,17 +156,17 @@ def test_confusion_matrix_of_no_images():
 
 
 @pytest.mark.parametrize(
-    ("labels", "predicted", "error"),
+    ("labels", "predicted", "error", "told"),
     [
-        ([0, 3], [0, 0], LabelError),
-        ([0, 0], [0, -1], LabelError),
-        ([0.0, 1.0], [0, 1], LabelError),
-        ([0, 1], [0], ShapeError),
-        ([[0]], [[0]], ShapeError),
+        ([0, 3], [0, 0], LabelError, "got labels from 0 to 3: expected integers from 0 to 2; check the number"),
+        ([0, 0], [0, -1], LabelError, "got predictions from -1 to 0: expected integers from 0 to 2"),
+        ([0.0, 1.0], [0, 1], LabelError, "got labels in float64: expected integers from 0 to 2"),
+        ([0, 1], [0], ShapeError, r"got labels \(2,\) and predictions \(1,\)"),
+        ([[0]], [[0]], ShapeError, r"got labels \(1, 1\)"),
     ],
 )
-def test_confusion_matrix_refuses_what_are_no_labels(labels, predicted, error):
-    with pytest.raises(error):
+def test_confusion_matrix_refuses_what_are_no_labels(labels, predicted, error, told):
+    with pytest.raises(error, match=told):
         viz.confusion_matrix(labels, predicted, 3)
 
 

@@ -62,6 +62,15 @@ def test_all_comes_back(tmp_path, rng):
     assert found.net.forward(x, train=True).tobytes() == given.net.forward(x, train=True).tobytes()
 
 
+def test_settings_that_are_numbers_of_numpy(tmp_path):
+    """As they come from a count of labels."""
+    net = net_of(num_classes=np.int64(3), dropout=np.float32(0.25))
+    tinyalex.save(net, tmp_path / "net.npz")
+    found = tinyalex.load(tmp_path / "net.npz")
+    assert (found.num_classes, found.dropout) == (3, 0.25)
+    assert same(found.params, net.params)
+
+
 @pytest.mark.parametrize("name", spec.VARIANTS)
 def test_every_variant_comes_back(tmp_path, name):
     net = net_of(slim(spec.variant(name)), input_size=96, num_classes=3)

@@ -8,7 +8,7 @@ import pytest
 
 from devkit_files import meta
 from tinyalex.errors import DataError
-from tinyalex.weights.names import devkit_order, imagenet_classes, imagenet_names
+from tinyalex.weights.names import devkit_order, imagenet_classes, imagenet_names, names_in
 
 
 def test_the_order_is_that_of_the_ids():
@@ -70,3 +70,27 @@ def test_another_numbering_is_refused(tmp_path, kit, change):
     path = meta(tmp_path / "meta.mat", change(records(kit)))
     with pytest.raises(DataError, match=r"got .*meta\.mat: expected the numbers 1 to 1000"):
         devkit_order(path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["cat\ndog\n", "0\tn1\tcat\n1\tn2\tdog", "\n  \ncat \r\n\n dog\n", "\ufeffcat\ndog"],
+    ids=["plain", "tabs", "empty lines", "the mark that Notepad writes"],
+)
+def test_names_in_a_text(tmp_path, text):
+    path = tmp_path / "classes.txt"
+    path.write_bytes(text.encode())
+    assert names_in(path) == ("cat", "dog")
+
+
+def test_names_in_the_development_kit(tmp_path, kit):
+    names = imagenet_names()
+    assert names_in(meta(tmp_path / "meta.mat", records(kit))) == tuple(names[number] for number in kit)
+
+
+def test_names_in_a_file_that_is_no_text(tmp_path):
+    path = tmp_path / "classes.txt"
+    path.write_bytes(b"\x89PNG\xff")
+    for wrong in (path, tmp_path / "missing.txt"):
+        with pytest.raises(DataError, match=r"cannot read .*\.txt .*: expected a text with a class a line"):
+            names_in(wrong)

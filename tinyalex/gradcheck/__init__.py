@@ -30,8 +30,9 @@ def check_layer(
     rng: a seed or Generator, for dy and the places.   tolerance: the largest relative error.
     A layer that draws random numbers (dropout) draws the same ones in every evaluation.
     Raises GradientError for a gradient that is wrong or missing, or has another shape, after all arrays were compared;
-    TinyAlexError for a layer that writes into x or dy; DTypeError for one that turns float32 into another dtype, if its
-    gradients are right but for rounding; UsageError for a parameter with the name "x", that of the input.
+    TinyAlexError for a layer that writes into x or dy, and for an array without entries to compare; DTypeError for a
+    layer that turns float32 into another dtype, if its gradients are right but for rounding; UsageError for a parameter
+    with the name "x", that of the input, and for entries below 1.
     """
     if "x" in layer.params:
         raise UsageError(f"{type(layer).__name__}: got a parameter named 'x': expected another name, as x is the input")
@@ -74,7 +75,8 @@ def check_net(
     """Check the gradient of the loss with respect to every parameter of `net` and to its images.
 
     x (N, 3, H, W), labels (N,) integers; dropout draws the same masks in every evaluation. The other arguments, the
-    result and GradientError are as for `check_layer`. Raises UsageError for a net that was placed on a device.
+    result and GradientError are as for `check_layer`. Raises UsageError for a net that was placed on a device, and
+    for entries below 1.
     """
     if net.device is not None:
         raise UsageError(f"got a net on {net.device}: expected one on the CPU; move it with net.place(None)")
@@ -108,7 +110,8 @@ def check_function(
 
     gradient: returns a tuple with one gradient for each array; for a single array it may return just that gradient.
     The arrays have the names of the function's parameters; "0", "1", ... if it does not tell them. The other arguments,
-    the result and GradientError are as for `check_layer`. Raises UsageError for more gradients than arrays.
+    the result and GradientError are as for `check_layer`. Raises UsageError for more gradients than arrays, and for
+    entries below 1.
     """
     rng = np.random.default_rng(rng)
     copies = [np.array(array, np.float64) for array in arrays]

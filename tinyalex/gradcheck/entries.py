@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinyalex import patterns
-from tinyalex.errors import TinyAlexError
+from tinyalex.errors import TinyAlexError, at_least
 
 Floats = NDArray[np.float64]
 STEP = 1e-5  # h, for entries up to 1: the truncation error of a central difference grows as h**2, rounding as 1/h
@@ -197,8 +197,10 @@ def check_all(
     """Check every array.   evaluate: returns the terms of the sum L for the current values of the arrays.
 
     cure: what to do where the gradient of the named array is missing. The other arguments are as for `check_layer`.
-    Raises GradientError for the first array with a wrong entry or an unfit gradient, after all have been compared.
+    Raises GradientError for the first array with a wrong entry or an unfit gradient, after all have been compared;
+    UsageError for fewer than one entry, TinyAlexError for an array of which nothing can be compared.
     """
+    at_least(1, entries=entries)
     found, wrong, right = [], list[Compared | Unfit](), []
     for name, array in arrays.items():
         unfit = _unfit(name, analytic, array.shape, cure)
@@ -217,10 +219,13 @@ def check_all(
         rounding = all(one.nearly_right for one in wrong)
         raise GradientError(wrong[0], right, also_wrong=also_wrong, rounding=rounding)
     for checked in found:
-        if not checked.entries and checked.kinks:
+        if checked.entries:
+            continue
+        if checked.kinks:
             raise TinyAlexError(
                 f"{checked.name}: got kinks at all {checked.kinks} entries: expected some without; use another input"
             )
+        raise TinyAlexError(f"{checked.name}: got no entries: expected some to compare; use a larger input")
     return found
 
 

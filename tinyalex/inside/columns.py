@@ -37,9 +37,9 @@ class ColumnExchange(Stepper):
 
     def __init__(self, x: ArrayLike, dx: tuple[ArrayLike, ArrayLike] | None = None) -> None:
         self.x = _maps(x)
-        if not (2 <= self.x.shape[0] <= MOST and self.x.shape[1] <= MOST):
+        if not (2 <= self.x.shape[0] <= MOST and 1 <= self.x.shape[1] <= MOST):
             raise ShapeError(
-                f"got x of shape {np.shape(x)}: expected (C, P) or (C,), 2 to {MOST} maps of at most {MOST} numbers"
+                f"got x of shape {np.shape(x)}: expected (C, P) or (C,), 2 to {MOST} maps of 1 to {MOST} numbers"
             )
         given = (np.ones_like(self.x), np.full_like(self.x, 10)) if dx is None else dx
         self.dx = [_maps(one) for one in given]
@@ -104,4 +104,4 @@ def _maps(array: ArrayLike) -> Floats:
     maps = np.array(array, np.float32)
     if maps.ndim not in (1, 2):
         raise ShapeError(f"got an array of shape {maps.shape}: expected (C, P), or (C,) for units")
-    return maps.reshape(len(maps), -1)
+    return maps if maps.ndim == 2 else maps[:, None]  # (C, P)

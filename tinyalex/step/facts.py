@@ -1,5 +1,6 @@
 """The facts of a step as text: shapes, parameters, time, memory and statistics."""
 
+import math
 from typing import TypedDict
 
 from tinyalex.step.steps import Step
@@ -40,10 +41,12 @@ def facts(step: Step) -> Facts:
 
 
 def number(value: float) -> str:
-    """A number in about four digits, with the sign − of print: 0.03172, −1.25, 40,823, 2.80·10⁻⁷."""
+    """A number in about four digits, with the sign − of print: 0.03172, −1.25, 40,823, 2.80·10⁻⁷, −inf, nan."""
     if value == 0:
         return "0"
-    if 1e-4 <= abs(value) < 1e6:
+    if not math.isfinite(value):
+        text = str(float(value))
+    elif 1e-4 <= abs(value) < 1e6:
         text = f"{value:,.0f}" if abs(value) >= 1e4 else f"{value:.4g}"
     else:
         mantissa, exponent = f"{value:.2e}".split("e")

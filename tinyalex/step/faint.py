@@ -28,7 +28,7 @@ def faintness(recording: Recording, image: int = 0) -> str:
     if recording.labels is None or len(recording.classes) < 2:
         return ""
     largest = largest_gradient(recording, image)
-    if largest >= FAINT:
+    if not largest < FAINT:  # NaN is none either
         return ""
     label = recording.classes[int(recording.labels[image])]
     return (

@@ -228,7 +228,8 @@ def connected_cells(at: Look) -> tuple[int, int, int, int] | None:
 
 def winner(at: Look, place: Pair) -> Pair:
     """The cell (i, j) of the pooling window at an output cell with the largest number, the first of equal ones."""
-    i, j = np.unravel_index(np.nanargmax(window_contents(at.window, at.x[at.left], place)), at.window.kernel)
+    seen = window_contents(at.window, at.x[at.left], place)
+    i, j = np.unravel_index(np.where(np.isnan(seen), -np.inf, seen).argmax(), at.window.kernel)
     return int(i), int(j)
 
 

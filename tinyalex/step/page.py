@@ -1,5 +1,6 @@
 """A recorded pass as one HTML file. It fetches nothing, so it opens from a disk, a mail or a web page."""
 
+from html import escape
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tinyalex.count import Row
-from tinyalex.errors import UsageError
+from tinyalex.errors import DivergenceError, UsageError
 from tinyalex.files import write_text
 from tinyalex.layers.pool import max_pool_forward
 from tinyalex.step.facts import facts
@@ -22,6 +23,7 @@ from tinyalex.step.words import WORDS
 from tinyalex.viz.frame import as_json, theme
 
 SCRIPTS = ("numbers.js", "maps.js", "parts.js", "forward.js", "backward.js", "look.js", "scene.js", "app.js")
+DRAWN = ("x", "y", "dy", "dx")  # the arrays of a step that the page carries
 MOST_WEIGHTS = 1 << 17  # of a fully connected layer; fc6 of the paper has 37 million, too many for a page
 
 
@@ -29,10 +31,16 @@ def to_html(recording: Recording, path: str | Path, image: int = 0) -> Path:
     """Write the pass of one image as an HTML page to `path`, and return the path.
 
     The page needs no network. image: the number of the image in the pass.
-    Raises UsageError for a number that the pass does not have.
+    Raises UsageError for a number that the pass does not have, DivergenceError for a pass with NaN or infinity.
     """
     if not 0 <= image < len(recording.x):
         raise UsageError(f"got image={image}: expected one of the pass, 0 ... {len(recording.x) - 1}")
+    for step in recording:
+        if not all(np.isfinite(step.arrays[key]).all() for key in DRAWN if key in step.arrays):
+            raise DivergenceError(
+                f"got a pass with NaN or infinity in {step.name}: expected finite numbers; look at it with "
+                "tinyalex.step.show"
+            )
     path = Path(path)
     write_text(path, page(recording, image))
     return path
@@ -45,7 +53,7 @@ def page(recording: Recording, image: int = 0) -> str:
     about |= {"places": numbers.places, "bytes": numbers.bytes_each}
     files = resources.files("tinyalex.step") / "page"
     parts = {
-        "title": f"AlexNet, step by step: {recording.variant}",
+        "title": escape(f"AlexNet, step by step: {recording.variant}"),
         "style": (files / "style.css").read_text("utf-8"),
         "script": "\n".join([theme(), *((files / name).read_text("utf-8") for name in SCRIPTS)]),
         "about": as_json(about),
@@ -84,7 +92,7 @@ def _step(recording: Recording, step: Step, image: int, numbers: Numbers) -> dic
         "meaning": step.meaning,
         "formula": [mathml(part.strip()) for part in step.latex.split(r"\quad")],
         "facts": facts(step),
-        "arrays": {key: numbers.add(arrays[key], image=image) for key in ("x", "y", "dy", "dx") if key in arrays},
+        "arrays": {key: numbers.add(arrays[key], image=image) for key in DRAWN if key in arrays},
     }
 
 
@@ -134,7 +142,7 @@ def _some_weights(recording: Recording, name: str, image: int, numbers: Numbers)
     w, b = recording.params[f"{name}.w"], recording.params[f"{name}.b"]
     forward, backward = recording[name]
     wanted = np.abs(forward.y[image])
-    if recording.labels is not None and forward.y is recording["loss"].forward.x:
+    if recording.labels is not None and name == recording.rows[-1].name:
         wanted[recording.labels[image]] = np.inf
     units = np.sort(np.argsort(-wanted, kind="stable")[: max(1, MOST_WEIGHTS // w.shape[1])])
     about = {"b": numbers.add(b), "units": units.tolist(), "unit_weights": numbers.add(w[units])}

@@ -32,10 +32,15 @@ def signed_colours() -> Colormap:
     return LinearSegmentedColormap.from_list("signed", stops, bad=OUTSIDE)
 
 
+def largest(numbers: Array) -> float:
+    """The largest |x| of the numbers that are finite."""
+    return float(np.max(np.abs(numbers), initial=0, where=np.isfinite(numbers)))
+
+
 def scaled(numbers: Array) -> Array:
-    """Numbers scaled to -1 ... 1: sign(x) * (|x| / largest |x|)**GAMMA."""
+    """Numbers scaled to -1 ... 1: sign(x) * (|x| / largest |x|)**GAMMA. Infinity becomes 1; NaN stays."""
     numbers = np.asarray(numbers, "float64")
-    most = float(np.nanmax(np.abs(numbers), initial=0))
+    most = largest(numbers)
     shares = np.clip(numbers / (most or 1.0), -1, 1)
     return np.sign(shares) * np.abs(shares) ** GAMMA
 
@@ -98,7 +103,7 @@ def mark_cell(axes: Axes, cell: tuple[int, int]) -> None:
 
 def draw_grid(axes: Axes, numbers: Array, title: str, *, lit: tuple[int, int] | None = None) -> None:
     """Draw a few numbers (H, W), each written in its cell; the title names their common power of ten."""
-    most = float(np.nanmax(np.abs(numbers), initial=0))
+    most = largest(numbers)
     power = 0 if most == 0 or 0.1 <= most < 1000 else int(np.floor(np.log10(most)))
     draw_map(axes, numbers, title + (rf" ($10^{{{power}}}$)" if power else ""))
     if numbers.shape[1] <= WRITTEN:
@@ -115,20 +120,24 @@ def draw_grid(axes: Axes, numbers: Array, title: str, *, lit: tuple[int, int] | 
 
 
 def draw_bars(axes: Axes, names: list[str], values: Array, *, lit: int | None = None, title: str = "") -> None:
-    """Draw a bar for each name, the first on top: blue above zero, orange below, amber for bar `lit`."""
+    """Draw a bar for each name, the first on top: blue above zero, orange below, amber for bar `lit`.
+
+    NaN and infinity have no bar, but are written.
+    """
     values = np.asarray(values, "float64")
+    lengths = np.where(np.isfinite(values), values, 0)
     colours = [LIT if k == lit else BLUE if value >= 0 else ORANGE for k, value in enumerate(values)]
-    axes.barh(range(len(names)), values, color=colours, height=0.75)
+    axes.barh(range(len(names)), lengths, color=colours, height=0.75)
     axes.set_yticks(range(len(names)), names, fontsize=8, color=INK, parse_math=False)
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.axvline(0, color=GREY, linewidth=0.7)
-    low, high = min(0.0, values.min()), max(0.0, values.max())
+    low, high = min(0.0, lengths.min()), max(0.0, lengths.max())
     reach = (high - low) or 1.0
     axes.set_xlim(low - 0.45 * reach * (low < 0), high + 0.24 * reach * (high > 0 or low == 0))
-    for k, value in enumerate(values):
-        side, space = ("right", -4) if value < 0 else ("left", 4)
+    for k, (value, length) in enumerate(zip(values, lengths, strict=True)):
+        side, space = ("right", -4) if length < 0 else ("left", 4)
         axes.annotate(
-            number(float(value)), (value, k), (space, 0), textcoords="offset points",
+            number(float(value)), (length, k), (space, 0), textcoords="offset points",
             ha=side, va="center", fontsize=7.5, color=GREY,
         )  # fmt: skip
     axes.tick_params(length=0)

@@ -39,13 +39,18 @@ def record(
     pass as in testing, without dropout. The net stays as it was: its parameters, gradients and random numbers.
     classes: the K names of the classes.   pictures: the images as people see them, N of (H, W, 3) uint8; without them
     x itself is shown, its range stretched from black to white.
-    Raises ShapeError for images that do not fit the net or another number of pictures, LabelError for labels that
-    are not among the K classes.
+    Raises ShapeError for images that do not fit the net, for names or pictures of another number, and for pictures that
+    are not (H, W, 3) uint8; LabelError for labels that are not among the K classes.
     """
     if labels is not None:
         labels = np.asarray(labels)
     if pictures is not None and len(pictures) != len(x):
         raise ShapeError(f"got {len(pictures)} pictures for {len(x)} images: expected one for each image")
+    if len(classes) not in (0, net.num_classes):
+        raise ShapeError(f"got {len(classes)} names of classes: expected {net.num_classes}, one for each class")
+    for picture in () if pictures is None else pictures:
+        if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != "uint8":
+            raise ShapeError(f"got a picture {picture.shape} in {picture.dtype}: expected (H, W, 3) in uint8")
     random_state = net.mask_rng.bit_generator.state  # so that every pass draws the same dropout masks
     try:
         tested, _ = _Pass(net).run(x, None)

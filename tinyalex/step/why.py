@@ -103,7 +103,7 @@ def _activation(figure: SubFigure, at: Look) -> None:
     x, y = float(at.x[place]), float(at.y[place])
     axes, text = figure.subplots(1, 2, width_ratios=(1.4, 1))
     compute: Callable[[Array], Array] = np.tanh if at.kind == "tanh" else lambda v: np.maximum(v, 0)
-    reach = max(1.0, 1.3 * abs(x))
+    reach = max(1.0, 1.3 * abs(x)) if math.isfinite(x) else 1.0
     dots = np.linspace(-reach, reach, 201)
     axes.plot(dots, compute(dots), color=INK, linewidth=1.4)
     axes.plot([x, x, 0], [0, y, y], color=GREY, linewidth=0.8, linestyle=":")

@@ -118,8 +118,9 @@ def confusion_matrix(labels: ArrayLike, predicted: ArrayLike, classes: int) -> N
         )
     for name, values in (("labels", true), ("predictions", guess)):
         if values.dtype.kind not in "iu" or (values.size and not 0 <= values.min() <= values.max() < classes):
+            found = f"from {values.min()} to {values.max()}" if values.dtype.kind in "iu" else f"in {values.dtype}"
             raise LabelError(
-                f"got other {name}: expected integers from 0 to {classes - 1}; check the number of classes"
+                f"got {name} {found}: expected integers from 0 to {classes - 1}; check the number of classes"
             )
     cells = true.astype(np.int64) * classes + guess.astype(np.int64)
     return np.bincount(cells, minlength=classes * classes).astype(np.int64).reshape(classes, classes)

@@ -120,7 +120,7 @@ def described(checkpoint: Checkpoint) -> str:
     if checkpoint.preparation is not None:
         about["preparation"] = dataclasses.asdict(checkpoint.preparation)
     try:
-        return json.dumps(about, allow_nan=False)
+        return json.dumps(about, allow_nan=False, default=lambda number: number.item())  # of NumPy
     except ValueError as error:
         raise CheckpointError("got NaN or infinity in the state of the run: expected finite numbers") from error
 

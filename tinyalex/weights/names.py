@@ -71,7 +71,7 @@ def names_in(path: str | Path) -> tuple[str, ...]:
         names = imagenet_names()
         return tuple(names[number] for number in devkit_order(path))
     try:
-        lines = path.read_text("utf-8").splitlines()
+        lines = path.read_text("utf-8-sig").splitlines()  # with or without the mark that Notepad writes
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"cannot read {path} ({one_line(error)}): expected a text with a class a line") from error
     return tuple(legible(line.split("\t")[-1].strip()) for line in lines if line.strip())

@@ -46,7 +46,7 @@ def write(net: AlexNet, path: str | Path, about: str = "") -> None:
     arrays = {name: to_numpy(w) for name, w in net.params.items()}
     nodes = []
     for number, operation in enumerate(_operations(net)):
-        constants = {f"constant{number}": value for value in operation.inputs if isinstance(value, float)}
+        constants = {f"constant{number}": value for value in operation.inputs if not isinstance(value, str)}
         arrays |= {name: np.array(value, net.dtype) for name, value in constants.items()}
         names = [name for name in operation.inputs if isinstance(name, str)] + [*constants]
         nodes.append(helper.make_node(operation.kind, names, operation.outputs, **operation.attributes))
@@ -119,7 +119,7 @@ def _norm(norm: nets.Norm, groups: int, x: str, y: str) -> Iterator[Operation]:
     if norm.size % 2 == 0:
         raise CheckpointError(f"got {y}, over {norm.size} maps: expected an odd number, as ONNX centres windows")
     alpha = norm.alpha if norm.alpha_over_size else norm.alpha * norm.size
-    settings = {"size": norm.size, "alpha": alpha, "beta": norm.beta, "bias": norm.k}
+    settings = {"size": norm.size, "alpha": float(alpha), "beta": float(norm.beta), "bias": float(norm.k)}
     if groups == 1:
         yield Operation("LRN", (x,), (y,), settings)
         return

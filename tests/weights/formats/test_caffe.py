@@ -229,6 +229,10 @@ def beside(layers):
     )
 
 
+def with_a_bias_too_few(layers):
+    layers[0]["blobs"][1] = blob(np.zeros(3))
+
+
 def twice(layers):
     layers[-1]["name"] = "conv1"
 
@@ -237,6 +241,7 @@ REFUSED = {
     "got 0 blobs in 'conv1'": without_a_blob,
     "one row; 'aside' stands beside it": beside,
     "got 2 blobs in 'conv1': expected weights and biases, each name once": twice,
+    "got 3 biases in 'conv1': expected 6, one a kernel or unit": with_a_bias_too_few,
     "got a layer of type 'Eltwise'": lambda layers: layers[1].update(type="Eltwise"),
     "got a layer of type 'ReLU'": lambda layers: layers[1].update(relu_param={"negative_slope": 0.1}),
     "got the pooling 'pool1' of another kind": lambda layers: layers[3]["pooling_param"].update(pad=1),

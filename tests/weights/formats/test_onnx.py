@@ -256,6 +256,12 @@ def halved_and_pooled(nodes, arrays):
     arrays["half"] = np.float32(0.5)
 
 
+def halved_at_the_end(nodes, arrays):
+    nodes[4][2] = "z"
+    nodes.append(["Mul", ["z", "half"], "y", {}])
+    arrays["half"] = np.float32(0.5)
+
+
 def divided(nodes, arrays):
     nodes[1] = ["Div", ["c", "two"], "r", {}]
     arrays["two"] = np.float32(2)
@@ -269,6 +275,7 @@ REFUSED = {
     "back to 'x'": instead_of_relu("Relu", ["nothing"], "r", {}),
     "a 'Div' that is no normalisation": divided,
     "a product that no layer with weights follows": halved_and_pooled,
+    "got a product that no layer with weights follows": halved_at_the_end,
     "the parameters 'v' in two layers": shared,
     "a MaxPool with a pad": lambda nodes, _: nodes[2][3].update(pads=[1, 1, 1, 1]),
     "a window of [3, 2]": lambda nodes, _: nodes[2][3].update(kernel_shape=[3, 2]),
@@ -363,6 +370,20 @@ def test_the_graph_means_what_the_net_does(tmp_path, name):
     x = np.random.default_rng(6).normal(0, 3, (2, 3, net.input_size, net.input_size)).astype("f4")
     [found] = ReferenceEvaluator(onnx.load(tmp_path / "net.onnx")).run(None, {"image": x})
     np.testing.assert_allclose(found, net.forward(x), rtol=1e-4, atol=1e-5)
+
+
+def test_settings_that_are_whole_numbers(tmp_path):
+    """ONNX keeps whole numbers and others apart."""
+    layers = {
+        key: replace(layer, alpha=1, beta=1, k=1) if isinstance(layer, nets.Norm) else layer
+        for key, layer in nets.MINI.layers.items()
+    }
+    net = AlexNet(replace(nets.MINI, layers=layers), num_classes=7, seed=1, dropout=0)
+    path = tmp_path / "net.onnx"
+    onnx_export.write(net, path)
+    onnx.checker.check_model(onnx.load(path), full_check=True)
+    x = np.random.default_rng(6).normal(0, 3, (2, 3, net.input_size, net.input_size)).astype("f4")
+    np.testing.assert_allclose(weights.read(path, KNOWN_PIXELS).net.forward(x), net.forward(x), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize(

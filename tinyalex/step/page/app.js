@@ -2,7 +2,7 @@
 
 let sliding = null;
 
-/** Move the cell; over the edge of a row it goes on in the next. */
+/** Move the cell; over an edge of the map it comes in again at the other. */
 function move(rows, columns) {
   const m = focusOf(steps[look.step]);
   change({ cell: [(look.cell[0] + rows + m.H) % m.H, (look.cell[1] + columns + m.W) % m.W] });
@@ -17,13 +17,15 @@ function turn(by, otherSide = false) {
   change({ [side]: first + ((look[side] - first + by + count) % count) });
 }
 
-/** Let the cell slide along the rows, or stop it. */
+/** Let the cell slide along the rows, or stop it. The last row of a grid of units may have places left over. */
 function slide() {
   const button = document.getElementById("play");
   if (sliding) clearInterval(sliding);
   sliding = sliding ? null : setInterval(() => {
     const m = focusOf(steps[look.step]);
-    move(look.cell[1] === m.W - 1 ? 1 : 0, 1);
+    const atEnd = m.flat && look.cell[0] * m.W + look.cell[1] === m.units - 1;
+    if (atEnd) change({ cell: [0, 0] });
+    else move(look.cell[1] === m.W - 1 ? 1 : 0, 1);
   }, 160);
   button.setAttribute("aria-pressed", String(Boolean(sliding)));
   button.textContent = sliding ? "stop" : "slide";

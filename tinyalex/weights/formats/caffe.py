@@ -272,6 +272,10 @@ def _parameters(
         weights = weights.reshape(weights.shape[-2:]) if weights.ndim > 1 else weights  # (1, 1, D_out, D_in)
         weights = weights.T if settings.integer(6, 0) else weights
     biases = blobs[1] if len(blobs) > 1 else np.zeros(len(weights), weights.dtype)
+    if biases.size != len(weights):
+        raise CheckpointError(
+            f"got {biases.size} biases in {layer.name[:40]!r}: expected {len(weights)}, one a kernel or unit"
+        )
     arrays.update(zip(both, (weights, biases.reshape(-1)), strict=True))
     return weights, both
 

@@ -34,6 +34,8 @@ def read_arrays(path: str | Path) -> Foreign:
         row = _Row(graph)
         for step in _steps(graph):
             row.add(step)
+        if row.factor != 1:
+            raise _refused("a product that no layer with weights follows")
     return Foreign(
         row.arrays,
         tuple(row.layers),
