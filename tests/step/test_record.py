@@ -253,8 +253,13 @@ def test_what_is_refused():
         record(net, x[:, :, :8, :8])
     with pytest.raises(ShapeError, match="got 1 pictures for 2 images: expected one for each image"):
         record(net, x, pictures=[np.zeros((16, 16, 3), np.uint8)])
-    for picture in (np.zeros((3, 16, 16), np.uint8), np.zeros((16, 16), np.uint8), np.zeros((16, 16, 3))):
-        with pytest.raises(ShapeError, match=r"got a picture \(.*\) in .*: expected \(H, W, 3\) in uint8"):
+    for picture in (
+        np.zeros((3, 16, 16), np.uint8),
+        np.zeros((16, 16), np.uint8),
+        np.zeros((16, 16, 3)),
+        np.zeros((18, 18, 3), np.uint8),
+    ):
+        with pytest.raises(ShapeError, match=r"got a picture \(.*\) in .*: expected \(16, 16, 3\) in uint8, the crop"):
             record(net, x, pictures=[np.zeros((16, 16, 3), np.uint8), picture])
     with pytest.raises(ShapeError, match="got 2 names of classes: expected 3, one for each class"):
         record(net, x, classes=("cat", "dog"))

@@ -37,10 +37,10 @@ def record(
 
     With labels (N,) it is a training pass: forward with dropout, the loss, backward. Without labels it is a forward
     pass as in testing, without dropout. The net stays as it was: its parameters, gradients and random numbers.
-    classes: the K names of the classes.   pictures: the images as people see them, N of (H, W, 3) uint8; without them
-    x itself is shown, its range stretched from black to white.
+    classes: the K names of the classes.   pictures: the same crops as people see them, N of (H, W, 3) uint8; without
+    them x itself is shown, its range stretched from black to white.
     Raises ShapeError for images that do not fit the net, for names or pictures of another number, and for pictures that
-    are not (H, W, 3) uint8; LabelError for labels that are not among the K classes.
+    are not (H, W, 3) uint8 of its size; LabelError for labels that are not among the K classes.
     """
     if labels is not None:
         labels = np.asarray(labels)
@@ -49,8 +49,11 @@ def record(
     if len(classes) not in (0, net.num_classes):
         raise ShapeError(f"got {len(classes)} names of classes: expected {net.num_classes}, one for each class")
     for picture in () if pictures is None else pictures:
-        if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != "uint8":
-            raise ShapeError(f"got a picture {picture.shape} in {picture.dtype}: expected (H, W, 3) in uint8")
+        if picture.shape != (*x.shape[2:], 3) or picture.dtype != "uint8":
+            raise ShapeError(
+                f"got a picture {picture.shape} in {picture.dtype}: expected {(*x.shape[2:], 3)} in uint8, the crop "
+                "that the net sees"
+            )
     random_state = net.mask_rng.bit_generator.state  # so that every pass draws the same dropout masks
     try:
         tested, _ = _Pass(net).run(x, None)
