@@ -108,7 +108,7 @@ def read_table(path):
     tables = folder / f"Grades-{NAME}.csv", folder / "gradebook.csv"
     for table, settings in product(tables, (folder / "course.toml", None)):
         room = classroom(settings, table)
-        room.check([NAME], [NAME])
+        room.check([NAME], [NAME], folder / "out")
         marks = [Marks(one.id, NAME, {"relu": (8.0, 10.0)}) for one in room.roster.students]
         weeks = Weeks(marks, [NAME], room.settings, room.roster)
         told = {(student, NAME): came for student, came in room.into.times(room.roster).items()}
