@@ -74,13 +74,12 @@ def outcome(experiment: Experiment, store: Store) -> Outcome | None:
             return None
         trials[arm.name] = trial
     rows = {arm.name: _rows(store, trials[arm.name], arm) for arm in experiment.arms}
-    together = [experiment.together]
     separate = [set(rows[arm.name]) for arm in experiment.arms if not arm.measure.together]
     seeds = sorted(set.intersection(*separate))
-    if not seeds or any(arm.measure.together and together[0] not in rows[arm.name] for arm in experiment.arms):
+    if not seeds or any(arm.measure.together and experiment.together not in rows[arm.name] for arm in experiment.arms):
         return None
     arms = {
-        arm.name: _arm(store, arm, trials[arm.name], together if arm.measure.together else seeds)
+        arm.name: _arm(store, arm, trials[arm.name], [experiment.together] if arm.measure.together else seeds)
         for arm in experiment.arms
     }
     found = [

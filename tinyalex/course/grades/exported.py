@@ -108,7 +108,8 @@ class Exported:
 
     def _column(self, name: str, named: Mapping[str, str]) -> str:
         """The one column of Canvas's gradebook that is called like the assignment; "" if there are none or several."""
-        free = [column for column in self.table.header if "read only" not in self._maxima.get(column, "")]
+        maxima = self._maxima
+        free = [column for column in self.table.header if "read only" not in maxima.get(column, "")]
         found = [column for column in free if column == named.get(name) or (name not in named and _names(column, name))]
         return found[0] if len(found) == 1 else ""
 

@@ -65,9 +65,7 @@ class Table:
         text = io.StringIO(newline="")
         writer = csv.writer(text, delimiter=self.delimiter, lineterminator=self.line_end)
         writer.writerow(self.first)
-        for row in self.rows:
-            keys = _keys(self.header, len(row))
-            writer.writerow([row[key] for key in keys])
+        writer.writerows(row.values() for row in self.rows)
         with replacing(path) as file:
             file.write((codecs.BOM_UTF8 if self.mark else b"") + text.getvalue().encode())
 
