@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from numpy.random import default_rng
 
 from tinyalex import spec as nets
-from tinyalex.backend import Array, check_choices, computing, device_scope, to_device
+from tinyalex.backend import Array, check_choices, computing, device_names, device_scope, to_device
 from tinyalex.columns import TwoDevices, halved, in_one, in_two
 from tinyalex.count import count, summary
 from tinyalex.errors import TinyAlexError, UsageError
@@ -178,7 +178,7 @@ class AlexNet(Trainable):
         optimiser then: an old one still updates the old arrays.
         Raises UsageError for another number of devices, a device that does not exist, or a net that cannot be split.
         """
-        names = (devices,) if isinstance(devices, str) else tuple(devices or ())
+        names = device_names(devices)
         if devices is not None and not 1 <= len(names) <= 2:
             raise UsageError(f"got devices={names}: expected one, or one for each column, as in ('cuda:0', 'cuda:1')")
         for name in names:

@@ -7,6 +7,7 @@ this room imports them.
 
 from tinyalex.backend.devices import (
     beside,
+    device_names,
     device_of,
     device_scope,
     is_cpu,
@@ -43,6 +44,7 @@ __all__ = [
     "computing",
     "cpu_kernels",
     "device_in_use",
+    "device_names",
     "device_of",
     "device_scope",
     "forget_memory",

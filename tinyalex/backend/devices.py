@@ -11,6 +11,11 @@ from typing import Any
 from tinyalex.backend.kinds import KINDS, Array, Event, kind_named, kind_of
 
 
+def device_names(devices: str | Iterable[str] | None) -> tuple[str, ...]:
+    """The names in `devices`: a single one, several, or with None none."""
+    return (devices,) if isinstance(devices, str) else tuple(devices or ())
+
+
 def is_cpu(device: str) -> bool:
     """Whether this is the name of a CPU device. Raises UsageError for a name that no device can have."""
     return kind_named(device) is KINDS["cpu"]

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from tinyalex import spec as nets
-from tinyalex.backend import device_in_use, device_scope, forget_memory, gpu_kernels, gpu_library, is_cpu
+from tinyalex.backend import device_in_use, device_names, device_scope, forget_memory, gpu_kernels, gpu_library, is_cpu
 from tinyalex.cost.memory import STEPS
 from tinyalex.net import AlexNet
 from tinyalex.optim import SGD
@@ -151,7 +151,7 @@ def measured(
     devices, settings: as for AlexNet.   Returns bytes by device: "cpu" for the whole net on the CPU; for a device that
     holds both columns, the bytes of both; for a GPU, what CuPy's memory pool holds at the end, as it returns nothing.
     """
-    names = (devices,) if isinstance(devices, str) else tuple(devices or ("cpu",))
+    names = device_names(devices) or ("cpu",)
     forget_memory()
     free_gpu_pools(names)
     spec = nets.variant(variant) if isinstance(variant, str) else variant

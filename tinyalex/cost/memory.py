@@ -10,7 +10,7 @@ The simulation calls the layers in the order of `tinyalex.plan.forward_plan`, as
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tinyalex.backend import cpu_kernels, is_cpu, kernels_in_use, thread_count, use_threads
+from tinyalex.backend import cpu_kernels, device_names, is_cpu, kernels_in_use, thread_count, use_threads
 from tinyalex.cost.simulation import Allocation, DeviceMemory, Part, SimulatedLayer, simulated_layer
 from tinyalex.count import Row, across_columns
 from tinyalex.errors import UsageError
@@ -51,7 +51,7 @@ def predicted(
     for two and a net that cannot be split, and where the definitions run instead of compiled kernels, as their
     workspace is not known.
     """
-    devices = (devices,) if isinstance(devices, str) else tuple(devices or ("cpu",))
+    devices = device_names(devices) or ("cpu",)
     on_cpu = sum(map(is_cpu, devices))
     if kernels_in_use() == "reference" or (on_cpu and cpu_kernels() is None):
         raise UsageError("got no compiled kernels: expected them, to predict memory; install numba, use kernels='auto'")

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, assert_never
 import numpy as np
 
 from tinyalex import spec as nets
-from tinyalex.backend import Array, computing, is_cpu, synchronize, to_device
+from tinyalex.backend import Array, computing, device_names, is_cpu, synchronize, to_device
 from tinyalex.cost.engines.child import peak_memory
 from tinyalex.cost.stopwatch import HostStopwatch, Stopwatch, stopwatch
 from tinyalex.count import Row
@@ -95,7 +95,7 @@ class Bench:
         self._x, self._labels = random_images(self.net, self._own)
         if self.net.device:
             self._x = to_device(self._x, self.net.device)
-        names = (devices,) if isinstance(devices, str) else tuple(devices or ())
+        names = device_names(devices)
         self._wait, self._stopwatch = partial(synchronize, *names), partial(stopwatch, *names)
         self._sgd = SGD(self.net) if mode == "train" else None
 
