@@ -204,9 +204,9 @@ def test_a_mistake_in_the_environment_names_its_variable(capsys, monkeypatch, na
         ("summary --input-size 10", "paper, conv1: got an image of 10 x 10: expected at least the window of 11 x 11"),
         ("summary --input-size 0", "paper, conv1: got an image of 0 x 0: expected at least"),
         ("summary --cross-columns 3,9", "got cross_columns=(3, 9): expected numbers out of [1, 2, 3, 4, 5]"),
-        ("crossing --batch 0", "got batch=0: expected 1 image or more"),
+        ("crossing --batch 0", "got batch=0: expected 1 or more"),
         ("memory --batch 9999999999", "got '9999999999': expected a whole number up to 1,000,000,000"),
-        ("memory --batch 0", "batch=0: expected 1 image or more"),
+        ("memory --batch 0", "batch=0: expected 1 or more"),
         ("plan --rate inf", "rate=inf images/s: expected 0.001 ... 1e+09"),
         ("plan --bandwidth 0", "got bandwidth=0 bytes/s: expected 1 ... inf"),  # told before anything is measured
         ("plan --update -5", "got update=-0.005 s: expected 0 ... 1000"),

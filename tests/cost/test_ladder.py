@@ -113,4 +113,4 @@ def test_mistakes(capsys, monkeypatch):
     with pytest.raises(SystemExit) as ended:
         ladder.main(["--batch", "0"])
     assert ended.value.code == 2
-    assert capsys.readouterr().err.endswith("error: got batch=0: expected 1 image or more\n")
+    assert capsys.readouterr().err.endswith("error: got batch=0: expected 1 or more\n")

@@ -123,7 +123,7 @@ def test_what_cannot_be_predicted():
         pytest.raises(UsageError, match="got no compiled kernels: expected them"),
     ):
         predicted(rows, 4)
-    with pytest.raises(UsageError, match="got batch=0: expected 1 image or more"):
+    with pytest.raises(UsageError, match="got batch=0: expected 1 or more"):
         predicted(rows, 0)
     with pytest.raises(UsageError, match=r"got devices=\('cpu', 'cpu', 'cpu'\): expected one, or two"):
         predicted(rows, 4, ("cpu",) * 3)
@@ -260,6 +260,6 @@ def test_what_is_measured_of_both_columns_on_one_device(capsys, monkeypatch):
 
 
 def test_mistakes(capsys):
-    assert refused(capsys, "memory --batch 0") == "tinyalex: got batch=0: expected 1 image or more\n"
+    assert refused(capsys, "memory --batch 0") == "tinyalex: got batch=0: expected 1 or more\n"
     for devices in ("tpu", "cpu:0,tpu"):
         assert "no device is called 'tpu'" in refused(capsys, f"memory --devices {devices}")

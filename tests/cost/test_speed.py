@@ -167,7 +167,7 @@ def test_layers_are_printed(capsys, tmp_path):
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        ("--batch 0", "got batch=0: expected 1 image or more"),
+        ("--batch 0", "got batch=0: expected 1 or more"),
         ("--steps 0", "got steps=0: expected 1 or more"),
         ("--threads 0", "threads=0: expected a number of threads, 1 or more"),
     ],

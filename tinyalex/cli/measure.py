@@ -20,7 +20,7 @@ from tinyalex.cost.accounting import measured
 from tinyalex.cost.loading import IMAGES, loading
 from tinyalex.cost.memory import predicted
 from tinyalex.count import count
-from tinyalex.errors import UsageError
+from tinyalex.errors import UsageError, at_least
 from tinyalex.files import make_folder
 from tinyalex.parallel.failure import ranks_at_work
 from tinyalex.training import report
@@ -182,8 +182,7 @@ class Crossing(Command):
     def run(self) -> None:
         """Print the bytes by the layer before which they are exchanged, and their sum."""
         one, two = column_names(self.devices)
-        if self.batch < 1:
-            raise UsageError(f"got batch={self.batch}: expected 1 image or more")
+        at_least(1, batch=self.batch)
         print(
             f"{self.variant} in two columns, {one} and {two}: bytes that cross in a step of {self.batch} images, "
             "half of them forward, half backward"

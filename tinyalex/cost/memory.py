@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from tinyalex.backend import cpu_kernels, device_names, is_cpu, kernels_in_use, thread_count, use_threads
 from tinyalex.cost.simulation import Allocation, DeviceMemory, Part, SimulatedLayer, simulated_layer
 from tinyalex.count import Row, across_columns
-from tinyalex.errors import UsageError
+from tinyalex.errors import UsageError, at_least
 from tinyalex.plan import forward_plan
 
 STEPS = 4  # after so many the allocator needs nothing new
@@ -55,8 +55,7 @@ def predicted(
     on_cpu = sum(map(is_cpu, devices))
     if kernels_in_use() == "reference" or (on_cpu and cpu_kernels() is None):
         raise UsageError("got no compiled kernels: expected them, to predict memory; install numba, use kernels='auto'")
-    if batch < 1:
-        raise UsageError(f"got batch={batch}: expected 1 image or more")
+    at_least(1, batch=batch)
     if dtype not in ITEMSIZE:
         raise UsageError(f"got dtype={dtype!r}: expected {' or '.join(map(repr, ITEMSIZE))}")
     if len(devices) == 1:

@@ -85,8 +85,7 @@ class Bench:
     ) -> None:
         if mode not in ("train", "infer"):
             raise UsageError(f"got mode={mode!r}: expected 'train' or 'infer'")
-        if batch < 1:
-            raise UsageError(f"got batch={batch}: expected 1 image or more")
+        at_least(1, batch=batch)
         spec = nets.variant(variant) if isinstance(variant, str) else variant
         self.net = AlexNet(spec, num_classes=nets.usual_classes(spec), threads=threads, devices=devices)
         self.mode, self.batch = mode, batch

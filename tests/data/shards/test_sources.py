@@ -134,7 +134,7 @@ def test_a_class_of_links_that_lead_out(tmp_path):
     (root / "dog").mkdir()
     for name in ("1.jpg", "2.jpg"):
         (root / "dog" / name).symlink_to(tmp_path / "other" / name)
-    message = r"class folder .*dog with nothing but .*, the last as a link that leads out of .*--follow-links"
+    message = r"the class 'dog' in .* with nothing but .*, the last .*2\.jpg \(a link that leads out of .*-links"
     with pytest.raises(DataError, match=message):
         open_source(root)
     assert open_source(root, follow_links=True).classes == ("cat", "dog")
@@ -386,6 +386,22 @@ def test_links_and_devices_in_a_tar_file_are_refused(tmp_path):
     assert len(source) == 2
     reason = "a link, or another thing without bytes of its own"
     assert source.refused == [(f"{tmp_path}/a.tar/cat/odd{number}.jpg", reason) for number in range(4)]
+
+
+@pytest.mark.parametrize("split", ["", "train/"])
+def test_a_class_of_links_in_a_tar_file_does_not_vanish(tmp_path, split):
+    images = [f"{split}cat/1.jpg", f"{split}cat/2.jpg", special(f"{split}dog/1.jpg", tarfile.SYMTYPE, "../cat/1.jpg")]
+    with pytest.raises(
+        DataError, match=r"the class 'dog' in .*a\.tar with nothing but what is left out, .*or more images$"
+    ):
+        open_source(tar(tmp_path / "a.tar", *images))
+
+
+def test_a_class_whose_tar_file_holds_links_alone_does_not_vanish(tmp_path):
+    tar(tmp_path / "train/n01.tar", "1.jpg", "2.jpg")
+    tar(tmp_path / "train/n02.tar", special("1.jpg", tarfile.SYMTYPE, "2.jpg"))
+    with pytest.raises(DataError, match="the class 'n02'"):
+        open_source(tmp_path / "train")
 
 
 @pytest.mark.parametrize("name", ["/etc/cat/1.jpg", "../cat/1.jpg", "cat/../../1.jpg"])

@@ -93,11 +93,15 @@ class Listing:
 
 
 class Lister:
-    """Gathers images in any order, then makes a Listing.   from_table: whether a table named the classes."""
+    """Gathers images in any order, then makes a Listing.
+
+    from_table: whether a table named the classes.   left_out: (name, reason) of the last image left out of each class.
+    """
 
     from_table = False
 
     def __init__(self) -> None:
+        self.left_out: dict[str, tuple[str, str]] = {}
         self._places: dict[tuple[str, str], int] = {}
         self._classes: dict[str, int] = {}
         self._names = bytearray()
@@ -112,6 +116,10 @@ class Lister:
         self._labels.append(self._classes.setdefault(class_name, len(self._classes)))
         self._offsets.append(offset)
         self._sizes.append(size)
+
+    def without_images(self) -> list[str]:
+        """The classes whose images were all left out."""
+        return sorted(self.left_out.keys() - self._classes.keys())
 
     def listing(self) -> Listing:
         """What was added, sorted by class and name. Labels number the classes by their names' order."""

@@ -186,7 +186,13 @@ class _Finder:
         self.inside = self.root if place.is_relative_to(self.root) else place
         if place.is_file():
             self._in_tar(splits, place, members(place))
-            return splits
+        else:
+            self._in_place(splits, place)
+        self._check_left_out(place, splits)
+        return splits
+
+    def _in_place(self, splits: Splits, place: Path) -> None:
+        """Add the images of a folder: class folders, tar files, or images whose classes the table has."""
         classes, tars = subfolders(place), sorted(place.glob("*.tar"))
         if self.table is not None and not tars and [folder.name for folder in classes] in ([], ["images"]):
             self._in_folder(splits[""], classes[0] if classes else place, None)
@@ -200,7 +206,6 @@ class _Finder:
                 self._in_folder(splits[""], folder, folder.name)
             for tar in tars:
                 self._in_tar(splits, tar, members(tar), tar.stem)
-        return splits
 
     def _in_folder(self, lister: Lister, folder: Path, class_name: str | None) -> None:
         """Add the images of a folder: of one class, or None: of the classes in the table."""
@@ -208,19 +213,13 @@ class _Finder:
             raise DataError(f"got {folder}, a link that leads out of {self.inside}: read it with --follow-links")
         entries = image_entries(folder)
         check_images(folder, len(entries), held_out=False)
-        refused = len(self.refused)
         for entry in entries:
             if not entry.is_file():
-                self._refuse(entry.path, "not a file, or a link to nothing")
+                self._leave_out(lister, class_name, entry.path, "not a file, or a link to nothing")
             elif entry.is_symlink() and self._leads_out(Path(entry.path)):
-                self._refuse(entry.path, f"a link that leads out of {self.inside}")
+                self._leave_out(lister, class_name, entry.path, f"a link that leads out of {self.inside}")
             else:
                 self._add(lister, (str(folder), ""), entry.name, class_name, entry.stat().st_size)
-        if class_name is not None and len(self.refused) - refused == len(entries):
-            raise DataError(
-                f"got class folder {folder} with nothing but what is left out, the last as {self.refused[-1][1]}: "
-                "expected one or more images; --follow-links reads what lies behind links"
-            )
 
     def _leads_out(self, path: Path) -> bool:
         """Whether a path lies behind a link out of the source that is not to be followed."""
@@ -245,11 +244,13 @@ class _Finder:
             above, own = ("", "", *folder.parts)[-2:]
             if path_in_tar.suffix == ".tar" and member.plain and inner is None:
                 self._in_tar(splits, path, members(path, member), path_in_tar.stem, member)
-            elif is_image_name(path_in_tar.name) and not member.plain:
-                self._refuse(f"{path}/{member.name}", "a link, or another thing without bytes of its own")
             elif is_image_name(path_in_tar.name):
                 split = above if above in PLACES else own if own in PLACES and loose else ""
                 named = class_name if not own or (own == split and above != split) else own
+                if not member.plain:
+                    reason = "a link, or another thing without bytes of its own"
+                    self._leave_out(splits[split], named, f"{path}/{member.name}", reason)
+                    continue
                 place = (str(path), "/".join((*((inner.name,) if inner else ()), *folder.parts)))
                 self._add(splits[split], place, path_in_tar.name, named, member.size, member.offset)
 
@@ -271,6 +272,23 @@ class _Finder:
             self._refuse("/".join(part for part in (*place, name) if part), f"{self.table.path} has no class for it")
         else:
             lister.add(place, name, known, size, offset)
+
+    def _leave_out(self, lister: Lister, class_name: str | None, name: str, reason: str) -> None:
+        """Refuse an image of a class; None: the table has its class."""
+        self._refuse(name, reason)
+        if class_name is not None:
+            lister.left_out[class_name] = (name, reason)
+
+    def _check_left_out(self, place: Path, splits: Splits) -> None:
+        """Raise DataError for a class of which nothing is left: it must not vanish."""
+        for lister in splits.values():
+            for class_name in lister.without_images():
+                name, reason = lister.left_out[class_name]
+                links = "; --follow-links reads what lies behind links" if place.is_dir() else ""
+                raise DataError(
+                    f"got the class {class_name!r} in {place} with nothing but what is left out, the last {name} "
+                    f"({reason}): expected one or more images{links}"
+                )
 
     def _refuse(self, name: str, reason: str) -> None:
         self.refused.append((name, reason))
