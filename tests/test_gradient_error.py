@@ -4,8 +4,17 @@ import numpy as np
 import pytest
 
 from cases import away_from_zero
-from planted import DoubleAndWide, ForgetsReturn, NoBias, ReturnsTwo, Scale, WideBias
-from tinyalex import check_function, check_layer
+from planted import (
+    DoubleAndWide,
+    ForgetsReturn,
+    NoBias,
+    ReturnsTwo,
+    Scale,
+    SwappedConv,
+    TransposedLinear,
+    WideBias,
+)
+from tinyalex import AlexNet, Conv2D, Linear, check_function, check_layer, check_net
 from tinyalex.gradcheck import GradientError
 
 
@@ -59,6 +68,117 @@ def test_a_transposed_gradient_is_told_by_its_numbers():
     w = away_from_zero((3, 3))
     with pytest.raises(GradientError, match="the right numbers with the axes in another order: axis 1, axis 0"):
         check_function(lambda w: (w**3).sum(), lambda dy, w: dy * 3 * w.T**2, w)
+
+
+class SwappedKernels(Conv2D):
+    """KH and KW change places in the gradient of the kernels."""
+
+    def backward(self, dy):
+        dx = super().backward(dy)
+        self.grads["w"] = self.grads["w"].swapaxes(2, 3)
+        return dx
+
+
+class MirroredKernels(Conv2D):
+    def backward(self, dy):
+        dx = super().backward(dy)
+        self.grads["w"] = self.grads["w"][:, :, :, ::-1]
+        return dx
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape", "pattern"),
+    [
+        (
+            SwappedKernels(3, 4, 3, init_std=1),
+            (2, 3, 6, 5),
+            "the right numbers with the axes in another order: OC, C, KW, KH",
+        ),
+        (
+            SwappedKernels(16, 16, 5, init_std=1),
+            (1, 16, 7, 7),
+            "the right numbers with the axes in another order: OC, C, KW, KH",
+        ),
+        (MirroredKernels(16, 16, 5, init_std=1), (1, 16, 7, 7), "the right numbers, reversed along KW"),
+        (TransposedLinear(20, 20, init_std=1), (3, 20), "the right numbers with the axes in another order: D, U"),
+        (
+            SwappedConv(2, 3, 3, pad=1, init_std=1),
+            (2, 2, 9, 9),
+            "the right numbers with the axes in another order: N, C, W, H",
+        ),
+    ],
+)
+def test_moved_numbers_are_told_of_a_large_array_too(layer, shape, pattern):
+    """Only a sample of its entries is compared; the analytic gradient is known at every other place as well."""
+    with pytest.raises(GradientError, match=r"\d+ of 100 compared entries are wrong") as found:
+        check_layer(layer, away_from_zero(shape))
+    assert f"What it looks like: {pattern}" in str(found.value).splitlines()
+
+
+def test_wrong_numbers_that_were_not_moved_are_not_said_to_be():
+    """One wrong entry; or numbers that are nearly all equal, which fit any order."""
+    w = away_from_zero((6, 6, 6))
+    for gradient in (np.where(w == w[1, 2, 3], 7, w), np.where(w == w.max(), 2.0, 0.0)):
+        with pytest.raises(GradientError) as found:
+            check_function(lambda w: (w**2).sum() / 2, lambda dy, _, gradient=gradient: dy * gradient, w, entries=200)
+        assert "the right numbers" not in str(found.value)
+    mostly_zero = np.zeros((9, 9, 3))
+    mostly_zero[2, 2] = 5.0  # the same in both orders
+    wrong = mostly_zero.copy()
+    wrong[4, 7, 1] = 5.0
+    with pytest.raises(GradientError) as found:
+        check_function(
+            lambda w: (w * mostly_zero).sum(), lambda dy, _: dy * wrong, away_from_zero((9, 9, 3)), entries=242
+        )
+    assert "the right numbers" not in str(found.value)
+
+
+# ---------------------------------------------------------------- the names of the axes
+
+
+def off_at(layer, key, where):
+    """The layer, three times too large in the gradient of params[key] or, for the key "x", in dx, at [where]."""
+
+    class Off(type(layer)):
+        def backward(self, dy):
+            dx = super().backward(dy).copy()
+            (dx if key == "x" else self.grads[key])[where] *= 3
+            return dx
+
+    layer.__class__ = Off
+    return layer
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape", "key", "where", "axis"),
+    [
+        (Conv2D(2, 3, 2, init_std=1), (3, 2, 4, 4), "x", np.s_[1], "N = 1 are wrong (of 0 ... 2)"),
+        (Conv2D(2, 3, 2, init_std=1), (3, 2, 4, 4), "x", np.s_[:, 1], "C = 1 are wrong (of 0 ... 1)"),
+        (Conv2D(2, 3, 2, init_std=1), (3, 2, 4, 4), "x", np.s_[:, :, 2], "H = 2 are wrong (of 0 ... 3)"),
+        (Conv2D(2, 3, 2, init_std=1), (3, 2, 4, 4), "w", np.s_[2], "OC = 2 are wrong (of 0 ... 2)"),
+        (Conv2D(4, 6, 2, groups=2, init_std=1), (3, 4, 4, 4), "w", np.s_[:, 1], "C = 1 are wrong (of 0 ... 1)"),
+        (Conv2D(2, 3, 2, init_std=1), (3, 2, 4, 4), "w", np.s_[:, :, :, 0], "KW = 0 are wrong (of 0 ... 1)"),
+        (Conv2D(2, 3, 2, init_std=1), (3, 2, 4, 4), "b", np.s_[1], "OC = 1 are wrong (of 0 ... 2)"),
+        (Linear(4, 3, init_std=1), (2, 4), "x", np.s_[:, 3], "D = 3 are wrong (of 0 ... 3)"),
+        (Linear(4, 3, init_std=1), (2, 4), "w", np.s_[1], "U = 1 are wrong (of 0 ... 2)"),
+        (Linear(4, 3, init_std=1), (2, 4), "w", np.s_[:, 2], "D = 2 are wrong (of 0 ... 3)"),
+        (Linear(4, 3, init_std=1), (2, 4), "b", np.s_[2], "U = 2 are wrong (of 0 ... 2)"),
+        (Scale(np.ones(4), np.array([1.0, 3, 1, 1])), (3, 4), "x", np.s_[:0], "axis 0 = 1 are wrong (of 0 ... 3)"),
+    ],
+)
+def test_axes_have_their_names(layer, shape, key, where, axis):
+    """Those of an array whose kind its shape tells; others have numbers."""
+    with pytest.raises(GradientError) as found:
+        check_layer(off_at(layer, key, where), away_from_zero(shape))
+    assert f"What it looks like: only entries with {axis}" in str(found.value).splitlines()
+
+
+def test_axes_of_a_net_have_their_names():
+    net = AlexNet("mini", num_classes=3, input_size=16)
+    x, labels = np.random.default_rng(1).standard_normal((2, 3, 16, 16)), np.array([0, 2])
+    off_at(net.layers["fc8"], "b", np.s_[1])
+    with pytest.raises(GradientError, match=r"gradient of fc8.b\[1\](?s:.*)only entries with U = 1 are wrong"):
+        check_net(net, x, labels, entries=3)
 
 
 def test_a_large_array_has_no_map():

@@ -57,16 +57,28 @@ def _factor_of_a_number(ratio: float) -> Iterator[str]:
         yield f"it is {part} what it should be: {cause}, or a factor too many or too few"
 
 
-def moved(got: Array, expected: Array, names: Sequence[str], equal: Equal) -> Iterator[str]:
-    """The right numbers at the wrong places: axes in another order, an axis reversed, or another shape."""
-    if expected.ndim > 5 or np.ptp(expected) == 0:
+def moved(
+    got: Array, expected: Array, names: Sequence[str], equal: Equal, seen: NDArray[np.bool_] | None = None
+) -> Iterator[str]:
+    """The right numbers at the wrong places: axes in another order, an axis reversed, or another shape.
+
+    seen: where `expected` is known; None: everywhere. `got` is known everywhere, so each number that was seen is looked
+    for at the one place where the move would have put it.
+    """
+    if not 1 <= expected.ndim <= 5:
+        return
+    at = np.nonzero(np.ones(expected.shape, bool) if seen is None else seen)  # an index of each axis for each number
+    numbers = expected[at]
+    if np.ptp(numbers) == 0:
         return
     for order in permutations(range(expected.ndim)):
-        if order != tuple(range(expected.ndim)) and equal(got, expected.transpose(order)):
+        fits = got.shape == tuple(expected.shape[i] for i in order)
+        if fits and order != tuple(range(expected.ndim)) and equal(got[tuple(at[i] for i in order)], numbers):
             yield f"the right numbers with the axes in another order: {', '.join(names[i] for i in order)}"
             return
     for axis, name in enumerate(names):
-        if equal(got, np.flip(expected, axis)):
+        mirrored = tuple(expected.shape[i] - 1 - index if i == axis else index for i, index in enumerate(at))
+        if got.shape == expected.shape and equal(got[mirrored], numbers):
             yield f"the right numbers, reversed along {name}"
     if got.size == expected.size and got.shape != expected.shape and equal(got.reshape(expected.shape), expected):
         yield "the right numbers in the right order, in another shape"

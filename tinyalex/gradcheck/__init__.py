@@ -7,7 +7,7 @@ Every check works on copies, in float64, as float32 leaves too few digits to com
 
 import copy
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,6 +18,9 @@ from tinyalex.gradcheck.entries import Checked, Floats, GradientError, check_all
 from tinyalex.net import AlexNet
 
 __all__ = ["Checked", "GradientError", "check_function", "check_layer", "check_net", "table"]
+
+INPUT_AXES = {2: "N D", 4: "N C H W"}  # features, images
+WEIGHT_AXES = {2: "U D", 4: "OC C KH KW"}  # units, kernels; C is that of a group
 
 
 def check_layer(
@@ -52,8 +55,9 @@ def check_layer(
         with _frozen(generators):
             return np.asarray(dy * layer.forward(x, train=True))
 
+    arrays, axes = {"x": x, **params}, _axes_of_layer(x, params)
     try:
-        found = check_all(forward, {"x": x, **params}, analytic, rng, entries, tolerance, _cure_in_layer)
+        found = check_all(forward, arrays, analytic, rng, entries, tolerance, _cure_in_layer, axes)
     except GradientError as error:
         if wrong_dtype and error.rounding:
             raise wrong_dtype from None
@@ -95,7 +99,10 @@ def check_net(
 
     loss()
     analytic = {"x": net.backward(net.criterion.backward()), **net.grads}
-    return check_all(loss, {"x": x, **params}, analytic, rng, entries, tolerance, _cure_in_net)
+    axes = {"x": INPUT_AXES[4]}
+    for name, layer in net.layers.items():
+        axes |= {f"{name}.{key}": named for key, named in _axes_of_params(layer.params).items()}
+    return check_all(loss, {"x": x, **params}, analytic, rng, entries, tolerance, _cure_in_net, axes)
 
 
 def check_function(
@@ -130,7 +137,26 @@ def check_function(
         entries,
         tolerance,
         lambda _: f"let the gradient function return {'it' if len(copies) == 1 else 'a tuple, one for each array'}",
+        axes={},
     )
+
+
+def _axes_of_layer(x: Floats, params: Mapping[str, Floats]) -> dict[str, str]:
+    """The names of the axes of x and of a layer's parameters, as far as the shapes tell what these are."""
+    axes = {"x": INPUT_AXES[x.ndim]} if x.ndim in INPUT_AXES else {}
+    w = params.get("w")
+    if w is not None and w.size and w.ndim == x.ndim and x.shape[1] % w.shape[1] == 0:
+        axes |= _axes_of_params(params)
+    return axes
+
+
+def _axes_of_params(params: Mapping[str, Floats]) -> dict[str, str]:
+    """The names of the axes of weights "w", and of biases "b", one for each kernel or unit."""
+    w, b = params.get("w"), params.get("b")
+    if w is None or w.ndim not in WEIGHT_AXES:
+        return {}
+    of_w = WEIGHT_AXES[w.ndim]
+    return {"w": of_w, "b": of_w.split()[0]} if b is not None and b.shape == w.shape[:1] else {"w": of_w}
 
 
 def _cure_in_layer(name: str) -> str:

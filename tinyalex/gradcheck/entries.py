@@ -92,12 +92,14 @@ class Unfit:
 
 @dataclass
 class Compared:
-    """The gradients of one array. All fields but the name have its shape.
+    """The gradients of one array. All fields but the name and the axes have its shape.
 
-    seen: which entries were compared.   wrong: which of them are not the derivative.   kinks: which lie at a kink.
+    axes: the names of its axes.   seen: which entries were compared.   wrong: which of them are not the derivative.
+    kinks: which lie at a kink.
     """
 
     name: str
+    axes: Sequence[str]
     analytic: Floats
     numerical: Floats
     seen: NDArray[np.bool_]
@@ -142,15 +144,14 @@ class Compared:
 
     def patterns(self) -> list[str]:
         """At most two descriptions of the pattern that the wrong entries form."""
-        names = [f"axis {axis}" for axis in range(self.wrong.ndim)]
         compared = self.seen & ~self.kinks
         got, expected = self.analytic[compared], self.numerical[compared]
         found = [*patterns.not_finite(got)]
         if not found:
             found += patterns.factor(got, expected, _equal)
-            if compared.all() and got.any():
-                found += patterns.moved(self.analytic, self.numerical, names, _equal)
-            found += patterns.place(self.wrong, names, compared)
+            if got.any():
+                found += patterns.moved(self.analytic, self.numerical, self.axes, _equal, compared)
+            found += patterns.place(self.wrong, self.axes, compared)
         return found[:2]
 
     def map(self) -> list[str]:
@@ -193,10 +194,12 @@ def check_all(
     entries: int,
     tolerance: float,
     cure: Callable[[str], str],
+    axes: Mapping[str, str],
 ) -> list[Checked]:
     """Check every array.   evaluate: returns the terms of the sum L for the current values of the arrays.
 
-    cure: what to do where the gradient of the named array is missing. The other arguments are as for `check_layer`.
+    cure: what to do where the gradient of the named array is missing.   axes: the names of the axes, such as "N C H W",
+    of the arrays whose axes have names. The other arguments are as for `check_layer`.
     Raises GradientError for the first array with a wrong entry or an unfit gradient, after all have been compared;
     UsageError for fewer than one entry, TinyAlexError for an array of which nothing can be compared.
     """
@@ -208,7 +211,8 @@ def check_all(
             wrong.append(unfit)
             continue
         gradient = np.asarray(analytic[name], np.float64)
-        one, error = _compare(name, evaluate, array, gradient, rng, entries, tolerance)
+        named = axes[name].split() if name in axes else [f"axis {axis}" for axis in range(array.ndim)]
+        one, error = _compare(name, named, evaluate, array, gradient, rng, entries, tolerance)
         found.append(Checked(name, int(one.seen.sum() - one.kinks.sum()), int(one.kinks.sum()), error))
         if one.wrong.any():
             wrong.append(one)
@@ -242,6 +246,7 @@ def _unfit(name: str, analytic: Mapping[str, Any], shape: tuple[int, ...], cure:
 
 def _compare(
     name: str,
+    axes: Sequence[str],
     evaluate: Callable[[], Floats],
     array: Floats,
     analytic: Floats,
@@ -261,7 +266,7 @@ def _compare(
         kinks[index], wrong[index] = error is None, error is not None and not error <= tolerance
         if error is not None and error <= tolerance:
             largest = max(largest, error)
-    return Compared(name, analytic, numerical, seen, wrong, kinks), largest
+    return Compared(name, axes, analytic, numerical, seen, wrong, kinks), largest
 
 
 def _compare_entry(
