@@ -1,7 +1,7 @@
 """The pages of docs/experiments, written from stored results, never by hand.
 
 `make experiment-pages` writes them again, with their pictures, and the table in docs/experiments/index.md. `make
-experiment-pages RESULTS=DIR` first takes in the results in DIR, a folder of `tinyalex experiment`.
+experiment-pages RESULTS=DIR` first adds the results in DIR, a folder of `tinyalex experiment`, to those that are kept.
 """
 
 import sys
@@ -12,9 +12,10 @@ from site_tools.links import DOCS
 from tinyalex import viz
 from tinyalex.experiments.catalogue import EXPERIMENTS
 from tinyalex.experiments.experiment import Experiment
+from tinyalex.experiments.lab import SEARCH_SEED
 from tinyalex.experiments.outcome import ArmOutcome, Outcome, outcome
 from tinyalex.experiments.picture import chart, figure1
-from tinyalex.experiments.store import MEASURED, RUNS, SETUP, Setup, Store
+from tinyalex.experiments.store import SETUP, Setup, Store
 from tinyalex.experiments.text import arm_value, difference, is_ratio, shown
 from tinyalex.files import write_text
 
@@ -26,19 +27,21 @@ NONE = "·"
 
 
 def take_in(folder: Path, results: Path = RESULTS) -> None:
-    """Copy the results in `folder` to a folder below `results`, which is named after the images.
+    """Add the results in `folder` to those in a folder below `results`, which is named after the images.
 
     Raises ValueError if there are none, or if the folder below `results` holds those of another set-up.
     """
-    setup = Store(folder).setup
-    files = {name: folder / name for name in (SETUP, RUNS, MEASURED)}
-    if setup is None or not all(path.is_file() for path in files.values()):
+    new = Store(folder)
+    if new.setup is None or not new.measured:
         raise ValueError(f"got {folder} without results: expected a folder of tinyalex experiment")
-    kept = results / f"{setup.data}-{setup.input_size}"
-    if Store(kept).setup not in (None, setup):
-        raise ValueError(f"got {folder} of another set-up than {kept}: expected the same; remove the old results")
-    for name, path in files.items():
-        write_text(kept / name, path.read_text("utf-8"))
+    kept = Store(results / f"{new.setup.data}-{new.setup.input_size}")
+    if kept.setup is None:
+        kept.begin(new.setup)
+    if kept.setup != new.setup:
+        raise ValueError(
+            f"got {folder} of another set-up than {kept.folder}: expected the same; remove the old results"
+        )
+    kept.take_in(new)
 
 
 def outcomes(experiment: Experiment, results: Path = RESULTS) -> list[Run]:
@@ -62,8 +65,9 @@ def page(experiment: Experiment, runs: Sequence[Run]) -> str:
         "## The claim",
         experiment.claim,
         f"**The released code.** {experiment.released}",
-        f"**Others, on the whole of ImageNet.** {experiment.elsewhere}",
+        f"**[Others](index.md#what-others-found), on the whole of ImageNet.** {experiment.elsewhere}",
         "## What was run",
+        f"**Varied.** {experiment.varies}",
         f"**Held.** {experiment.held}",
         "<!-- parsed only: it takes minutes to hours -->",
         f"    tinyalex experiment {experiment.name} --data cifar10 --out runs/experiments",
@@ -86,11 +90,15 @@ def _came_out(name: str, setup: Setup, found: Outcome) -> list[str]:
         f"{setup.input_size} pixels, {first.settings.epochs} epochs {length}, {seeds}; "
         f"{setup.val_images:,} validation images.",
         f"![{title}: the arms and their differences](../pictures/experiments/{found.experiment.name}-{name}.png)",
-        _table(("arm", "measured", "mean", "by seed"), [_arm_row(arm) for arm in found.arms.values()]),
+        _table(
+            ("arm", "measured", "mean", "by seed", "error while training"),
+            [_arm_row(arm) for arm in found.arms.values()],
+        ),
         _table(
             ("of", "against", "difference", "95 % interval", "paper", "released", "others", "verdict"), _rows(found)
         ),
     ]
+    parts += _search(found)
     parts += [
         f"![{text}](../pictures/experiments/{found.experiment.name}-{name}-{number}.png)"
         for number, text in enumerate(MORE.get(found.experiment.name, {}))
@@ -101,7 +109,19 @@ def _came_out(name: str, setup: Setup, found: Outcome) -> list[str]:
 def _arm_row(arm: ArmOutcome) -> tuple[str, ...]:
     rate = f", rate {arm.trial.settings.lr:g}" if arm.arm.rates else ""
     by_seed = ", ".join(arm_value(arm, value) for value in arm.by_seed)
-    return f"{arm.arm.name}{rate}", arm.arm.measure.name, arm_value(arm, arm.mean), by_seed
+    errors = [run.train_errors[-1] for run in arm.runs.values() if run.train_errors]
+    seen = f"{sum(errors) / len(errors):.1%}".replace("%", " %") if errors else NONE
+    return f"{arm.arm.name}{rate}", arm.arm.measure.name, arm_value(arm, arm.mean), by_seed, seen
+
+
+def _search(found: Outcome) -> list[str]:
+    """What the searches for a learning rate found, with a seed of their own; nothing where there were none."""
+    searched = [arm for arm in found.arms.values() if arm.searched]
+    if not searched:
+        return []
+    rates = [f"rate {rate:g}" for rate in searched[0].searched]
+    rows = [(arm.arm.name, *(arm_value(arm, value) for value in arm.searched.values())) for arm in searched]
+    return [f"The search for a rate, by the same measure: `{SEARCH_SEED}` is its seed.", _table(("arm", *rates), rows)]
 
 
 def _rows(found: Outcome) -> list[tuple[str, ...]]:
@@ -130,7 +150,7 @@ MORE = {
     "relu-vs-tanh": {"The training error over the epochs, a line for each seed": figure1},
     "kernels": {
         "The kernels of the first layer in two columns, seed 0": lambda found: viz.kernels(
-            found.arms["two columns"].stored[0].astype(float), 2
+            found.arms["by column"].stored[0].astype(float), 2
         )
     },
 }

@@ -20,7 +20,7 @@ from tinyalex.training.evaluate import augmenter_for, probabilities, scores
 from tinyalex.training.loop import Progress
 from tinyalex.weights.checkpoint import read
 
-TEXTS = {"section": "5", "claim": "It helps.", "held": "All else.", "limits": "Much."}
+TEXTS = {"section": "5", "claim": "It helps.", "varies": "A thing.", "held": "All else.", "limits": "Much."}
 RATE = Experiment(
     "rate", "Rates", arms=(Arm("slow"), Arm("fast", scaled(lr=2))), comparisons=(Comparison("fast", "slow"),), **TEXTS
 )
@@ -169,9 +169,9 @@ def test_a_run_that_diverges_is_a_result(make_lab):
     lab = make_lab()
     wild = replace(RATE, arms=(Arm("slow"), Arm("fast", scaled(lr=1e9))))
     with np.errstate(all="ignore"):
-        do_all(lab, wild, seeds=2)
+        do_all(lab, wild, seeds=3)
     found = outcome(wild, lab.store)
-    assert found.arms["fast"].by_seed == [1, 1]
+    assert found.arms["fast"].by_seed == [1, 1, 1]
     assert "expected" in found.arms["fast"].runs[0].diverged
     assert found.found[0].verdict == "other sign"
 

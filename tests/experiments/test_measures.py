@@ -10,6 +10,7 @@ from tinyalex import spec
 from tinyalex.experiments.measures import (
     BY_FEATURES,
     BY_PIXELS,
+    CHANCE_GAP,
     COLOUR_GAP,
     EPOCHS,
     ERROR,
@@ -17,6 +18,7 @@ from tinyalex.experiments.measures import (
     Finished,
     colourfulness,
     gap,
+    gap_by_chance,
 )
 from tinyalex.experiments.store import RunRecord
 from tinyalex.experiments.trial import Trial
@@ -48,6 +50,9 @@ def test_colourfulness_is_what_is_not_grey(rng):
     assert colourfulness(mixed) == pytest.approx([0.5], abs=0.01)
     assert gap(np.concatenate([grey, grey, colour, grey])) == pytest.approx([0.5])
     assert gap(np.concatenate([colour, grey, grey, colour])) == pytest.approx([0])
+    assert gap_by_chance(np.concatenate([grey, grey, colour, grey])) == pytest.approx([0.5])  # however they are split
+    of_three = gap_by_chance(np.concatenate([grey, grey, colour, colour]))  # of three splits one has the gap 1
+    assert of_three == pytest.approx([1 / 3], abs=0.05)
 
 
 @pytest.mark.parametrize(
@@ -68,7 +73,7 @@ def test_a_run_that_diverged_has_nothing_right():
     assert ERROR.make([run]).tolist() == [1] * 20
     assert TRAIN_ERROR.make([run]).tolist() == [1] * 36
     assert BY_FEATURES.read(BY_FEATURES.make([run])).tolist() == [1] * 20
-    assert COLOUR_GAP.read(COLOUR_GAP.make([run])) == [0]
+    assert COLOUR_GAP.read(COLOUR_GAP.make([run])) == CHANCE_GAP.make([run]) == [0]
     for errors in ([], [0.2]):
         assert EPOCHS.make([ended(errors, diverged="got NaN")]) == [9], "never the fewest"
 

@@ -15,13 +15,13 @@ def test_the_difference_is_that_of_the_means(rng):
     found = effect(of, against)
     assert found.difference == pytest.approx(of.mean() - against.mean())
     assert found.by_seed == pytest.approx(of.mean(axis=1) - against.mean(axis=1))
-    assert found.over == "images"
+    assert found.over == "seeds and images"
     assert found == effect(of, against)  # the draws are seeded
 
 
 def test_the_interval_of_a_mean_is_as_long_as_theory_says(rng):
     values = rng.normal(5, 2, 400)
-    low, high = interval(values, rng)
+    low, high = interval(values[None], rng)
     error = values.std() / 20
     assert low == pytest.approx(values.mean() - 1.96 * error, abs=0.15 * error)
     assert high == pytest.approx(values.mean() + 1.96 * error, abs=0.15 * error)
@@ -47,7 +47,16 @@ def test_images_are_drawn_for_all_seeds_together(rng):
     """Three seeds that say the same of each image are no more than one."""
     of, against = wrong(rng, 0.3, 1, 300), wrong(rng, 0.35, 1, 300)
     one, three = effect(of, against), effect(of.repeat(3, 0), against.repeat(3, 0))
-    assert (three.low, three.high) == pytest.approx((one.low, one.high))
+    assert (three.low, three.high) == pytest.approx((one.low, one.high), abs=0.01)
+
+
+def test_seeds_that_disagree_make_the_interval_long(rng):
+    """Many images cannot say what another run would give: here runs differ by 0.1, and images by nothing."""
+    rows = np.array([0.2, 0.3, 0.4, 0.3, 0.2, 0.4, 0.3, 0.3])[:, None].repeat(1000, axis=1)
+    low, high = interval(rows, rng)
+    error = rows[:, 0].std() / np.sqrt(8)
+    assert low == pytest.approx(0.3 - 1.96 * error, abs=0.3 * error)
+    assert high == pytest.approx(0.3 + 1.96 * error, abs=0.3 * error)
 
 
 def test_one_row_stands_for_all_seeds(rng):
@@ -67,16 +76,16 @@ def test_single_values_are_drawn_by_seed_and_ratios_are_logarithms():
 @pytest.mark.parametrize(
     ("low", "high", "by_seed", "over", "sign", "verdict"),
     [
-        (-3, -1, (-2, -1, -3), "images", -1, "same sign"),
-        (-3, -1, (-2, -1, -3), "images", 1, "other sign"),
-        (1, 3, (2, 1, 3), "images", 1, "same sign"),
-        (1, 3, (2, 1, 3), "images", -1, "other sign"),
-        (-3, -1, (-2, -2), "images", None, "lower"),
-        (1, 3, (2, 2), "images", None, "higher"),
-        (-3, 0.5, (-2, -1, -1), "images", -1, "not told apart"),  # 0 is inside
-        (-3, -1, (-5, -5, 1), "images", -1, "not told apart"),  # a seed says otherwise
-        (-3, -1, (-3, -3, 0), "images", -1, "not told apart"),
-        (-3, -1, (-2,), "images", -1, "not told apart"),  # there is no other seed
+        (-3, -1, (-2, -1, -3), "seeds and images", -1, "same sign"),
+        (-3, -1, (-2, -1, -3), "seeds and images", 1, "other sign"),
+        (1, 3, (2, 1, 3), "seeds and images", 1, "same sign"),
+        (1, 3, (2, 1, 3), "seeds and images", -1, "other sign"),
+        (-3, -1, (-2, -2, -1), "seeds and images", None, "lower"),
+        (1, 3, (2, 2, 1), "seeds and images", None, "higher"),
+        (-3, 0.5, (-2, -1, -1), "seeds and images", -1, "not told apart"),  # 0 is inside
+        (-3, -1, (-5, -5, 1), "seeds and images", -1, "not told apart"),  # a seed says otherwise
+        (-3, -1, (-3, -3, 0), "seeds and images", -1, "not told apart"),
+        (-3, -1, (-2, -2), "seeds and images", -1, "not told apart"),  # too few seeds
         (-3, -1, (-2,) * 4, "seeds", -1, "not told apart"),  # too few to draw from
         (-3, -1, (-2,) * 5, "seeds", -1, "same sign"),
     ],

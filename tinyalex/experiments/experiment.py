@@ -48,7 +48,8 @@ class Experiment:
     name: of the command.   title: of its page.   section: of the paper.
     claim: what the paper says, with its figure.   released: what the logs of the released code say.
     elsewhere: what others found on the whole of ImageNet.
-    held: what is the same in all arms.   limits: what the small setting cannot show.
+    varies: what the arms differ in.   held: what is the same in all of them.
+    limits: what the small setting cannot show.
     seeds: at least so many, whatever was asked for; a measurement that takes several runs together takes these.
     start: the change from the trial of all experiments to the one that the arms change.
     """
@@ -57,6 +58,7 @@ class Experiment:
     title: str
     section: str
     claim: str
+    varies: str
     held: str
     limits: str
     arms: tuple[Arm, ...]

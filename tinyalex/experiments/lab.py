@@ -197,16 +197,20 @@ def best(store: Store, arm: Arm, trials: Sequence[Trial]) -> Trial | None:
     """
     if len(trials) == 1:
         return trials[0]
-    keys = [(trial.key, (SEARCH_SEED,), arm.measure.name) for trial in trials]
-    if not all(key in store.measured for key in keys):
+    if not all((trial.key, (SEARCH_SEED,), arm.measure.name) in store.measured for trial in trials):
         return None
 
-    def value(number: int) -> tuple[bool, float, float]:
-        run = store.runs[trials[number].key, SEARCH_SEED]
-        mean = float(arm.measure.read(store.measured[keys[number]].array).mean())
-        return run.diverged is not None, mean, run.train_errors[-1] if run.train_errors else 1.0
+    def value(trial: Trial) -> tuple[bool, float, float]:
+        run = store.runs[trial.key, SEARCH_SEED]
+        last = run.train_errors[-1] if run.train_errors else 1.0
+        return run.diverged is not None, searched_value(store, arm, trial), last
 
-    return trials[min(range(len(trials)), key=value)]
+    return min(trials, key=value)
+
+
+def searched_value(store: Store, arm: Arm, trial: Trial) -> float:
+    """The mean value of a trial in the search for an arm's rate."""
+    return float(arm.measure.read(store.measured[trial.key, (SEARCH_SEED,), arm.measure.name].array).mean())
 
 
 def _reached(training: Training, goal: float | None) -> bool:

@@ -20,6 +20,7 @@ from tinyalex.training.report import features
 from tinyalex.weights.checkpoint import Checkpoint, read
 
 SEEN = 4000  # training images that the training error is measured on
+SPLITS = 1000  # of the kernels by chance
 SEARCHED, QUERIES, NEAREST = 5000, 300, 6  # of the neighbours: training images, validation images; figure 4 shows six
 
 
@@ -162,10 +163,21 @@ def colourfulness(w: Values) -> NDArray[np.float64]:
 
 def gap(w: Values) -> NDArray[np.float64]:
     """How far the mean colourfulness of the first half of the kernels is from that of the other half -> (1,)."""
-    share = colourfulness(w)
-    half = len(share) // 2
-    apart: NDArray[np.float64] = np.abs(share[:half].mean(keepdims=True) - share[half:].mean(keepdims=True))
+    return _gaps(colourfulness(w)[None])
+
+
+def gap_by_chance(w: Values) -> NDArray[np.float64]:
+    """The mean gap where the same kernels are split into halves by chance, SPLITS times -> (1,)."""
+    shuffled = np.random.default_rng(0).permuted(np.tile(colourfulness(w), (SPLITS, 1)), axis=1)
+    return np.array([_gaps(shuffled).mean()])
+
+
+def _gaps(share: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The distance of the means of the two halves of each row: (n, OC) -> (n,)."""
+    half = share.shape[1] // 2
+    apart: NDArray[np.float64] = np.abs(share[:, :half].mean(axis=1) - share[:, half:].mean(axis=1))
     return apart
 
 
 COLOUR_GAP = Measure("gap in colourfulness", _kernels, read=gap)
+CHANCE_GAP = Measure("gap in colourfulness, by chance", lambda runs: gap_by_chance(_kernels(runs)))

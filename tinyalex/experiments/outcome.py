@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinyalex.experiments.experiment import Arm, Comparison, Experiment
-from tinyalex.experiments.lab import SEARCH_SEED, best, candidates
+from tinyalex.experiments.lab import SEARCH_SEED, best, candidates, searched_value
 from tinyalex.experiments.statistics import Effect, Verdict, effect
 from tinyalex.experiments.store import RunRecord, Store, Values
 from tinyalex.experiments.trial import Trial
@@ -20,6 +20,7 @@ class ArmOutcome:
     """An arm's trial, its runs by seed, and its values: (S, N), or (1, N) where all seeds are measured together.
 
     stored: what was measured, as the store has it, for each row of `values`.
+    searched: the mean value for each learning rate in the search; empty where there was none.
     """
 
     arm: Arm
@@ -27,6 +28,7 @@ class ArmOutcome:
     runs: dict[int, RunRecord]
     values: NDArray[np.float64]
     stored: list[Values]
+    searched: dict[float, float]
 
     @property
     def by_seed(self) -> list[float]:
@@ -68,8 +70,9 @@ def outcome(experiment: Experiment, store: Store) -> Outcome | None:
         return None
     base = store.setup.base()
     trials: dict[str, Trial] = {}
+    tried = {arm.name: candidates(experiment, arm, base) for arm in experiment.arms}
     for arm in experiment.arms:
-        trial = best(store, arm, candidates(experiment, arm, base))
+        trial = best(store, arm, tried[arm.name])
         if trial is None:
             return None
         trials[arm.name] = trial
@@ -79,7 +82,9 @@ def outcome(experiment: Experiment, store: Store) -> Outcome | None:
     if not seeds or any(arm.measure.together and experiment.together not in rows[arm.name] for arm in experiment.arms):
         return None
     arms = {
-        arm.name: _arm(store, arm, trials[arm.name], [experiment.together] if arm.measure.together else seeds)
+        arm.name: _arm(
+            store, arm, trials[arm.name], [experiment.together] if arm.measure.together else seeds, tried[arm.name]
+        )
         for arm in experiment.arms
     }
     found = [
@@ -98,7 +103,9 @@ def _rows(store: Store, trial: Trial, arm: Arm) -> list[tuple[int, ...]]:
     ]
 
 
-def _arm(store: Store, arm: Arm, trial: Trial, rows: list[tuple[int, ...]]) -> ArmOutcome:
+def _arm(store: Store, arm: Arm, trial: Trial, rows: list[tuple[int, ...]], tried: list[Trial]) -> ArmOutcome:
     stored = [store.measured[trial.key, row, arm.measure.name].array for row in rows]
     runs = {seed: store.runs[trial.key, seed] for row in rows for seed in row}
-    return ArmOutcome(arm, trial, runs, np.stack([arm.measure.read(one) for one in stored]), stored)
+    values = np.stack([arm.measure.read(one) for one in stored])
+    searched = {one.settings.lr: searched_value(store, arm, one) for one in tried} if len(tried) > 1 else {}
+    return ArmOutcome(arm, trial, runs, values, stored, searched)

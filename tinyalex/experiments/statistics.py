@@ -9,9 +9,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-FEWEST = {"images": 2, "seeds": 5}  # seeds that must agree; five agree by chance once in 16 times
+FEWEST = {"seeds and images": 3, "seeds": 5}  # seeds that must agree; three agree by chance once in four times
 SAMPLES = 4000  # of the bootstrap
 COVERED = 95  # percent of the samples that lie in the interval
+Over = Literal["seeds and images", "seeds"]
 Verdict = Literal["same sign", "other sign", "lower", "higher", "not told apart"]
 
 
@@ -21,20 +22,20 @@ class Effect:
 
     difference: the mean over seeds and images.   by_seed: the mean of each seed.
     low, high: the ends of the bootstrap interval.
-    over: what was drawn again and again for it, images or seeds.
+    over: what was drawn again and again for it.
     """
 
     difference: float
     low: float
     high: float
     by_seed: tuple[float, ...]
-    over: Literal["images", "seeds"]
+    over: Over
 
     @property
     def told_apart(self) -> bool:
         """Whether the interval leaves out 0, and all seeds, FEWEST at least, agree on the sign.
 
-        The interval speaks for other images, the seeds speak for other seeds.
+        With so few seeds the interval is a little too short; that all agree makes up for it.
         """
         agreed = len({np.sign(one) for one in self.by_seed}) == 1
         return agreed and len(self.by_seed) >= FEWEST[self.over] and not self.low <= 0 <= self.high
@@ -51,23 +52,25 @@ class Effect:
 def effect(of: NDArray[np.float64], against: NDArray[np.float64], *, ratio: bool = False, seed: int = 0) -> Effect:
     """The effect of two arms, by values (S, N) of the same seeds and images; S may be 1 in one of them.
 
-    The interval: images are drawn with replacement, the same ones for both arms and for all seeds, SAMPLES times; each
-    time the mean difference is computed; the interval holds the middle 95 % of these means. Where N is 1, seeds are
-    drawn instead; then the interval is too short, as a few values say little about the next one.
+    The interval: S of the seeds and N of the images are drawn with replacement, the same ones for both arms, SAMPLES
+    times; each time the mean difference is computed; the interval holds the middle COVERED percent of these means. So
+    it allows for other images and for other runs. Where N is 1, seeds alone are drawn.
     seed: of the draws.
     """
     differences = np.log(of) - np.log(against) if ratio else of - against
-    by_image = differences.mean(axis=0)
-    over: Literal["images", "seeds"] = "images" if len(by_image) > 1 else "seeds"
-    drawn_from = by_image if over == "images" else differences[:, 0]
-    low, high = interval(drawn_from, np.random.default_rng(seed))
+    over: Over = "seeds and images" if differences.shape[1] > 1 else "seeds"
+    low, high = interval(differences, np.random.default_rng(seed))
     by_seed = tuple(float(one) for one in differences.mean(axis=1))
     return Effect(float(differences.mean()), low, high, by_seed, over)
 
 
 def interval(values: NDArray[np.float64], rng: np.random.Generator) -> tuple[float, float]:
-    """The bootstrap interval of the mean of values (n,): the middle COVERED percent of the means of SAMPLES draws."""
-    means = [values[rng.integers(0, len(values), len(values))].mean() for _ in range(SAMPLES)]
+    """The bootstrap interval of the mean of values (S, N), whose rows and columns are both drawn with replacement."""
+    rows, columns = values.shape
+    means = []
+    for _ in range(SAMPLES):
+        drawn = np.bincount(rng.integers(0, rows, rows), minlength=rows) / rows  # the share of each row
+        means.append((drawn @ values)[rng.integers(0, columns, columns)].mean())
     edge = (100 - COVERED) / 2
     ends: NDArray[Any] = np.percentile(means, [edge, 100 - edge])
     return float(ends[0]), float(ends[1])

@@ -131,6 +131,13 @@ class Store:
         self.setup = setup
         write_text(self.folder / SETUP, json.dumps(asdict(setup)) + "\n")
 
+    def take_in(self, other: "Store") -> None:
+        """Keep what another folder holds besides, of the same set-up. What is here already stays."""
+        self.runs = other.runs | self.runs
+        self.measured = other.measured | self.measured
+        _write(self.folder / RUNS, self.runs)
+        _write(self.folder / MEASURED, self.measured)
+
     def add_run(self, run: RunRecord) -> None:
         """Keep a finished run."""
         self.runs[run.trial, run.seed] = run
