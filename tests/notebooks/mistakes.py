@@ -60,8 +60,23 @@ MISTAKES = {
         3: [("% s > 0", "% s == 0"), ("size - z", "size"), ("% s", "% z")],
     },
     "06": {
-        1: [('"conv1": 55', '"conv1": 54'), ('"conv2": 27', '"conv2": 23'), ('"pool5": 6', '"pool5": 6.5')],
-        2: [("3 * 3 * 256", "3 * 3 * 128"), ("11 * 3) + 96", "11 * 3)"), ("1000 * 4096", "1000 * 9216")],
+        1: [
+            ("1 + int(", "int("),
+            ("np.ceil(", "np.floor(", "224 rows: conv1 does not make 54"),
+            ("conv2 = pool1", "conv2 = pool1 - 4"),
+            ("pool2 = places(conv2, 3, 2)", "pool2 = (conv2 - 1) // 2", "100 rows: pool2 does not make 5"),
+            ('        "conv5": conv5,\n', "", "conv5 is missing"),
+            ("places(image_rows, 11, 4)", "count(PAPER)[0].out_shape[1]", "calls tinyalex.count"),
+        ],
+        2: [
+            ("seen(3, 256)", "128", "(3,) read both: conv3 does not have"),
+            ("seen(4, 384)", "192", "(2, 4) read both: conv4 does not have"),
+            ("seen(5, 384)", "192", "(3, 5) read both: conv5 does not have"),
+            ("11 * 3) + 96", "11 * 3)", "but it has biases too"),
+            ("1000 * 4096", "1000 * 9216"),
+            ('        "fc7": 4096 * 4096 + 4096,\n', "", "fc7 is missing"),
+            ("4096 * 9216 + 4096", "count(PAPER)[15].parameters", "calls tinyalex.count"),
+        ],
         3: [("output[1:]", "output"), ("prod(kernel)", "prod(kernel[1:])"), (" * prod(output[1:])", "")],
     },
     "07": {

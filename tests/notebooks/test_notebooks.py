@@ -22,10 +22,7 @@ FOLDER = Path(__file__).parents[2] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 SECONDS = 180  # a cell, on a machine as busy as may be; on a quiet one a whole notebook takes 20
 PROPOSAL = re.compile(r"^(?P<names>[\w, ]+) = .*?# try: (?P<values>.+)$", re.MULTILINE)
-# Turns an answer into one that calls the package.
-LEANING = """    import tinyalex.window
-    tinyalex.window.Window((1, 1), (1, 1), (0, 0), ceil_mode=False).output_size(1, 1)
-"""
+LEANING = "import tinyalex.window; tinyalex.window.Window((1, 1), (1, 1), (0, 0), ceil_mode=False).output_size(1, 1)"
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
@@ -93,6 +90,14 @@ def tasks(path):
     return [found[i - 1 : i + 2] for i, cell in enumerate(found) if number_of(cell, "Task")]
 
 
+def is_empty(node):
+    """Whether it is a function that only says that it is the student's to write, or a class of such functions."""
+    body = node.body[ast.get_docstring(node) is not None :]
+    if isinstance(node, ast.ClassDef):
+        return all(isinstance(part, ast.FunctionDef) and is_empty(part) for part in body)
+    return [ast.unparse(line).partition("(")[0] for line in body] == ["raise NotImplementedError"]
+
+
 def heads(source):
     """The name of each function in a cell, with its parameters."""
     return {
@@ -113,6 +118,12 @@ def test_the_form_of_its_tasks(path):
         assert len(re.findall(r"^<details><summary>.+</summary>\n\n(?s:.+?)\n\n</details>$", text.source, re.M)) >= 2
         assert f"(../docs/answers/{path.stem}.md#task-{number})" in text.source
         assert (number_of(task, "Task"), number_of(check, "Check")) == (number, number)
+        for node in ast.parse(task.source).body:
+            assert isinstance(node, ast.FunctionDef | ast.ClassDef), "a task is to write a function, or a class"
+            assert ast.get_docstring(node)
+            assert is_empty(node), f"{node.name} has something in it"
+            assert node.name in check.source
+        assert "call(" in check.source, "the check lets the package do the work"
         assert check.source.endswith('print("right")')
         assert heads(task.source).items() <= heads(solutions[number]).items()
 
@@ -122,12 +133,7 @@ def test_one_may_leave_a_task_out(path):
     """No other cell uses what the student writes."""
     found = tasks(path)
     for number, (_, task, check) in enumerate(found, start=1):
-        written = {node.id for node in ast.walk(ast.parse(task.source)) if isinstance(node, ast.Name)}
-        written = {name for name in written if re.search(rf"^{name} = ", task.source, re.M)}
-        written |= {
-            node.name for node in ast.parse(task.source).body if isinstance(node, ast.FunctionDef | ast.ClassDef)
-        }
-        assert written, f"task {number} gives the student nothing to fill"
+        written = {node.name for node in ast.parse(task.source).body}
         for cell in cells(path, "code"):
             if cell.id not in (task.id, check.id):
                 used = {node.id for node in ast.walk(ast.parse(re.sub("^%", "#", cell.source))) if hasattr(node, "id")}
@@ -146,6 +152,14 @@ def run(notebook):
     client.execute()
 
 
+def leaning(answer):
+    """The answer, whose first function calls the package before it does its work."""
+    first = next(node for node in ast.walk(ast.parse(answer)) if isinstance(node, ast.FunctionDef))
+    begins, lines = first.body[ast.get_docstring(first) is not None], answer.splitlines()
+    lines.insert(begins.lineno - 1, " " * begins.col_offset + LEANING)
+    return "\n".join(lines)
+
+
 def wrong_tries(path):
     """Cells, each with its check: for each task the empty cell, an answer that leans on the package, and mistakes."""
     solutions = answers(path.stem)
@@ -153,14 +167,14 @@ def wrong_tries(path):
         planted = MISTAKES[path.stem[:2]][number]
         yield nbformat.v4.new_code_cell(task.source, metadata={"said": ""})
         yield nbformat.v4.new_code_cell(check.source, metadata=check.metadata)
-        if "\ndef " in task.source:  # a forgotten return, which the check itself must tell
-            source = re.sub(r"raise NotImplementedError.*", "return None", task.source)
-            yield nbformat.v4.new_code_cell(source, metadata={"said": "", "kind": "AssertionError"})
+        # A forgotten return, which the check itself must tell; and one of nothing at all.
+        for returned, kind in (("None", {"kind": "AssertionError"}), ("{}", {})):
+            source = re.sub(r"raise NotImplementedError.*", f"return {returned}", task.source)
+            yield nbformat.v4.new_code_cell(source, metadata={"said": "", **kind})
             yield nbformat.v4.new_code_cell(check.source, metadata=check.metadata)
-        if "call(" in check.source:
-            source = re.sub(r'^(    """.+"""\n)', rf"\1{LEANING}", solutions[number], count=1, flags=re.MULTILINE)
-            yield nbformat.v4.new_code_cell(source, metadata={"said": "calls tinyalex.window", "kind": "LibraryError"})
-            yield nbformat.v4.new_code_cell(check.source, metadata=check.metadata)
+        source = leaning(solutions[number])
+        yield nbformat.v4.new_code_cell(source, metadata={"said": "calls tinyalex.window", "kind": "LibraryError"})
+        yield nbformat.v4.new_code_cell(check.source, metadata=check.metadata)
         for right, wrong, *said in planted:
             assert solutions[number].count(right) == 1, "a mistake has a place"
             source = solutions[number].replace(right, wrong)
