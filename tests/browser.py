@@ -10,7 +10,7 @@ def opened(chromium):
 
     def open_page(path, fragment="", *, phone=False, dark=False, wait="#field"):
         context = chromium.new_context(
-            viewport={"width": 360, "height": 740} if phone else {"width": 1280, "height": 900},
+            viewport={"width": 360, "height": 740} if phone else {"width": 1400, "height": 900},
             color_scheme="dark" if dark else "light",
             has_touch=phone,
         )
