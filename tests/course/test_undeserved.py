@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
@@ -113,6 +114,13 @@ with connected(int(sys.argv[1])) as wire:
             if found and found[0] == kind:
                 return found[1]
             return next(filter(None, (number(kind, one) for one in found)), None)
+    twos = ['array', 'student-1', '<f8', [2], [0], 0], (), [np.full(2, 2.0).tobytes()]
+    def asks(operation, *operands, buffers=()):
+        # a request of the judge, and the right answer if it is granted
+        send(['listed', operands], (), buffers, ask=operation)
+        if "error" in receive():
+            sys.exit()
+        send(*twos)
     FORGED
     receive()
 """
@@ -125,7 +133,23 @@ FORGED = {
     "a view outside of its argument": "send(['view', number('array'), '<f8', [2], [8], 1 << 20])",
     "names that are code": "send(['record', 'A', ['a=exit()'], [1]])",
     "lists without an end": "send(0) if wire.sendall(struct.pack('<Q', 90000) + b'[' * 90000) else None",
-    "a private attribute": "send(['listed', [['yours', number('mine')], '__globals__']], ask='get')",
+    "a private attribute": "asks('get', ['yours', number('mine')], '__globals__')",
+    "a public one of a function": "asks('get', ['yours', number('mine')], 'secret')",
+    "a method of its argument": "asks('get', ['known', number('array')], 'tofile')",
+    "a method of an array": "asks('get', ['array', 'x', '|u1', [2], [0], 0], 'dump', buffers=[b'ab'])",
+    "a method of a view": "asks('get', ['view', number('array'), '<f8', [2], [8], 0], 'resize')",
+    "a method of a number": "asks('get', ['number', '<f8', '00' * 8], 'tofile')",
+    "a method of a whole number": "asks('get', 7, 'to_bytes')",
+    "a method of text": "asks('get', '{0.__globals__}', 'format')",
+    "a method of a list": "asks('get', ['list', 'x', []], 'extend')",
+    "a method of a dtype": "asks('get', ['dtype', '<f8'], 'newbyteorder')",
+    "a method of a record": "asks('get', ['record', 'A', ['a'], [1]], 'count')",
+    "an attribute of an object of its own": "asks('get', ['mine', 'student-2', 'A'], 'save')",
+    "an item of its argument": "asks('item', ['known', number('array')], 0)",
+    "a list of text": "asks('list', 'abc')",
+    "a call of text": "asks('invoke', 'exit', ['tuple', []], ['tuple', []])",
+    "an attribute set": "asks('set', ['yours', number('mine')], 'secret', 1)",
+    "a request without an object": "asks('get')",
     "an operation of its own": "send(['listed', ['exit()']], ask='eval')",
     "more bytes than there are": "wire.sendall(struct.pack('<Q', 1 << 60))",
     "an error that the test does not know": "send(None, error={'type': 'KeyboardInterrupt', 'text': ''})",
@@ -134,10 +158,13 @@ FORGED = {
 }
 
 
+HELPED = "def helper(a):\n    return a\nhelper.secret = 42\n"
+
+
 def forged(deed):
     """The outputs of a test whose student's process does this."""
     judge = Judge(new_notebook(cells=[]))
-    test = f"{HEAD}y = call(f, np.ones(2), given={{'helper': lambda a: a}})\nsame('y', y, np.full(2, 2.0))"
+    test = HEAD + HELPED + "y = call(f, np.ones(2), given={'helper': helper})\nsame('y', y, np.full(2, 2.0))"
     with line(20) as called:
         words = [sys.executable, "-c", FORGER.replace("FORGED", deed), str(called.address), called.token]
         with subprocess.Popen(words, stderr=subprocess.DEVNULL) as student:
@@ -147,8 +174,9 @@ def forged(deed):
 
 
 def test_a_message_that_is_right_is_right():
-    twos = "send(['array', 'student-1', '<f8', [2], [0], 0], (), [np.full(2, 2.0).tobytes()])"
-    assert forged(twos) == []
+    assert forged("send(*twos)") == []
+    call = "asks('invoke', ['yours', number('mine')], ['tuple', [1]], ['tuple', []])"
+    assert forged(call) == [], "a request that is granted"
 
 
 @pytest.mark.parametrize("way", FORGED)
@@ -156,6 +184,134 @@ def test_no_forged_message_is_a_right_answer(way):
     (output,) = forged(FORGED[way])
     assert output.output_type == "error"
     assert "NameError" not in output.evalue
+
+
+# ---------------------------------------------------------------- what the judge does for a student's process
+
+GIVES = """
+import io, textwrap
+import numpy as np
+from tinyalex.course.kinds import small_net
+class Arrays(dict):
+    def __setitem__(self, name, value):
+        self[name][...] = value
+class Link:
+    library, page, add, _hidden = np, io.StringIO(), [].append, 42
+    def __init__(self):
+        self.kind, self.tool, self.arrays = Link, textwrap.dedent, Arrays(w=np.zeros(2))
+        self.matrix = np.ones(2).view(type("A", (np.ndarray,), {}))
+    def send(self, array):
+        return array + 1
+    def count(self, *arrays, more=()):
+        return len(arrays[0]) + len(more)
+    def draw(self, count):
+        yield from range(count)
+def helper(a):
+    return a + 1
+helper.secret = 42
+"""
+ASKS = "def f(x, link, helper, rng, net, rows):\n    ask = link._end.ask\n    return "
+ASKED = "call(f, np.ones(2), Link(), helper, np.random.default_rng(1), small_net(), [{'a': 1}])"
+
+REFUSED = {
+    "an array writes a file": "ask('get', x, 'tofile')('PATH')",
+    "an array of its own writes a file": "ask('get', x + 1, 'tofile')('PATH')",
+    "an array is pickled into a file": "ask('get', x, 'dump')('PATH')",
+    "an array grows": "ask('get', x, 'resize')(10**11)",
+    "an array is repeated": "ask('get', x, 'repeat')(10**11)",
+    "text reads the test's names": "ask('get', '{0.__globals__[secret]}', 'format')(helper)",
+    "text grows": "ask('get', 'a', 'zfill')(10**11)",
+    "text": "ask('length', 'abc')",
+    "a number": "ask('get', np.float64(1), 'tofile')('PATH')",
+    "a whole number": "ask('get', 1, 'to_bytes')(10**11)",
+    "a list": "ask('get', rows, 'append')(1)",
+    "a list's item": "ask('item', rows, 0)",
+    "a list's length": "ask('length', rows)",
+    "a dict": "ask('get', rows[0], 'fromkeys')(range(10))",
+    "a generator of random numbers": "ask('get', rng, 'bytes')(10**11)",
+    "a generator": "ask('get', link.draw(1), 'append')(1)",
+    "a function's attribute": "helper.secret",
+    "a method's attribute": "link.send.secret",
+    "a method's object": "ask('get', link.send, '__self__')",
+    "a private attribute": "ask('get', link, '_hidden')",
+    "an attribute by a name that is no text": "ask('get', link, np.str_('send'))",
+    "an attribute set": "setattr(link, 'send', 1)",
+    "a module": "link.library.save('PATH', x)",
+    "a function of a library": "link.tool('x')",
+    "a file": "link.page.write('x')",
+    "a built-in method": "link.add(1)",
+    "a class": "link.kind()",
+    "a class made by a class": "ask('invoke', link.kind, ('A', (), {}), ())",
+    "a subclass of an array": "link.matrix.tofile('PATH')",
+    "a subclass of a dict": "link.arrays.fromkeys(range(10))",
+    "a net's devices": "net.place('cuda:0')",
+    "a net's layers": "net.layers['conv1'].forward(x)",
+    "a net's layers, each by itself": "net.each(helper)",
+    "a name of the notebook": "ask('get', ask, 'x')",
+}
+
+
+@pytest.mark.parametrize("way", REFUSED)
+def test_what_a_test_has_not_given_is_closed(way, tmp_path):
+    """Each gave a student's function the rights of the judge, or its memory, or something that a test had not meant."""
+    deed = REFUSED[way].replace("PATH", str(tmp_path / "written"))
+    said = error(f"import numpy as np\n{ASKS}repr({deed})", f"secret = 42\nprint({ASKED})", given=GIVES)
+    assert "not open to another process" in said
+    assert [*tmp_path.iterdir()] == []
+
+
+GRANTED = {
+    "helper(x).tolist()": [2, 2],
+    "link.send(x).tolist()": [2, 2],
+    "link.draw(3)": [0, 1, 2],
+    "link.count(range(3), more={'a': 1}.values())": 4,
+    "[link.arrays['w'].tolist(), *link.arrays, len(link.arrays), 'w' in link.arrays]": [[0, 0], "w", 1, True],
+    "[(name, w.tolist()) for name, w in link.arrays.items()]": [("w", [0, 0])],
+    "[*link.arrays.keys(), *link.arrays.values(), link.arrays.get('v')][::2]": ["w", None],
+    "[name for name, w in net.params.items() if w.ndim == 4]": ["conv1.w", "conv2.w", "conv3.w"],
+    "[len(net.params.keys()), len(net.grads.values()), net.params.get('v')]": [10, 10, None],
+    "net.params.update({'fc5.b': np.ones(5, 'f4')}) or net.params['fc5.b'].tolist()": [1.0] * 5,
+    "net.forward(np.zeros((2, 3, 24, 24), 'f4')).shape": (2, 5),
+}
+
+
+@pytest.mark.parametrize("deed", GRANTED)
+def test_what_a_test_has_given_is_open(deed):
+    student = f"import numpy as np\n{ASKS}{deed}"
+    assert error(student, f"got = {ASKED}\nthat(got == {GRANTED[deed]!r}, repr(got))", given=GIVES) == ""
+
+
+WRITES = """
+import sys
+import numpy as np
+def f(x):
+    frame = sys._getframe()
+    while frame:
+        for one in [*frame.f_locals.values()]:
+            if type(one).__name__ == "StudentEnd":
+                one.ask("get", np.frombuffer(b"mine", np.uint8).copy(), "tofile")("PATH")
+        frame = frame.f_back
+    return 2 * x
+"""
+
+
+def test_no_hand_in_writes_a_file_through_the_judge(tmp_path):
+    """The judge has the rights of the person who marks, whatever those of the kernel are."""
+    test = new_code_cell(f"{HEAD}{RIGHT}", metadata=_tests("f"))
+    writes = WRITES.replace("PATH", str(tmp_path / "written"))
+    notebook, _ = MarkingExecute(timeout=5).preprocess(new_notebook(cells=[new_code_cell(writes), test]), {})
+    assert "tofile is not open to another process" in notebook.cells[1].outputs[-1].evalue
+    assert [*tmp_path.iterdir()] == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits the memory")
+def test_no_hand_in_takes_all_memory_through_the_judge():
+    student = "def f(zeros):\n    return zeros(3 << 30)"
+    test = f"{HEAD}that(call(f, lambda count: np.zeros(count, 'u1').nbytes) == 3 << 30, 'other')"
+    cells = [new_code_cell(student), new_code_cell(test, metadata=_tests("f"))]
+    notebook, _ = MarkingExecute(timeout=5, memory=2048).preprocess(new_notebook(cells=cells), {})
+    assert "MemoryError" in notebook.cells[1].outputs[-1].ename
+    assert np.zeros(3 << 30, "u1").nbytes == 3 << 30, "the limit holds while a notebook is marked"
 
 
 # ---------------------------------------------------------------- a kernel that turns on the one who runs it

@@ -22,9 +22,10 @@ import nbformat
 from tinyalex.course.cells import Notebook, is_given
 from tinyalex.course.checks import CheckError
 from tinyalex.course.guard import TimeLimitError
+from tinyalex.course.judging.granted import JudgeEnd
 from tinyalex.course.judging.serve import NAME, connected
 from tinyalex.course.judging.values import WireError
-from tinyalex.course.judging.wire import End, Remote
+from tinyalex.course.judging.wire import Remote
 from tinyalex.course.scope import global_names
 from tinyalex.course.watch import LibraryError
 
@@ -54,7 +55,7 @@ class Judge:
         try:
             code = compile(source, "<test>", "exec")
             with line.answered() as connection, contextlib.redirect_stdout(printed):
-                end = End(connection, "judge", _error_to_send, _error_received)
+                end = JudgeEnd(connection, "judge", _error_to_send, _error_received)
                 exec(code, self._scope(code, end))
         except Exception as error:
             outputs = [_shown(error)]
@@ -63,7 +64,7 @@ class Judge:
         text = printed.getvalue()
         return [*([nbformat.v4.new_output("stream", name="stdout", text=text)] if text else []), *outputs]
 
-    def _scope(self, code: types.CodeType, end: End) -> dict[str, Any]:
+    def _scope(self, code: types.CodeType, end: JudgeEnd) -> dict[str, Any]:
         """The names of a test: what students are given, and for all other names the student's functions."""
         others = {name for name in global_names(code) if name not in self.given and not hasattr(builtins, name)}
         return {**self.given, **{name: Remote(end, NAME + name) for name in others}}

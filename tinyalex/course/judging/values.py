@@ -7,7 +7,7 @@ A returned array that is an argument, or a view of one, is sent as such, so the 
 
 import math
 from collections import namedtuple
-from collections.abc import Callable
+from collections.abc import Callable, ItemsView, KeysView, ValuesView
 from dataclasses import dataclass, field
 from types import GeneratorType
 from typing import Any
@@ -20,7 +20,8 @@ from tinyalex.errors import TinyAlexError
 
 LARGEST = 1 << 28  # bytes of a message, and of an array
 KINDS = "biufcUS"  # of the dtypes that an array may have; no objects
-LISTED = {range, zip, map, GeneratorType, type({}.keys()), type({}.values()), type({}.items())}  # sent as lists
+VIEWS = {KeysView, ValuesView, ItemsView, type({}.keys()), type({}.values()), type({}.items())}
+LISTED = {range, zip, map, GeneratorType, *VIEWS}  # sent as lists
 Buffers = list[bytes]
 EMPTY: dict[str, Callable[[], Any]] = {  # what is shared by its content, before it has any
     "list": list,

@@ -7,7 +7,9 @@ import asyncio
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +39,9 @@ get_ipython().ask_exit = lambda: __import__("sys").exit("exit() and quit() end P
 class MarkingExecute(Execute):  # type: ignore[misc]
     """A cell that kills the kernel loses only its own points: a new kernel runs the cells before it, except tests."""
 
-    memory = Integer(4096, help="memory limit of a notebook, in units of 2**20 bytes; 0: no limit").tag(config=True)
+    memory = Integer(
+        4096, help="memory limit of a notebook, and of its tests, in units of 2**20 bytes; 0: no limit"
+    ).tag(config=True)
 
     total = Integer(600, help="time limit of a notebook, in seconds; later cells are not run").tag(config=True)
 
@@ -71,7 +75,8 @@ class MarkingExecute(Execute):  # type: ignore[misc]
         files = (
             [path for path in Path(beside).iterdir() if path.is_file() and path.suffix != ".ipynb"] if beside else []
         )
-        with place(files, self.user, self.bubblewrap, self.inside) as self.place:
+        limited = memory_limit(self.memory << 20)
+        with place(files, self.user, self.bubblewrap, self.inside) as self.place, limited:
             return super().preprocess(notebook, resources, km)
 
     def create_kernel_manager(self) -> Any:
@@ -189,6 +194,27 @@ class MarkingExecute(Execute):  # type: ignore[misc]
                 self.fatal.add(before)
                 self._start_again(index)
                 return
+
+
+@contextmanager
+def memory_limit(more: int) -> Iterator[None]:
+    """Within the block, on Linux, this process may take at most `more` bytes beyond what it has; 0: no limit.
+
+    What a student's function asks a test's function to do happens in this process.
+    """
+    if sys.platform != "linux" or not more:
+        yield
+        return
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    data = int(Path("/proc/self/statm").read_text().split()[5]) * resource.getpagesize()
+    limits = [data + more, *(limit for limit in before if limit != resource.RLIM_INFINITY)]
+    resource.setrlimit(resource.RLIMIT_DATA, (min(limits), before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, before)
 
 
 def executed(path: Path, config: Config) -> str:
