@@ -223,3 +223,12 @@ def test_what_a_cell_proposes_is_found():
         ["p = 0.5", "a, b = 1, 2  # try: (3, 4)"],
         ["p = 0.9  # try: 0.1, 0.5", "a, b = (3, 4)"],
     ]
+
+
+def test_whether_normalisation_helps_is_asked_of_the_nets_themselves():
+    """Tutorial 4 trains `mini`, and `mini` changed as `no-lrn` is from the paper's net; none that was made for it."""
+    [path] = FOLDER.glob("04_*.ipynb")
+    [cell] = [cell.source for cell in cells(path, "code") if "sgd.step()" in cell.source]
+    assert 'variant("mini")' in cell
+    assert '.layers == variant("no-lrn").layers' in cell
+    assert "Conv(" not in cell
