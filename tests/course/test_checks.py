@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tinyalex.course import CheckError, same, that
+from tinyalex.course import CheckError, evenly, independent, same, that
 
 RNG = np.random.default_rng(0)
 Y = RNG.normal(size=(2, 3, 4, 5)) + 10 * np.arange(24).reshape(2, 3, 4, 1)
@@ -142,3 +142,69 @@ def test_a_notebook_shows_the_message_alone():
 def test_text_is_told_from_numbers(got, expected):
     with pytest.raises(CheckError, match=f"y is {got.dtype}, expected {expected.dtype}"):
         same("y", got, expected)
+
+
+# ---------------------------------------------------------------- random numbers: independent, and evenly spread
+
+
+def coins(*shape, seed=0):
+    return np.random.default_rng(seed).random(shape) < 0.5
+
+
+def in_turns(*shape):
+    return np.arange(np.prod(shape)).reshape(shape) % 2 == 1
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_right_random_numbers_raise_no_alarm(seed):
+    rng = np.random.default_rng(seed)
+    independent("mask", coins(100, 120, seed=seed), "image unit", "")
+    independent("mask", coins(6, 4000, seed=seed), "pass unit", "")
+    independent("alpha", rng.normal(5, 2, (1000, 3)), "image component", "")
+    independent("place", rng.integers(0, 7, 500), "image", "")
+    evenly("a number", np.bincount(rng.integers(0, 9, 900), minlength=9), "")
+    evenly("a rare number", np.bincount(rng.integers(0, 2000, 1000), minlength=2000), "")
+
+
+DEPENDENT = {
+    "a mask for two images": (coins(50, 100).repeat(2, axis=0), "depends on image"),
+    "half of the masks again": (np.tile(coins(50, 100), (2, 1)), "depends on image"),
+    "the opposite in every second unit": (np.hstack([coins(100, 50), ~coins(100, 50)]), "depends on unit"),
+    "one image like another": (np.vstack([coins(99, 100), coins(99, 100)[:1]]), "image 99 depends on image 0"),
+    "each image one unit further": (np.resize(coins(99), (100, 100)), "depend"),
+    "1,990 numbers again and again": (np.resize(coins(1990), (200, 200)), "depend"),
+    "a fixed count in each image": (
+        np.random.default_rng(0).permuted(in_turns(100, 100), axis=1),
+        "the sum for each image is too even",
+    ),
+    "a fixed count for each unit": (
+        np.random.default_rng(0).permuted(in_turns(100, 100).T, axis=0),
+        "the sum for each unit is too even",
+    ),
+    "a unit that is always there": (coins(200, 200) | (np.arange(200) == 7), "the sum for each unit is too uneven"),
+    "all alike": (np.ones((9, 9)), "all draws are equal"),
+}
+
+
+@pytest.mark.parametrize("name", DEPENDENT)
+def test_dependent_numbers_are_told(name):
+    draws, words = DEPENDENT[name]
+    with pytest.raises(CheckError, match=f"^mask: .*{words}.*: draw them all$"):
+        independent("mask", draws, "image unit", "draw them all")
+
+
+def test_the_distance_of_dependent_numbers_is_told():
+    with pytest.raises(CheckError, match="depend on those that are 1 image away"):
+        independent("alpha", np.random.default_rng(0).normal(size=(500, 3)).repeat(2, axis=0), "image component", "")
+    with pytest.raises(CheckError, match="depend on those that are 250 images away"):
+        independent("alpha", np.tile(np.random.default_rng(0).normal(size=250), 2), "image", "")
+    with pytest.raises(CheckError, match="the sum for each pass is too even"):
+        independent("mask", np.random.default_rng(0).permuted(in_turns(6, 4000), axis=1), "pass unit", "")
+
+
+def test_uneven_counts_are_told():
+    with pytest.raises(CheckError, match="an image came 0 times, expected about 75: draw again"):
+        evenly("an image", [100, 100, 100, 0], "draw again")
+    with pytest.raises(CheckError, match="an image came 200 times, expected about 67"):
+        evenly("an image", [[200, 0, 0], [66, 67, 67]], "")
+    evenly("an image", [100, 90, 110, 100], "")

@@ -12,9 +12,20 @@ autograders: assignments for Gradescope and Otter
 """
 
 from tinyalex.course import reference
-from tinyalex.course.checks import CheckError, same, that
+from tinyalex.course.checks import CheckError, evenly, independent, same, that
 from tinyalex.course.guard import TimeLimitError, call
 from tinyalex.course.scope import tests
 from tinyalex.course.watch import LibraryError
 
-__all__ = ["CheckError", "LibraryError", "TimeLimitError", "call", "reference", "same", "tests", "that"]
+__all__ = [
+    "CheckError",
+    "LibraryError",
+    "TimeLimitError",
+    "call",
+    "evenly",
+    "independent",
+    "reference",
+    "same",
+    "tests",
+    "that",
+]

@@ -1,5 +1,6 @@
 """Comparisons for test cells. Their messages teach: which entry differs, by how much, in which pattern, and why."""
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -11,6 +12,8 @@ from tinyalex.errors import TinyAlexError
 
 TOLERANCES = {"float32": 1e-4, "float64": 1e-8}  # relative to the largest expected entry; other dtypes must be equal
 NUMBERS = "biuf"  # the kinds of dtypes that have differences
+
+CHANCE = 1e-10  # of one statistic of right random numbers to be called wrong
 
 KEEP_DTYPE = "Give new arrays dtype=x.dtype. A NumPy number, such as np.sqrt(2), turns float32 into float64."
 
@@ -73,6 +76,62 @@ def same(
             raise CheckError("\n".join(lines))
     lines += [f"What it looks like: {pattern}" for pattern in _patterns(got, expected, axes.split(), equal)][:2]
     raise CheckError("\n".join(lines))
+
+
+def independent(name: str, draws: NDArray[Any], axes: str, hint: str) -> None:
+    """Raise CheckError unless `draws` look as if each was drawn by itself, whatever the generator and the order.
+
+    draws: numbers of one distribution, symmetric about its mean: masks of p = 0.5, places, normal numbers.
+    axes:  a word for each axis, such as "image unit".   hint: what to do; ends the message.
+    Compares any two slices along each axis, all draws with those any distance away, and the sums of the slices with
+    what chance makes of them: a fixed number in each slice is too even.
+    """
+    draws = np.asarray(draws, np.float64)
+    words = axes.split()
+    that(draws.std() > 0, f"{name}: all draws are equal: {hint}")
+    numbers = (draws - draws.mean()) / draws.std()
+
+    def largest(pairs: int, terms: int) -> float:
+        """The largest mean of so many products of independent numbers, in so many pairs: Hoeffding's bound."""
+        return math.sqrt(2 * math.log(2 * pairs / CHANCE) / terms)
+
+    for axis, word in enumerate(words):
+        slices = np.moveaxis(numbers, axis, 0).reshape(draws.shape[axis], -1)  # (K, the others)
+        K, terms = slices.shape
+        if K > 1 and largest(K * K // 2, terms) < 1:  # else chance may make two of them equal
+            together = np.abs(slices @ slices.T / terms - np.diag((slices**2).mean(axis=1)))
+            one, other = np.unravel_index(together.argmax(), together.shape)
+            if together.max() > largest(K * K // 2, terms):
+                raise CheckError(f"{name}: {word} {other} depends on {word} {one}: {hint}")
+    spectrum = np.abs(np.fft.fftn(numbers)) ** 2
+    repeats = np.abs(np.fft.ifftn(spectrum).real) / numbers.size  # at each distance, round the edges
+    repeats = repeats[: len(repeats) // 2 + 1]  # the rest are the same distances in the other direction
+    repeats.flat[0] = 0
+    if repeats.max() > largest(numbers.size, numbers.size):
+        distance = zip(np.unravel_index(repeats.argmax(), repeats.shape), words, strict=True)
+        away = " and ".join(f"{steps} {word if steps == 1 else word + 's'}" for steps, word in distance if steps)
+        raise CheckError(f"{name}: the draws depend on those that are {away} away: {hint}")
+    for axis, word in enumerate(words):
+        sums = np.moveaxis(numbers, axis, 0).reshape(draws.shape[axis], -1).sum(axis=1)
+        if len(sums) < 2 or len(sums) == draws.size:
+            continue
+        ratio = max(float(sums.var(ddof=1)) * len(sums) / draws.size, 1e-300)  # 1 on average
+        if ratio - 1 - math.log(ratio) > 2 * math.log(1 / CHANCE) / (len(sums) - 1):  # Chernoff's bound of chi-square
+            how = "too even" if ratio < 1 else "too uneven"
+            raise CheckError(f"{name}: the sum for each {word} is {how} for chance: {hint}")
+
+
+def evenly(name: str, counts: Any, hint: str) -> None:
+    """Raise CheckError if one of `counts`, of outcomes that are equally likely, is above or below what chance makes.
+
+    counts: how often each outcome came, in any shape, with 0 for one that never came.   hint: ends the message.
+    """
+    counts = np.asarray(counts)
+    mean, far = float(counts.mean()), math.log(2 * counts.size / CHANCE)
+    most = mean + far / 3 + math.sqrt(far**2 / 9 + 2 * mean * far)  # Bernstein's bound
+    least = mean - math.sqrt(2 * mean * far)  # Chernoff's, for counts that cannot be negative
+    for worst in (counts.max(), counts.min()):
+        that(least <= worst <= most, f"{name} came {worst} times, expected about {mean:.0f}: {hint}")
 
 
 def _kind(value: object) -> str:
