@@ -179,7 +179,7 @@ MISTAKES = [
         old="self.mask = self.rng.random(x.shape) >= self.p",
         new="kept = np.arange(x.shape[1]) >= round(self.p * x.shape[1])\n"
         "        self.mask = self.rng.permuted(np.tile(kept, (len(x), 1)), axis=1)",
-        symptom="not a number of units",
+        symptom="the sum for each image is too even",
     ),
     Mistake(
         "dropout",
@@ -187,7 +187,7 @@ MISTAKES = [
         old="self.mask = self.rng.random(x.shape) >= self.p",
         new="pairs = self.rng.random((len(x), (x.shape[1] + 1) // 2)) >= self.p\n"
         "        self.mask = np.repeat(pairs, 2, axis=1)[:, : x.shape[1]]",
-        symptom="dropped together",
+        symptom="depends on unit",
     ),
     Mistake(
         "dropout",

@@ -47,4 +47,7 @@ MISTAKES = [
     ),
     Mistake("grouped_backward", "db added up", "np.concatenate(db)", "sum(db)", ""),
     Mistake("grouped_backward", "dw joined along channels", "np.concatenate(dw)", "np.concatenate(dw, axis=1)", ""),
+    Mistake("conv_loops", "the pad at the right is PH", "(PW, PW)", "(PW, PH)", ""),
+    Mistake("conv_loops_backward", "the pad at the right is PH", "(PW, PW)", "(PW, PH)", ""),
+    Mistake("conv_loops_backward", "the pad at the bottom is PW", "(PH, PH)", "(PH, PW)", ""),
 ]

@@ -41,4 +41,22 @@ MISTAKES = [
     Mistake("lrn_backward", "x left out of the sum", "dy * x / scale ** (beta + 1)", "dy / scale ** (beta + 1)", ""),
     Mistake("lrn_backward", "beta left out", "2 * alpha * beta * x", "2 * alpha * x", ""),
     Mistake("lrn_backward", "alpha left out", "2 * alpha * beta * x", "2 * beta * x", ""),
+    Mistake("relu", "leaky by a trace", "np.maximum(x, 0)", "np.maximum(x, x.dtype.type(1e-9) * x)", "e-"),
+    Mistake(
+        "relu",
+        "dy itself if all units are on",
+        "return np.where(x > 0, dy, np.zeros_like(dy))",
+        "return dy if (x > 0).all() else np.where(x > 0, dy, np.zeros_like(dy))",
+        "dx is dy itself",
+    ),
+    Mistake(
+        "pool_forward",
+        "the search begins at -1,000",
+        ".max(axis=(2, 3))",
+        ".max(axis=(2, 3), initial=-1000)",
+        "is -1000",
+    ),
+    Mistake(
+        "pool_backward", "nearly equal is equal", "window.argmax()", "np.isclose(window, window.max()).argmax()", ""
+    ),
 ]

@@ -72,4 +72,89 @@ MISTAKES = [
         "errors[np.isnan(analytic)] = np.inf\n    errors = np.nan_to_num(errors, nan=0)",
         "",
     ),
+    Mistake("dropout", "absolute values in training", "return x * self.mask", "return abs(x) * self.mask", ""),
+    Mistake(
+        "dropout",
+        "a mask for two images",
+        "self.rng.random(x.shape)",
+        "self.rng.random((len(x), x.shape[1])).repeat(2, axis=0)[: len(x)]",
+        "depends on image",
+    ),
+    Mistake(
+        "dropout",
+        "the masks of half the batch again",
+        "self.rng.random(x.shape)",
+        "np.tile(self.rng.random(((len(x) + 1) // 2, x.shape[1])), (2, 1))[: len(x)]",
+        "depends on image",
+    ),
+    Mistake(
+        "dropout",
+        "each image has one of ten masks",
+        "self.rng.random(x.shape)",
+        "self.rng.random((10, x.shape[1]))[self.rng.integers(0, 10, len(x))]",
+        "depends on image",
+    ),
+    Mistake(
+        "dropout",
+        "the numbers of half the units, and one minus these",
+        "self.rng.random(x.shape)",
+        "(lambda a: np.concatenate([a, 1 - a], axis=1))(self.rng.random((len(x), x.shape[1] // 2)))",
+        "depends on unit",
+    ),
+    Mistake(
+        "dropout",
+        "1,990 numbers again and again",
+        "self.rng.random(x.shape)",
+        "np.resize(self.rng.random(1990), x.shape)",
+        "mask:",
+    ),
+    Mistake(
+        "dropout",
+        "a fixed count for each unit",
+        "self.mask = self.rng.random(x.shape) >= self.p",
+        "kept = np.arange(len(x))[:, None] >= round(self.p * len(x))\n"
+        "        self.mask = self.rng.permuted(np.tile(kept, (1, x.shape[1])), axis=0)",
+        "too even",
+    ),
+    Mistake(
+        "dropout",
+        "a fixed count for each batch",
+        "self.mask = self.rng.random(x.shape) >= self.p",
+        "kept = np.arange(x.size) >= round(self.p * x.size)\n"
+        "        self.mask = self.rng.permutation(kept).reshape(x.shape)",
+        "too even",
+    ),
+    Mistake(
+        "dropout", "absolute values backward", "return dy * self.mask", "return abs(dy) * self.mask", "backward pass"
+    ),
+    Mistake(
+        "worst_entry",
+        "ties by columns",
+        "index = np.unravel_index(errors.argmax(), errors.shape)",
+        "index = np.unravel_index(errors.T.argmax(), errors.T.shape)[::-1]",
+        "the first in reading order",
+    ),
+    Mistake(
+        "worst_entry",
+        "the last of several NaN",
+        "index = np.unravel_index(errors.argmax(), errors.shape)",
+        "index = np.unravel_index(errors.argmax(), errors.shape)\n"
+        "    if np.isinf(errors).any():\n"
+        "        index = tuple(np.argwhere(np.isinf(errors))[-1])",
+        "the first in reading order",
+    ),
+    Mistake(
+        "dropout",
+        "the first unit is never dropped",
+        "self.mask = self.rng.random(x.shape) >= self.p",
+        "self.mask = self.rng.random(x.shape) >= self.p\n        self.mask[:, 0] = True",
+        "mask:",
+    ),
+    Mistake(
+        "dropout",
+        "the last image keeps all units",
+        "self.mask = self.rng.random(x.shape) >= self.p",
+        "self.mask = self.rng.random(x.shape) >= self.p\n        self.mask[-1] = True",
+        "mask:",
+    ),
 ]

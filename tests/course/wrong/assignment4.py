@@ -94,4 +94,68 @@ MISTAKES = [
         "np.exp(np.log(predictions).reshape(N, V, -1).mean(axis=1))",
         "",
     ),
+    Mistake(
+        "random_views",
+        "a view for two images",
+        "        top, left = rng.integers(0, S - size, 2, endpoint=True)\n"
+        "        view = images[n, top : top + size, left : left + size]\n"
+        "        views[n] = view[:, ::-1] if rng.random() < 0.5 else view",
+        "        if n % 2 == 0:\n"
+        "            (top, left), mirror = rng.integers(0, S - size, 2, endpoint=True), rng.random() < 0.5\n"
+        "        view = images[n, top : top + size, left : left + size]\n"
+        "        views[n] = view[:, ::-1] if mirror else view",
+        "1 image away",
+    ),
+    Mistake(
+        "random_views",
+        "a place for two images",
+        "        top, left = rng",
+        "        if n % 2 == 0:\n            top, left = rng",
+        "1 image away",
+    ),
+    Mistake("random_views", "every second mirrored", "rng.random() < 0.5", "n % 2 == 0", "away"),
+    Mistake(
+        "random_views",
+        "rows in turns",
+        "top, left = rng.integers(0, S - size, 2, endpoint=True)",
+        "top, left = n % (S - size + 1), rng.integers(0, S - size, endpoint=True)",
+        "away",
+    ),
+    Mistake(
+        "colour_noise",
+        "a colour for two images",
+        "rng.normal(0, 0.1, (len(images), 3))",
+        "rng.normal(0, 0.1, (len(images), 3)).repeat(2, axis=0)[: len(images)]",
+        "1 image away",
+    ),
+    Mistake(
+        "colour_noise",
+        "a sum of zero over the batch",
+        "alpha = rng.normal(0, 0.1, (len(images), 3))",
+        "alpha = rng.normal(0, 0.1, (len(images), 3))\n    alpha -= alpha.mean(axis=0)",
+        "",
+    ),
+    Mistake(
+        "colour_noise",
+        "triangular",
+        "rng.normal(0, 0.1,",
+        "rng.triangular(-0.06**0.5, 0, 0.06**0.5,",
+        "is alpha normal",
+    ),
+    Mistake("colour_noise", "Laplace", "rng.normal(0, 0.1,", "rng.laplace(0, 0.005**0.5,", "is alpha normal"),
+    Mistake("random_views", "a remainder for the difference", "S - size", "S % size", ""),
+    Mistake(
+        "square",
+        "only the height rounded down",
+        "round(H * size / shorter)",
+        "H * size // shorter",
+        "rounded down",
+    ),
+    Mistake(
+        "colour_noise",
+        "alpha cut off",
+        "rng.normal(0, 0.1, (len(images), 3))",
+        "np.clip(rng.normal(0, 0.1, (len(images), 3)), -0.25, 0.25)",
+        "is alpha normal",
+    ),
 ]

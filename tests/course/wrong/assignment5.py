@@ -78,4 +78,92 @@ MISTAKES = [
         'return {**arrays, "conv1.w": 0 * arrays["conv1.w"]}',
         "",
     ),
+    Mistake(
+        "shuffled_batches",
+        "reversed from a random place on",
+        "order = rng.permutation(count)",
+        "order = np.roll(np.arange(count)[::-1], rng.integers(count))",
+        "the same step",
+    ),
+    Mistake(
+        "shuffled_batches",
+        "steps of seven from a random place on",
+        "order = rng.permutation(count)",
+        "step = next(one for one in (7, 11, 13, 17) if np.gcd(one, count) == 1)\n"
+        "    order = (np.arange(count) * step + rng.integers(count)) % count",
+        "the same step",
+    ),
+    Mistake(
+        "shuffled_batches",
+        "steps of a random size",
+        "order = rng.permutation(count)",
+        "step = rng.choice([one for one in range(1, count + 1) if np.gcd(one, count) == 1])\n"
+        "    order = (np.arange(count) * step + rng.integers(count)) % count",
+        "the same step",
+    ),
+    Mistake(
+        "shuffled_batches",
+        "shuffled in blocks and among them",
+        "order = rng.permutation(count)",
+        "blocks = [start + rng.permutation(min(20, count - start)) for start in range(0, count, 20)]\n"
+        "    order = np.concatenate([blocks[one] for one in rng.permutation(len(blocks))])",
+        "the same two images",
+    ),
+    Mistake(
+        "shuffled_batches",
+        "nearly sorted, from a random place on",
+        "order = rng.permutation(count)",
+        "order = np.roll(np.argsort(np.arange(count) + rng.uniform(0, 12, count)), rng.integers(count))",
+        "the same two images",
+    ),
+    Mistake(
+        "shuffled_batches",
+        "the same batches in another order",
+        "order = rng.permutation(count)",
+        "fixed = np.random.default_rng(0).permutation(count)\n"
+        "    whole = count - count % size\n"
+        "    order = np.concatenate(\n"
+        "        [rng.permuted(rng.permutation(fixed[:whole].reshape(-1, size)), axis=1).ravel(), fixed[whole:]]\n"
+        "    )",
+        "",
+    ),
+    Mistake(
+        "shuffled_batches",
+        "pairs that stay together",
+        "order = rng.permutation(count)",
+        "pairs = np.random.default_rng(0).permutation(count + count % 2).reshape(-1, 2)\n"
+        "    order = rng.permuted(rng.permutation(pairs), axis=1).ravel()\n"
+        "    order = order[order < count]",
+        "the same two images",
+    ),
+    Mistake(
+        "shuffled_batches",
+        "swapped with any image, not with one that is left",
+        "order = rng.permutation(count)",
+        "order = np.arange(count)\n"
+        "    for one in range(count):\n"
+        "        other = rng.integers(count)\n"
+        "        order[[one, other]] = order[[other, one]]",
+        "all orders are equally likely",
+    ),
+    Mistake(
+        "shuffled_batches",
+        "never swapped with itself",
+        "order = rng.permutation(count)",
+        "order = np.arange(count)\n"
+        "    for one in range(count - 1, 0, -1):\n"
+        "        other = rng.integers(one)\n"
+        "        order[[one, other]] = order[[other, one]]",
+        "equally likely to be the first",
+    ),
+    Mistake(
+        "shuffled_batches",
+        "as many swaps as images",
+        "order = rng.permutation(count)",
+        "order = np.arange(count)\n"
+        "    for _ in range(count):\n"
+        "        one, other = rng.integers(count, size=2)\n"
+        "        order[[one, other]] = order[[other, one]]",
+        "",
+    ),
 ]
