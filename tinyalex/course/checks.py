@@ -100,15 +100,14 @@ def independent(name: str, draws: NDArray[Any], axes: str, hint: str) -> None:
         K, terms = slices.shape
         if K > 1 and largest(K * K // 2, terms) < 1:  # else chance may make two of them equal
             together = np.abs(slices @ slices.T / terms - np.diag((slices**2).mean(axis=1)))
-            one, other = np.unravel_index(together.argmax(), together.shape)
-            if together.max() > largest(K * K // 2, terms):
+            for one, other in np.argwhere(together > largest(K * K // 2, terms)):
                 raise CheckError(f"{name}: {word} {other} depends on {word} {one}: {hint}")
     spectrum = np.abs(np.fft.fftn(numbers)) ** 2
     repeats = np.abs(np.fft.ifftn(spectrum).real) / numbers.size  # at each distance, round the edges
     repeats = repeats[: len(repeats) // 2 + 1]  # the rest are the same distances in the other direction
     repeats.flat[0] = 0
-    if repeats.max() > largest(numbers.size, numbers.size):
-        distance = zip(np.unravel_index(repeats.argmax(), repeats.shape), words, strict=True)
+    for nearest in np.argwhere(repeats > largest(numbers.size, numbers.size)):
+        distance = zip(nearest, words, strict=True)
         away = " and ".join(f"{steps} {word if steps == 1 else word + 's'}" for steps, word in distance if steps)
         raise CheckError(f"{name}: the draws depend on those that are {away} away: {hint}")
     for axis, word in enumerate(words):
