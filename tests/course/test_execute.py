@@ -4,6 +4,7 @@ import sys
 import zipfile
 
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from nbgrader.utils import determine_grade
 
 from tinyalex.course.marking.execute import MarkingExecute
 
@@ -47,5 +48,25 @@ def test_of_what_a_cell_prints_the_beginning_is_kept():
     loud = "for _ in range(5):\n    print('x' * 999, flush=True)\nimport sys\nprint('!', file=sys.stderr)"
     outputs, others = marked(loud, "print('all')", text=1500)
     assert "".join(output.text for output in outputs) == "x" * 999 + "\n" + "x" * 500
-    assert outputs[-1].name == "stderr"
     assert [output.text for output in others] == ["all\n"]
+
+
+LOUD = {  # begun in a cell before the function, so that no redirection during its call reaches it
+    "a log": ("import logging\nlogging.basicConfig(level=logging.INFO)", "logging.info('shape %s', x.shape)"),
+    "stderr kept": ("import sys\nout = sys.stderr", "print('shape', x.shape, file=out)"),
+    "a program's stderr": ("import os", "os.write(2, b'shape (2,)\\n')"),
+}
+
+
+def test_what_a_function_writes_to_stderr_costs_no_points():
+    """It is shown below the test; for nbgrader a test that writes to stderr has failed."""
+    for before, line in LOUD.values():
+        test = new_code_cell(
+            "from tinyalex.course import *\nimport numpy as np\nthat(call(f, np.ones(2)) == 2, 'no')",
+            metadata={"nbgrader": {"grade": True, "solution": False, "locked": True, "points": 3, "grade_id": "f-it"}},
+        )
+        function = f"def f(x):\n    {line}\n    return len(x)"
+        notebook = new_notebook(cells=[new_code_cell(before), new_code_cell(function), test])
+        MarkingExecute().preprocess(notebook, {})
+        assert determine_grade(test) == (3, 3), test.outputs
+        assert "shape (2,)" in "".join(output.text for output in test.outputs)

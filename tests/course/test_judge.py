@@ -164,6 +164,33 @@ that(two.tolist() == [2, 2] and helped.tolist() == [-1, -1] and len(seen) == 2, 
     assert error(student, test) == ""
 
 
+CALLED = {
+    "a partial": "from functools import partial\ndef g(k, x):\n    return k * x + helper\nf = partial(partial(g), 2)",
+    "an object": "class F:\n    def __call__(self, x):\n        return 2 * x + helper\nf = F()",
+    "a method": "class F:\n    def g(self, x):\n        return 2 * x + helper\nf = F().g",
+    "a vectorised function": "import numpy as np\nf = np.vectorize(lambda x: 2 * x + 1)",
+}
+
+
+@pytest.mark.parametrize("form", CALLED)
+def test_what_can_be_called_is_a_function(form):
+    test = "same('y', call(f, np.ones(2), given={'helper': 1}), np.full(2, 3.0))"
+    assert error(CALLED[form], test) == ""
+
+
+MAPS = ["OrderedDict(a=x)", "defaultdict(list, a=x)", "Counter(a=x)", "np.load(file)"]
+
+
+@pytest.mark.parametrize("kind", MAPS)
+def test_a_dict_of_a_library_is_a_dict(kind):
+    student = (
+        "import io\nimport numpy as np\nfrom collections import *\n"
+        f"def f(x):\n    file = io.BytesIO()\n    np.savez(file, a=x)\n    file.seek(0)\n    return {kind}"
+    )
+    test = "got = call(f, np.ones(2))\nthat(type(got) is dict and got['a'].tolist() == [1, 1], repr(got))"
+    assert error(student, test) == ""
+
+
 def test_an_object_of_the_test_is_used_and_what_is_written_into_its_arrays_arrives():
     given = "class Link:\n    def __init__(self):\n        self.received, self.arrays = 0, {'w': np.zeros(3)}\n"
     given = (

@@ -117,13 +117,29 @@ def test_a_functions_own_global_names_stay():
     assert globals().pop("counted") == 3
 
 
-@pytest.mark.parametrize("function", [conv.im2col, reference.im2col, Conv2D, tinyalex.ReLU().forward])
+class Wrapped:
+    def __call__(self, x):
+        return Conv2D(1, 1, 1).forward(x)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        conv.im2col,
+        reference.im2col,
+        Conv2D,
+        tinyalex.ReLU().forward,
+        functools.partial(conv.im2col, X),
+        functools.partial(tinyalex.ReLU().forward),
+        Wrapped(),
+    ],
+)
 def test_a_library_is_no_function_of_ones_own(function):
     with pytest.raises(LibraryError):
         call(function, X)
 
 
-@pytest.mark.parametrize("function", [np.sum, functools.partial(double), "double"])
+@pytest.mark.parametrize("function", [np.sum, functools.partial(np.sum), np.frompyfunc(double, 1, 1), "double"])
 def test_nor_is_what_is_no_python_function(function):
     with pytest.raises(CheckError, match="expected a function of your own"):
         call(function, X)

@@ -16,7 +16,7 @@ import numpy as np
 from tinyalex.backend import kernels_in_use
 from tinyalex.course.checks import CheckError
 from tinyalex.course.judging.wire import Remote
-from tinyalex.course.watch import Watch
+from tinyalex.course.watch import Watch, written
 
 # Errors of shapes, places, numbers and files. Others, such as that of a misspelt name, need no hint.
 HINTED = (ValueError, IndexError, ArithmeticError, OSError)
@@ -36,7 +36,7 @@ def call(
     fills: Sequence[Any] = (),
     **kwargs: Any,
 ) -> Any:
-    """The result of function(*args, **kwargs), for a function, class or method that a student wrote.
+    """The result of function(*args, **kwargs), for a function, class, method, partial or callable object of a student.
 
     given:   replaces names in the notebook during the call, for example by correct helpers, so that a mistake in
              another exercise costs no points here.
@@ -54,11 +54,12 @@ def call(
     if isinstance(function, Remote):
         settings = {"seconds": seconds, "allow": allow, "hint": hint, "fills": [*fills]}
         return _called_there(function, args, kwargs, {**(given or {})}, settings)
-    name = getattr(function, "__qualname__", str(function))
+    own = written(function)
+    name = getattr(own, "__qualname__", str(own))
     watch = Watch(name, allow)
-    watch.look_at(function)
-    kept = _kept(_named(function, args, kwargs), fills)
-    replaced = _replaced(function, given or {}, watch)
+    watch.look_at(own)
+    kept = _kept(_named(name, function, args, kwargs), fills)
+    replaced = _replaced(own, given or {}, watch)
     with _as_before(), _notes_on_stdout(), replaced, _time_limit(name, seconds), watch:
         try:
             result = function(*args, **kwargs)
@@ -79,14 +80,12 @@ def _called_there(function: Remote, args: Any, kwargs: Any, given: dict[str, Any
     return result
 
 
-def _named(function: Callable[..., Any], args: Any, kwargs: Any) -> dict[str, Any]:
+def _named(name: str, function: Callable[..., Any], args: Any, kwargs: Any) -> dict[str, Any]:
     """The arguments, by the names of the function's parameters."""
     try:
         return inspect.signature(function).bind(*args, **kwargs).arguments
     except TypeError as error:
-        raise CheckError(
-            f"{function.__qualname__}{inspect.signature(function)}: {error}; keep the given signature"
-        ) from None
+        raise CheckError(f"{name}{inspect.signature(function)}: {error}; keep the given signature") from None
 
 
 def _kept(arguments: Mapping[str, Any], fills: Sequence[Any]) -> list[tuple[str, Any, Any]]:

@@ -35,6 +35,14 @@ class LibraryError(CheckError):
     """A library did the work of the exercise."""
 
 
+def written(function: Any) -> Any:
+    """The function, method or class that a `functools.partial`, or an object with a `__call__`, stands for."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    call = getattr(type(function), "__call__", None)  # noqa: B004
+    return types.MethodType(call, function) if isinstance(call, types.FunctionType) else function
+
+
 class Watch:
     """Raises LibraryError for calls in the block that reach a library or escape the watch, even if it is swallowed."""
 

@@ -1,4 +1,6 @@
 # %%
+from functools import partial
+
 from numpy.lib.stride_tricks import sliding_window_view
 
 winner = expected = rng = None
@@ -9,8 +11,11 @@ def max(a, b):
 
 
 # %% relu
-def relu_forward(x):
-    return max(x, x.dtype.type(0))
+def at_least(least, x):
+    return max(x, x.dtype.type(least))
+
+
+relu_forward = partial(at_least, 0)
 
 
 def relu_backward(dy, x):

