@@ -12,6 +12,7 @@ from course.sources import source
 from tinyalex.course import cells
 from tinyalex.course.judging.judge import Judge, line
 from tinyalex.course.judging.serve import serve
+from tinyalex.course.judging.values import Values, WireError
 
 HEAD = "import numpy as np\nimport tinyalex.course as _course\nfrom tinyalex.course import *\n"
 
@@ -108,6 +109,41 @@ def test_two_halves_of_an_array_are_two_arguments():
         "a, b = call(swapped, *np.split(np.arange(4.0), 2))\nthat(a.tolist() + b.tolist() == [2, 3, 0, 1], 'mixed up')"
     )
     assert error("def swapped(a, b):\n    return b, a", test) == ""
+
+
+BEYOND = {
+    "its strides overflow": ("|u1", [8, 1, 2, 2], [1, 1, 1 << 62, 1 << 62], 1 << 20),
+    "its strides overflow downwards": ("|u1", [8, 1, 2, 3], [1, 1, -(1 << 62), -(1 << 62)], -8),
+    "it begins before": ("|u1", [2], [-1], 0),
+    "it begins far before": ("|u1", [1], [1], -1),
+    "it ends behind": ("<f8", [2], [8], 8),
+    "its last number ends behind": ("<f8", [1], [8], 9),
+    "it has numbers of no size": ("<U0", [1 << 40], [0], 0),
+    "it has sides below zero": ("|u1", [-1, -1], [1, 1], 0),
+    "it has no size": ("|u1", [0, 1 << 62, 1 << 62], [1, 1, 1], 0),
+    "it is large": ("|u1", [1 << 20, 1 << 20], [0, 0], 0),
+    "it has more sides than strides": ("|u1", [1, 9], [1], 0),
+    "its sides are no numbers": ("|u1", ["a", 1 << 40], [1, 1], 0),
+    "it has too many sides": ("|u1", [1] * 65, [1] * 65, 0),
+    "its place is no whole number": ("|u1", [1], [1], 0.0),
+    "its sides are no whole numbers": ("|u1", [2.0], [1], 0),
+}
+
+
+@pytest.mark.parametrize("way", BEYOND)
+def test_a_view_lies_within_its_array(way):
+    values = Values("judge", lambda *_: None, lambda _: None)
+    values.decoded(["array", "x", "|u1", [16], [0], 0], [bytes(range(16))])
+    assert values.decoded(["view", "x", "<u2", [2, 7], [1, 2], 1], [])[1, 6] == 0x0F0E
+    with pytest.raises((WireError, TypeError, ValueError)):
+        values.decoded(["view", "x", *BEYOND[way]], [])
+
+
+@pytest.mark.parametrize("shape", [[1 << 62, 4], [-1], [1 << 40, 0], [16.0], ["a"]])
+def test_an_array_has_the_sizes_of_its_numbers(shape):
+    values = Values("judge", lambda *_: None, lambda _: None)
+    with pytest.raises((WireError, TypeError, ValueError)):
+        values.decoded(["array", "x", "|u1", shape, [*range(len(shape))], 0], [bytes(0 in shape or 16)])
 
 
 def test_a_list_can_be_filled_by_what_is_iterated():
@@ -305,6 +341,7 @@ def f(x):
 notebook = dict(globals())
 exec(sys.argv[3], notebook)
 from tinyalex.course.judging.serve import serve
+from tinyalex.course.judging.values import Values, WireError
 serve(int(sys.argv[1]), sys.argv[2], notebook)
 """
 

@@ -7,7 +7,7 @@ A returned array that is an argument, or a view of one, is sent as such, so the 
 
 import math
 from collections import Counter, OrderedDict, defaultdict, namedtuple
-from collections.abc import Callable, ItemsView, KeysView, ValuesView
+from collections.abc import Callable, ItemsView, KeysView, Sequence, ValuesView
 from dataclasses import dataclass, field
 from types import GeneratorType
 from typing import Any
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from tinyalex.errors import TinyAlexError
 
 LARGEST = 1 << 28  # bytes of a message, and of an array
+SIDES = 64  # of an array: NumPy's most
 KINDS = "biufcUS"  # of the dtypes that an array may have; no objects
 VIEWS = {KeysView, ValuesView, ItemsView, type({}.keys()), type({}.values()), type({}.items())}
 LISTED = {range, zip, map, GeneratorType, *VIEWS}  # sent as lists
@@ -174,6 +175,7 @@ class Values:
     def _decoded_array(
         self, number: str, dtype: str, shape: list[int], order: list[int], content: bytes
     ) -> NDArray[Any]:
+        _check_sizes(shape)
         compact = np.frombuffer(bytearray(content), _dtype(dtype)).reshape([shape[axis] for axis in order])
         array = compact.transpose(np.argsort(order))
         self._shared[number] = _Shared(array, content)
@@ -181,11 +183,10 @@ class Values:
 
     def _decoded_view(self, number: str, dtype: str, shape: list[int], strides: list[int], offset: int) -> NDArray[Any]:
         shared = self._shared[number]
-        if math.prod(shape) * _dtype(dtype).itemsize > LARGEST:  # strides of 0 make an array of any size
-            raise WireError(f"got an array of shape {shape}: expected at most {LARGEST} bytes; return a smaller one")
         array = shared.value if shared.compact else np.array(shared.value, order="K")
         memory = array.transpose(_order(array)).reshape(-1).view(np.uint8)
-        return np.ndarray(tuple(shape), _dtype(dtype), memory, offset, tuple(strides))  # checks that it lies within
+        _check_within(shape, strides, offset, _dtype(dtype).itemsize, memory.nbytes)
+        return np.ndarray(tuple(shape), _dtype(dtype), memory, offset, tuple(strides))
 
     # ------------------------------------------------------------ what was changed since the last message
 
@@ -240,6 +241,26 @@ def _dtype(name: Any) -> np.dtype[Any]:
     if dtype.kind not in KINDS:
         raise WireError(f"got an array of {dtype}: expected numbers or text")
     return dtype
+
+
+def _check_sizes(numbers: Sequence[Any], least: int = 0) -> None:
+    """Raise WireError unless these are whole numbers that an array may have, and not more than it may have sides."""
+    if len(numbers) > SIDES or not all(type(one) is int and least <= one <= LARGEST for one in numbers):
+        raise WireError(f"got an array with the sizes {numbers}: expected at most {LARGEST}; return a smaller one")
+
+
+def _check_within(shape: list[int], strides: list[int], offset: int, itemsize: int, size: int) -> None:
+    """Raise WireError unless a view lies within an array of `size` bytes, and is itself not larger than LARGEST.
+
+    It is checked in Python's whole numbers: NumPy's own check overflows, and strides of 0 make an array of any size.
+    """
+    _check_sizes(shape, 1)  # an empty array is no view
+    _check_sizes([math.prod(shape) * itemsize], 1)
+    _check_sizes([*map(abs, strides)])
+    spans = [stride * (length - 1) for length, stride in zip(shape, strides, strict=True)]
+    first, last = (offset + sum(end(0, span) for span in spans) for end in (min, max))
+    if first < 0 or last + itemsize > size:
+        raise WireError("got a view that reaches beyond its array")
 
 
 def _order(array: NDArray[Any]) -> list[int]:

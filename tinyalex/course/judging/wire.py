@@ -176,7 +176,7 @@ class End:
             value = self.values.decoded(head["value"], buffers)  # before `changed`, which may refer to parts of it
             self.values.take_over(head["changed"], buffers)
             return head, value
-        except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as error:
+        except (ValueError, TypeError, LookupError, AttributeError, RecursionError, OverflowError) as error:
             raise WireError(f"got no message: {type(error).__name__}: {error}") from None
 
     def _bytes(self, size: int) -> bytes:
