@@ -1,6 +1,7 @@
 """Functions in processes of their own: what comes back, and that nothing outlives them."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -45,6 +46,11 @@ def leave(note):
         hang(note)
 
 
+def leave_and_die(note):
+    leave(note)
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
 def run(*calls, most=2):
     """The result of each call (seconds, function, arguments)."""
     results, waiting = {}, [*enumerate(calls)]
@@ -81,6 +87,13 @@ def test_a_job_that_takes_too_long_is_ended_with_all_that_it_has_started(tmp_pat
 def test_what_a_job_leaves_behind_is_ended(tmp_path):
     (result,) = run((60, leave, tmp_path / "pid"))
     assert result.failure == ""
+    assert gone(tmp_path / "pid")
+
+
+@linux
+def test_what_a_job_leaves_behind_is_ended_if_it_dies(tmp_path):
+    (result,) = run((60, leave_and_die, tmp_path / "pid"))
+    assert "ended without an answer" in result.failure
     assert gone(tmp_path / "pid")
 
 

@@ -110,13 +110,24 @@ def _ended(job: _Job) -> None:
 def _run(connection: Connection, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
     signal.signal(signal.SIGINT, lambda *_: None)  # Ctrl-C is for the process that waits, which ends this one
     signal.signal(signal.SIGTERM, _stopped)
+    if sys.platform != "linux" or _is_watched():
+        try:
+            result = Result(function(*args))
+        except Exception as error:
+            result = Result(failure=f"{type(error).__name__}: {error}")
+        connection.send(result)
+
+
+def _is_watched() -> bool:
+    """Fork: True in a child. False in this process, when the child has ended, however it did, and all it started."""
     _adopt_orphans()
-    try:
-        result = Result(function(*args))
-    except Exception as error:
-        result = Result(failure=f"{type(error).__name__}: {error}")
+    child = os.fork()
+    if not child:
+        return True
+    while os.wait()[0] != child:
+        pass  # an orphan has ended
     _kill_children()
-    connection.send(result)
+    return False
 
 
 def _stopped(*_: Any) -> None:
@@ -126,10 +137,9 @@ def _stopped(*_: Any) -> None:
 
 def _adopt_orphans() -> None:
     """Become the parent of all processes that this one's children leave behind, so that `_kill_children` finds them."""
-    if sys.platform == "linux":
-        import ctypes
+    import ctypes
 
-        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
 
 
 def _kill_children() -> None:
