@@ -4,6 +4,7 @@ import dis
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
@@ -11,7 +12,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 from course.sources import source
 from tinyalex.course import cells
 from tinyalex.course.judging.judge import Judge, line
-from tinyalex.course.judging.serve import serve
+from tinyalex.course.judging.serve import connected, serve
 from tinyalex.course.judging.values import Values, WireError
 
 HEAD = "import numpy as np\nimport tinyalex.course as _course\nfrom tinyalex.course import *\n"
@@ -340,7 +341,7 @@ def f(x):
     return np.zeros_like(x)
 notebook = dict(globals())
 exec(sys.argv[3], notebook)
-from tinyalex.course.judging.serve import serve
+from tinyalex.course.judging.serve import connected, serve
 from tinyalex.course.judging.values import Values, WireError
 serve(int(sys.argv[1]), sys.argv[2], notebook)
 """
@@ -384,6 +385,16 @@ def test_a_process_that_does_not_call_is_not_waited_for():
     with line(0.2) as called:
         (output,) = judge.outputs("f(1)", called)
     assert "does not answer" in output.evalue
+
+
+def test_one_who_calls_and_says_nothing_holds_the_student_s_process_up_for_a_moment_only():
+    begun = time.monotonic()
+    with line(20) as called, connected(called.address):
+        thread = threading.Thread(target=serve, args=(called.address, called.token, {"f": lambda x: 2 * x}))
+        thread.start()
+        assert Judge(new_notebook(cells=[])).outputs("assert f(1) == 2", called) == []
+        thread.join()
+    assert time.monotonic() - begun < 10
 
 
 def test_a_test_leaves_no_name_in_the_notebook():

@@ -1,5 +1,6 @@
 """Where a student's code runs, and what is out of its reach there."""
 
+import contextlib
 import os
 import shutil
 import socket
@@ -8,8 +9,11 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from nbformat.v4 import new_code_cell, new_notebook
 
 from course.test_execute import marked, run
+from tinyalex.course.judging import judge
+from tinyalex.course.marking import execute
 from tinyalex.course.marking import place as places
 from tinyalex.course.marking.place import place
 from tinyalex.errors import UsageError
@@ -95,6 +99,27 @@ def tinyalex_file():
     import tinyalex
 
     return tinyalex.__file__
+
+
+def test_tests_reach_the_student_s_process_and_nobody_else_reaches_theirs(way, monkeypatch):
+    """Who calls first and says nothing holds up the tests of another hand-in."""
+    called, make = [], judge.line
+
+    @contextlib.contextmanager
+    def line(seconds, path):
+        with make(seconds, path) as one:
+            yield one
+            called.append((path.stat().st_uid, path.stat().st_mode & 0o777))
+
+    monkeypatch.setattr(execute, "line", line)
+    cell = new_code_cell("assert f(1) == 2", metadata={"nbgrader": {"grade": True, "locked": True, "grade_id": "f-it"}})
+    notebook = new_notebook(cells=[new_code_cell("def f(x):\n    return 2 * x"), cell])
+    execute.MarkingExecute(timeout=20, **way).preprocess(notebook, {})
+    assert cell.outputs == []
+    import pwd
+
+    owner = pwd.getpwnam(way["user"]).pw_uid if "user" in way else os.getuid()
+    assert called == [(owner, 0o600)]
 
 
 def test_a_sandbox_has_no_network():

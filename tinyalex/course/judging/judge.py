@@ -32,6 +32,7 @@ from tinyalex.course.watch import LibraryError
 OWN_ERRORS = {kind.__name__: kind for kind in (CheckError, LibraryError, TimeLimitError)}
 ENDS = (StopIteration, StopAsyncIteration)  # a loop of the test takes them for its own end
 
+TOLD = 2.0  # seconds in which a caller must send the token, before others are listened to
 SILENT = "the notebook's Python does not answer: did a cell end it, or change its modules?"
 
 
@@ -104,11 +105,12 @@ class Line:
                 self.connection, _ = self.server.accept()
             except OSError:
                 raise WireError(SILENT) from None
-            self.connection.settimeout(self.seconds)
+            self.connection.settimeout(min(TOLD, self.seconds))
             with self.connection:
                 if self.hung_up:
                     raise WireError(SILENT)
                 if _received(self.connection, len(self.token)) == self.token:
+                    self.connection.settimeout(self.seconds)
                     yield self.connection
                     return
 
@@ -130,7 +132,7 @@ def _server(path: Path | None) -> socket.socket:
     path.unlink(missing_ok=True)
     server = socket.socket(socket.AF_UNIX)
     server.bind(str(path))
-    path.chmod(0o666)  # the student's process may be another user's; the token says that it is the right one
+    path.chmod(0o600)  # before it listens: other users, who run other hand-ins, cannot call
     server.listen()
     return server
 

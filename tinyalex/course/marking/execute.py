@@ -133,7 +133,9 @@ class MarkingExecute(Execute):  # type: ignore[misc]
 
     def _judge_cell(self, cell: Any, index: int) -> None:
         """Run a test in this process, while the kernel answers its calls of the student's functions."""
-        with line(self.timeout, self.place.folder / "judge") as called, ThreadPoolExecutor(1) as thread:
+        path = self.place.folder / "judge"
+        with line(self.timeout, path) as called, ThreadPoolExecutor(1) as thread:
+            self.place.give(path)
             judged = thread.submit(self.judge.outputs, cell.source, called)
             served: list[Any] = []
             try:
