@@ -51,6 +51,36 @@ def test_of_what_a_cell_prints_the_beginning_is_kept():
     assert [output.text for output in others] == ["all\n"]
 
 
+SHOWN = {
+    # what a cell displays -> the characters that are kept of its text, its pictures and its errors
+    "for _ in range(9):\n    display('x' * 298)": (1500, 0, 0),
+    "display({'a': 'x' * 2000}, raw=True)": (0, 0, 0),
+    "display({'application/json': {'a': 'x' * 2000}, 'text/plain': 'json'}, raw=True)": (0, 0, 0),
+    "display({'text/html': 'x' * 2000, 'text/plain': 'y'}, raw=True)": (1500, 0, 0),
+    "display({'image/png': 'x' * 2500, 'text/plain': 'y'}, raw=True)": (1, 2500, 0),
+    "for _ in range(3):\n    display({'image/png': 'x' * 1250}, raw=True)": (0, 2500, 0),
+    "display({'image/png': 'x'}, metadata={'y': 'x' * 2000}, raw=True)": (0, 1, 0),
+    "display('x', display_id='d')\nupdate_display('x' * 2000, display_id='d')": (1500, 0, 0),
+    "print('x' * 2000)\nassert False, 'x' * 700": (1500, 0, 1500),
+    "class E(Exception):\n    pass\nE.__name__ = 'x' * 2000\nraise E": (0, 0, 1500),
+}
+
+
+def test_of_what_a_cell_displays_the_beginning_is_kept():
+    first = "from IPython.display import display, update_display"
+    _, *cells = marked(first, *SHOWN, text=1500, pictures=3000)
+    for source, outputs in zip(SHOWN, cells, strict=True):
+        data = [item for output in outputs for item in output.get("data", {}).items()]
+        text = sum(len(value) for kind, value in data if kind.startswith("text/"))
+        text += sum(len(output.get("text", "")) for output in outputs)
+        pictures = sum(len(value) for kind, value in data if kind.startswith("image/"))
+        errors = [output for output in outputs if output.output_type == "error"]
+        told = sum(len("".join([one.ename, one.evalue, *one.traceback])) for one in errors)
+        assert (text, pictures, told) == SHOWN[source], source
+        assert len(str(outputs)) < 1500 + 3000 + 1500
+        assert ("raise" in source or "assert" in source) == bool(errors)
+
+
 LOUD = {  # begun in a cell before the function, so that no redirection during its call reaches it
     "a log": ("import logging\nlogging.basicConfig(level=logging.INFO)", "logging.info('shape %s', x.shape)"),
     "stderr kept": ("import sys\nout = sys.stderr", "print('shape', x.shape, file=out)"),

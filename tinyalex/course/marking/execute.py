@@ -22,6 +22,7 @@ from traitlets.config import Config
 
 from tinyalex.course.cells import is_tests
 from tinyalex.course.judging.judge import SILENT, Judge, line
+from tinyalex.course.marking.limits import Room
 from tinyalex.course.marking.place import place
 from tinyalex.course.seeds import YEAR, use_seed
 
@@ -47,9 +48,15 @@ class MarkingExecute(Execute):  # type: ignore[misc]
 
     seed = Integer(YEAR, help="seed of hidden data").tag(config=True)
 
-    text = Integer(100_000, help="limit of a cell's printed output, in characters; the rest is cut off").tag(
+    text = Integer(100_000, help="limit of a cell's text, and of its errors', in characters; the rest is cut off").tag(
         config=True
     )
+
+    pictures = Integer(3_000_000, help="limit of a cell's pictures, in characters as a notebook encodes them").tag(
+        config=True
+    )
+
+    store_widget_state = Bool(False)  # pages do not show it
 
     user = Unicode(help="the user that students' code runs as, if this process is root's; empty: this one").tag(
         config=True
@@ -77,7 +84,15 @@ class MarkingExecute(Execute):  # type: ignore[misc]
         )
         limited = memory_limit(self.memory << 20)
         with place(files, self.user, self.bubblewrap, self.inside) as self.place, limited:
-            return super().preprocess(notebook, resources, km)
+            notebook, resources = super().preprocess(notebook, resources, km)
+        for cell in notebook.cells:  # once more: the judge's outputs, and displays that were changed afterwards
+            if cell.cell_type == "code":
+                room = self._room()
+                cell.outputs = [output for output in cell.outputs if room.keep(output)]
+        return notebook, resources
+
+    def _room(self) -> Room:
+        return Room(self.text, self.text, self.pictures)
 
     def create_kernel_manager(self) -> Any:
         """The manager of a kernel that runs in the notebook's place, and listens there, where the system allows."""
@@ -153,13 +168,13 @@ class MarkingExecute(Execute):  # type: ignore[misc]
                 output.traceback = [output.evalue]
 
     def output(self, outs: list[Any], *args: Any) -> Any:
-        """Keep an output of a cell; printed text only up to the limit."""
+        """Keep an output of a cell, up to the limits."""
         out = super().output(outs, *args)
-        if out and out.output_type == "stream":
-            printed = sum(len(one.text) for one in outs if one.output_type == "stream") - len(out.text)
-            out.text = out.text[: max(0, self.text - printed)]
-            if not out.text:
-                outs.pop()
+        if out:
+            if len(outs) == 1:
+                self.room = self._room()
+            if not self.room.keep(out) and out.output_type == "stream":
+                outs.pop()  # displays are found by their place
         return out
 
     async def async_execute_cell(self, *args: Any, **kwargs: Any) -> Any:
