@@ -271,6 +271,18 @@ that(seen == [(1, velocity['w'])] and nested['deep'][0]['x'] is seen, f'{seen} {
     assert error("import numpy as np" + student, test) == ""
 
 
+def test_a_given_list_that_a_function_has_emptied_is_full_in_the_next_test():
+    cell = new_code_cell("rows = [1, 2]\ncounts = {}", metadata={"nbgrader": {"locked": True, "grade": False}})
+    judge, notebook = Judge(new_notebook(cells=[cell])), {"f": lambda rows, counts: counts.update(n=rows.pop())}
+    for _ in range(2):
+        with line(5) as called:
+            thread = threading.Thread(target=serve, args=(called.address, called.token, notebook))
+            thread.start()
+            test = "assert (rows, counts) == ([1, 2], {})\nf(rows, counts)\nassert (rows, counts) == ([1], {'n': 2})"
+            assert judge.outputs(test, called) == []
+            thread.join()
+
+
 def test_a_list_that_contains_itself_is_one():
     student = "def f(x):\n    x.append(x)\n    return x"
     assert error(student, "x = []\ngot = call(f, x, fills=(x,))\nthat(got is x and x[0] is x, 'another')") == ""

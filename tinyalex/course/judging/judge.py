@@ -41,23 +41,26 @@ class StudentError(Exception):
 
 
 class Judge:
-    """The tests of one notebook. It first runs the cells that every student is given, in a scope of its own."""
+    """The tests of one notebook. Before each, it runs the cells that every student is given, in a scope of its own.
+
+    So no test meets what a student's function has done to a list of another test.
+    """
 
     def __init__(self, notebook: Notebook) -> None:
-        self.given: dict[str, Any] = {"__name__": "__main__"}
-        with contextlib.redirect_stdout(io.StringIO()):
-            for cell in notebook.cells:
-                if is_given(cell):
-                    exec(compile(cell.source, "<given>", "exec"), self.given)
+        self.given = [compile(cell.source, "<given>", "exec") for cell in notebook.cells if is_given(cell)]
 
     def outputs(self, source: str, line: "Line") -> list[Any]:
         """Run a test cell against the student's process at the other end -> what the notebook shows below it."""
+        given: dict[str, Any] = {"__name__": "__main__"}
+        with contextlib.redirect_stdout(io.StringIO()):
+            for code in self.given:
+                exec(code, given)
         printed, outputs = io.StringIO(), []
         try:
             code = compile(source, "<test>", "exec")
             with line.answered() as connection, contextlib.redirect_stdout(printed):
                 end = JudgeEnd(connection, "judge", _error_to_send, _error_received)
-                exec(code, self._scope(code, end))
+                exec(code, _scope(code, given, end))
         except Exception as error:
             outputs = [_shown(error)]
         finally:
@@ -65,10 +68,11 @@ class Judge:
         text = printed.getvalue()
         return [*([nbformat.v4.new_output("stream", name="stdout", text=text)] if text else []), *outputs]
 
-    def _scope(self, code: types.CodeType, end: JudgeEnd) -> dict[str, Any]:
-        """The names of a test: what students are given, and for all other names the student's functions."""
-        others = {name for name in global_names(code) if name not in self.given and not hasattr(builtins, name)}
-        return {**self.given, **{name: Remote(end, NAME + name) for name in others}}
+
+def _scope(code: types.CodeType, given: dict[str, Any], end: JudgeEnd) -> dict[str, Any]:
+    """The names of a test: what students are given, and for all other names the student's functions."""
+    others = {name for name in global_names(code) if name not in given and not hasattr(builtins, name)}
+    return given | {name: Remote(end, NAME + name) for name in others}
 
 
 @dataclass
