@@ -6,14 +6,16 @@ import sys
 import threading
 import time
 
+import numpy as np
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
 from course.sources import source
 from tinyalex.course import cells
+from tinyalex.course.judging.arrays import WireError
 from tinyalex.course.judging.judge import Judge, line
 from tinyalex.course.judging.serve import connected, serve
-from tinyalex.course.judging.values import Values, WireError
+from tinyalex.course.judging.values import Values
 
 HEAD = "import numpy as np\nimport tinyalex.course as _course\nfrom tinyalex.course import *\n"
 
@@ -161,6 +163,27 @@ that([first, second, rng.random()] == [twin.random() for _ in range(3)], 'other 
     assert error("def draw(rng):\n    return rng.random()", test) == ""
 
 
+def test_a_generator_spawns_others_and_both_sides_count_them():
+    test = """
+rng, twin = np.random.default_rng([np.int64(3), 2**70]), np.random.default_rng([3, 2**70])
+first, second = call(draw, rng), call(draw, rng)
+that([first, second, rng.spawn(1)[0].random()] == [one.random() for one in twin.spawn(3)], 'other numbers')
+(child,) = rng.spawn(1)
+that(call(draw, child) == twin.spawn(1)[0].spawn(1)[0].random(), 'another child')
+"""
+    assert error("def draw(rng):\n    return rng.spawn(1)[0].random()", test) == ""
+
+
+def test_a_generator_does_not_spawn_without_end():
+    values = Values("judge", lambda *_: None, lambda _: None)
+    body = values.encoded(np.random.default_rng(0), [])
+    body[1] = "x"
+    values.decoded(body, [])
+    for spawned in (-1, 1 << 20, 0.5):
+        with pytest.raises((WireError, TypeError)):
+            values.take_over([["x", {**body[2], "seed": [[0], [], spawned]}]], [])
+
+
 def test_arrays_of_objects_stay_where_they_are():
     assert "expected a NumPy array" in error(
         "import numpy as np\ndef f(x):\n    return np.array([x, None])", "same('y', call(f, 1), np.ones(2))"
@@ -226,6 +249,38 @@ def test_a_dict_of_a_library_is_a_dict(kind):
     )
     test = "got = call(f, np.ones(2))\nthat(type(got) is dict and got['a'].tolist() == [1, 1], repr(got))"
     assert error(student, test) == ""
+
+
+PLAIN = {
+    "Rows([1, x])": "[1, x]",
+    "[Rows([Sizes(a=x)])]": "[[{'a': x}]]",
+    "Sizes(a=Rows())": "{'a': []}",
+    "Decimal('0.5')": "0.5",
+    "Fraction(1, 4)": "0.25",
+    "{'a': 1}.keys()": "{'a': 2}.keys()",
+}
+
+
+@pytest.mark.parametrize("value", PLAIN)
+def test_what_only_holds_values_is_those_values(value):
+    student = "from decimal import Decimal\nfrom fractions import Fraction\n"
+    student += f"class Rows(list):\n    pass\nclass Sizes(dict):\n    pass\ndef f(x):\n    return {value}"
+    expected = PLAIN[value]
+    test = f"x = 'x'\ngot = call(f, x)\nthat(got == {expected} and type(got) is type({expected}), repr(got))"
+    assert error(student, test) == ""
+
+
+def test_a_list_with_methods_is_an_object():
+    student = (
+        "class Net(list):\n    def forward(self, x):\n        return sum(self) * x\ndef f():\n    return Net([1, 2])"
+    )
+    assert error(student, "that(call(call(f).forward, 2) == 6, 'no')") == ""
+
+
+def test_keys_are_a_set():
+    student = "def f(p, v):\n    return [p.keys() == v.keys(), p.keys() - v.keys(), [*p.keys()]]"
+    test = "that(call(f, Arrays(a=1), {'a': 2}) == [True, set(), ['a']], 'no')"
+    assert error(student, test, given="class Arrays(dict):\n    pass") == ""
 
 
 def test_an_object_of_the_test_is_used_and_what_is_written_into_its_arrays_arrives():
@@ -294,6 +349,14 @@ def test_a_record_has_its_names():
     assert error(student, "that(call(f, [Row('a', 1), Row('b', 2)]) == ['a'], 'no names')", given) == ""
 
 
+def test_a_record_is_of_the_given_class():
+    given = "from typing import NamedTuple\nclass Row(NamedTuple):\n    name: str\n    size: int\n"
+    student = given + "def f(row):\n    match row:\n        case Row(size=3):\n            return isinstance(row, Row)"
+    assert error(student, "that(call(f, Row('a', 3)) is True, 'another')", given) == ""
+    other = "class Row:\n    pass\ndef f(row):\n    return row.size"
+    assert error(other, "that(call(f, Row('a', 3)) == 3, 'no size')", given) == ""
+
+
 # ---------------------------------------------------------------- errors
 
 
@@ -308,6 +371,11 @@ def test_an_error_is_of_the_type_that_it_was():
     assert "FloatingPointError: too far" in output.traceback[-2]
     assert not any("tinyalex" in one for one in output.traceback)
     assert error(student, "call(g)") == "Own: no"
+    own = "class Diverged(FloatingPointError):\n    pass\ndef f(x):\n    raise Diverged('too far')"
+    assert error(own, "try:\n    call(f, 1)\nexcept FloatingPointError:\n    pass") == ""
+    assert error(own, "call(f, 1)") == "Diverged: too far"
+    loop = "class End(StopIteration):\n    pass\ndef f(x):\n    raise End"
+    assert "End" in error(loop, "[*map(lambda x: call(f, x), [1])]")
 
 
 @pytest.mark.parametrize(
@@ -353,8 +421,7 @@ def f(x):
     return np.zeros_like(x)
 notebook = dict(globals())
 exec(sys.argv[3], notebook)
-from tinyalex.course.judging.serve import connected, serve
-from tinyalex.course.judging.values import Values, WireError
+from tinyalex.course.judging.serve import serve
 serve(int(sys.argv[1]), sys.argv[2], notebook)
 """
 

@@ -154,6 +154,10 @@ FORGED = {
     "more bytes than there are": "wire.sendall(struct.pack('<Q', 1 << 60))",
     "an error that the test does not know": "send(None, error={'type': 'KeyboardInterrupt', 'text': ''})",
     "an error without a type": "send(None, error={})",
+    "an error of other types": "send(None, error={'type': 'A', 'text': '', 'bases': ['exit', 'SystemExit', 'object']})",
+    "an error of a number": "send(None, error={'type': 'A', 'text': '', 'bases': 3})",
+    "a generator without a seed": "send(['generator', 'x', {'state': {}, 'seed': [[], [-1], 1 << 99]}])",
+    "keys that are lists": "send(['keys', [['list', 'x', []]]])",
     "no more": "wire.close(); sys.exit()",
 }
 

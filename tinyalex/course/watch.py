@@ -18,7 +18,7 @@ PACKAGE = Path(__file__).parent.parent
 FREE = (  # modules that students may call
     "tinyalex.errors",
     *(f"tinyalex.course.{name}" for name in ("checks", "guard", "watch")),
-    *(f"tinyalex.course.judging.{name}" for name in ("serve", "values", "wire")),
+    *(f"tinyalex.course.judging.{name}" for name in ("arrays", "serve", "values", "wire")),
 )
 ESCAPES = {  # compiled functions (module, name) that would escape the watch, and what they do
     ("sys", "setprofile"): "switches off the watch of the marking",

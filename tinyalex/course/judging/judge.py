@@ -22,9 +22,9 @@ import nbformat
 from tinyalex.course.cells import Notebook, is_given
 from tinyalex.course.checks import CheckError
 from tinyalex.course.guard import TimeLimitError
+from tinyalex.course.judging.arrays import WireError
 from tinyalex.course.judging.granted import JudgeEnd
 from tinyalex.course.judging.serve import NAME, connected
-from tinyalex.course.judging.values import WireError
 from tinyalex.course.judging.wire import Remote
 from tinyalex.course.scope import global_names
 from tinyalex.course.watch import LibraryError
@@ -158,18 +158,23 @@ def _error_to_send(error: BaseException) -> dict[str, Any]:
 
 
 def _error_received(message: dict[str, Any]) -> Exception:
-    """The student's error: of the same type, if Python or the course has it, so that a test can catch it."""
+    """The student's error: of a type, or derived of one, that Python or the course has, so that a test can catch it."""
     name, text = str(message["type"]), str(message["text"])
-    kind: Any = OWN_ERRORS.get(name) or getattr(builtins, name, None)
-    known = isinstance(kind, type) and issubclass(kind, Exception) and not issubclass(kind, ENDS)
+    kind = next(filter(None, map(_known_error, [name, *message.get("bases", [])])), StudentError)
     try:
-        error: Exception = kind(text) if known else StudentError(f"{name}: {text}")
+        error: Exception = kind(text if kind.__name__ == name else f"{name}: {text}")
     except TypeError:  # UnicodeDecodeError, for one, wants more than a text
         error = StudentError(f"{name}: {text}")
     for note in message.get("notes", []):
         error.add_note(str(note))
     error.told = [str(one) for one in message.get("traceback", [])]  # type: ignore[attr-defined]
     return error
+
+
+def _known_error(name: str) -> type[Exception] | None:
+    kind: Any = OWN_ERRORS.get(str(name)) or getattr(builtins, str(name), None)
+    known = isinstance(kind, type) and issubclass(kind, Exception) and not issubclass(kind, ENDS)
+    return kind if known else None
 
 
 def _shown(error: Exception) -> Any:

@@ -9,15 +9,17 @@ import re
 import signal
 import socket
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from tinyalex.backend import use_kernels
 from tinyalex.course import guard
+from tinyalex.course.judging.values import new_record
 from tinyalex.course.judging.wire import End
 
+EVERY_ERROR = Exception.__mro__
 NAME = "name:"  # how the judge asks for a name of the notebook
 PACKAGE = str(Path(__file__).parents[1])
 CELL = re.compile(r'File "[^"]*ipykernel_[^"]*"')  # how a traceback names a cell of the notebook
@@ -47,7 +49,14 @@ class StudentEnd(End):
 
     def __init__(self, connection: socket.socket, notebook: Mapping[str, Any]) -> None:
         super().__init__(connection, "student", _error_to_send, _error_received, {"call": _call})
+        self.notebook = notebook
         self.values.objects = _Objects(notebook)
+        self.values.record = self._record
+
+    def _record(self, name: str, fields: tuple[str, ...]) -> Callable[..., Any]:
+        """The notebook's own class of named tuples, if it has this one, so that `isinstance` and `match` know them."""
+        own = self.notebook.get(name)
+        return own if isinstance(own, type) and getattr(own, "_fields", ()) == fields else new_record(name, fields)
 
     def ask(self, operation: str, *operands: Any) -> Any:
         """What the judge answers. The time limit of the student's function does not run on meanwhile."""
@@ -89,12 +98,18 @@ def _timer_stopped() -> Iterator[None]:
 
 
 def _error_to_send(error: BaseException) -> dict[str, Any]:
-    """The error's type, text and notes, and its traceback without the lines of this package and temporary names."""
+    """The error's type and the built-in ones above it, its text, notes, and its traceback.
+
+    The traceback comes without the lines of this package, and without the temporary names of cells.
+    """
     told = traceback.TracebackException.from_exception(error)
     told.stack = traceback.StackSummary.from_list([one for one in told.stack if not one.filename.startswith(PACKAGE)])
     text = error.args[0] if len(error.args) == 1 and isinstance(error.args[0], str) else str(error)
     return {
         "type": type(error).__name__,
+        "bases": [
+            kind.__name__ for kind in type(error).__mro__ if kind.__module__ == "builtins" and kind not in EVERY_ERROR
+        ],
         "text": text,
         "notes": list(getattr(error, "__notes__", [])),
         "traceback": [CELL.sub("Your code", line) for line in told.format(chain=False)],

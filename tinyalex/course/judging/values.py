@@ -5,36 +5,45 @@ changes.
 A returned array that is an argument, or a view of one, is sent as such, so the other side gets its own array back.
 """
 
-import math
 from collections import Counter, OrderedDict, defaultdict, namedtuple
-from collections.abc import Callable, ItemsView, KeysView, Sequence, ValuesView
+from collections.abc import Callable, ItemsView, KeysView, ValuesView
 from dataclasses import dataclass, field
+from decimal import Decimal
+from fractions import Fraction
 from types import GeneratorType
 from typing import Any
 
 import numpy as np
-from numpy.lib.array_utils import byte_bounds
 from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
-from tinyalex.errors import TinyAlexError
+from tinyalex.course.judging.arrays import (
+    KINDS,
+    WireError,
+    check_sizes,
+    check_within,
+    dtype_of,
+    lies_within,
+    order_of,
+)
 
-LARGEST = 1 << 28  # bytes of a message, and of an array
-SIDES = 64  # of an array: NumPy's most
-KINDS = "biufcUS"  # of the dtypes that an array may have; no objects
-VIEWS = {KeysView, ValuesView, ItemsView, type({}.keys()), type({}.values()), type({}.items())}
+SPAWNED = 1 << 16  # generators that another one has spawned in a request, at most
+FRACTIONS = {Decimal, Fraction}  # sent as floats
+KEYS = {KeysView, type({}.keys())}
+VIEWS = {ValuesView, ItemsView, type({}.values()), type({}.items())}
 LISTED = {range, zip, map, GeneratorType, *VIEWS}  # sent as lists
 MAPPED = {OrderedDict, defaultdict, Counter, NpzFile}  # sent as dicts
 Buffers = list[bytes]
-EMPTY: dict[str, Callable[[], Any]] = {  # what is shared by its content, before it has any
-    "list": list,
-    "dict": dict,
-    "generator": lambda: np.random.Generator(np.random.PCG64(0)),
+EMPTY: dict[str, Callable[[Any], Any]] = {  # what is shared by its content, before it has all of it
+    "list": lambda _: [],
+    "dict": lambda _: {},
+    "generator": lambda content: _seeded(*content["seed"]),
 }
 
 
-class WireError(TinyAlexError):
-    """The other process ended, or sent something that is no message."""
+def new_record(name: str, fields: tuple[str, ...]) -> Callable[..., Any]:
+    """A class of named tuples."""
+    return namedtuple(name, fields)
 
 
 @dataclass
@@ -52,11 +61,13 @@ class Values:
 
     side: "judge" or "student".   proxy: makes what stands for an object of the other side, of a number and a type name.
     number_of: the number of such a proxy; None for any other value.
+    record: makes a class of named tuples, of its name and fields.
     """
 
     side: str
     proxy: Callable[[str, str], Any]
     number_of: Callable[[Any], str | None]
+    record: Callable[[str, tuple[str, ...]], Callable[..., Any]] = new_record
     objects: dict[str, Any] = field(default_factory=dict)  # own objects that the other side knows
     _shared: dict[str, _Shared] = field(default_factory=dict)  # by number, until `forget`
     _count: int = 0
@@ -86,12 +97,23 @@ class Values:
             return ["yours", number]
         if isinstance(value, tuple) and hasattr(value, "_fields"):
             return ["record", kind.__name__, list(value._fields), [self.encoded(one, buffers) for one in value]]
-        if kind in (tuple, set, frozenset) or kind in LISTED:
-            name = "listed" if kind in LISTED else kind.__name__
-            return [name, [self.encoded(one, buffers) for one in value]]
-        if kind in MAPPED:
-            return ["mapped", [[self.encoded(one, buffers) for one in pair] for pair in value.items()]]
+        if kind in FRACTIONS:
+            return float(value)
+        form = self._form(kind)
+        if form == "mapped":
+            return [form, [[self.encoded(one, buffers) for one in pair] for pair in value.items()]]
+        if form:
+            return [form, [self.encoded(one, buffers) for one in value]]
         return ["mine", self._offered(value), kind.__name__]
+
+    def _form(self, kind: type) -> str:
+        """How something that only holds values is sent; "" for all else. A student may write `class Rows(list)`."""
+        if kind in (tuple, set, frozenset):
+            return kind.__name__
+        for form, kinds, plain in (("keys", KEYS, None), ("listed", LISTED, list), ("mapped", MAPPED, dict)):
+            if kind in kinds or (plain and self.side == "student" and _is_plain(kind, plain)):
+                return form
+        return ""
 
     def _number_of_shared(self, value: Any) -> str:
         return next((number for number, shared in self._shared.items() if shared.value is value), "")
@@ -111,15 +133,15 @@ class Values:
         if isinstance(value, dict):
             return [[self.encoded(one, buffers) for one in pair] for pair in value.items()]
         if isinstance(value, np.ndarray):
-            return value.transpose(_order(value)).tobytes()
-        return value.bit_generator.state
+            return value.transpose(order_of(value)).tobytes()
+        return {"state": value.bit_generator.state, "seed": _seed(value)}
 
     def _encoded_array(self, array: NDArray[Any], buffers: Buffers) -> Any:
         for number, shared in self._shared.items():
-            if isinstance(shared.value, np.ndarray) and shared.compact and _lies_within(array, shared.value):
+            if isinstance(shared.value, np.ndarray) and shared.compact and lies_within(array, shared.value):
                 offset = array.__array_interface__["data"][0] - shared.value.__array_interface__["data"][0]
                 return ["view", number, array.dtype.str, list(array.shape), list(array.strides), offset]
-        order = _order(array)
+        order = order_of(array)
         content = array.transpose(order).tobytes()
         number = self._new_number()
         self._shared[number] = _Shared(array, content, array.transpose(order).flags.c_contiguous)
@@ -146,14 +168,16 @@ class Values:
         if kind in ("listed", "tuple", "set", "frozenset"):
             make = {"listed": list, "tuple": tuple, "set": set, "frozenset": frozenset}[kind]
             return make(self.decoded(one, buffers) for one in rest[0])
+        if kind == "keys":
+            return dict.fromkeys(self.decoded(one, buffers) for one in rest[0]).keys()
         if kind == "mapped":
             return {self.decoded(key, buffers): self.decoded(one, buffers) for key, one in rest[0]}
         if kind == "record":
-            return _record(rest[0], tuple(rest[1]))(*(self.decoded(one, buffers) for one in rest[2]))
+            return self.record(str(rest[0]), tuple(rest[1]))(*(self.decoded(one, buffers) for one in rest[2]))
         if kind == "number":
-            return np.frombuffer(bytes.fromhex(rest[1]), _dtype(rest[0]))[0]
+            return np.frombuffer(bytes.fromhex(rest[1]), dtype_of(rest[0]))[0]
         if kind == "dtype":
-            return _dtype(rest[0])
+            return dtype_of(rest[0])
         if kind == "known":
             return self._shared[rest[0]].value
         if kind == "yours":
@@ -167,7 +191,7 @@ class Values:
             return self._decoded_view(*rest)
         if kind in EMPTY:
             number, content = rest
-            self._shared[number] = shared = _Shared(EMPTY[kind](), None)
+            self._shared[number] = shared = _Shared(EMPTY[kind](content), None)
             self._fill(shared, content, buffers)
             return shared.value
         raise WireError(f"got the kind {kind!r}: expected a kind of value")
@@ -175,8 +199,8 @@ class Values:
     def _decoded_array(
         self, number: str, dtype: str, shape: list[int], order: list[int], content: bytes
     ) -> NDArray[Any]:
-        _check_sizes(shape)
-        compact = np.frombuffer(bytearray(content), _dtype(dtype)).reshape([shape[axis] for axis in order])
+        check_sizes(shape)
+        compact = np.frombuffer(bytearray(content), dtype_of(dtype)).reshape([shape[axis] for axis in order])
         array = compact.transpose(np.argsort(order))
         self._shared[number] = _Shared(array, content)
         return array
@@ -184,9 +208,9 @@ class Values:
     def _decoded_view(self, number: str, dtype: str, shape: list[int], strides: list[int], offset: int) -> NDArray[Any]:
         shared = self._shared[number]
         array = shared.value if shared.compact else np.array(shared.value, order="K")
-        memory = array.transpose(_order(array)).reshape(-1).view(np.uint8)
-        _check_within(shape, strides, offset, _dtype(dtype).itemsize, memory.nbytes)
-        return np.ndarray(tuple(shape), _dtype(dtype), memory, offset, tuple(strides))
+        memory = array.transpose(order_of(array)).reshape(-1).view(np.uint8)
+        check_within(shape, strides, offset, dtype_of(dtype).itemsize, memory.nbytes)
+        return np.ndarray(tuple(shape), dtype_of(dtype), memory, offset, tuple(strides))
 
     # ------------------------------------------------------------ what was changed since the last message
 
@@ -210,7 +234,7 @@ class Values:
         """Give an array, a list, a dict or a generator this content."""
         value = shared.value
         if isinstance(value, np.ndarray):
-            array = value.transpose(_order(value))
+            array = value.transpose(order_of(value))
             array[...] = np.frombuffer(content, array.dtype).reshape(array.shape)
         elif isinstance(value, list):
             value[:] = [self.decoded(one, buffers) for one in content]
@@ -219,12 +243,37 @@ class Values:
             value.clear()
             value.update(pairs)
         else:
-            value.bit_generator.state = content
+            spawned = content["seed"][-1] - _seed(value)[-1]
+            if not 0 <= spawned <= SPAWNED:
+                raise WireError(f"got {spawned} more generators: expected at most {SPAWNED}")
+            value.bit_generator.seed_seq.spawn(spawned)
+            value.bit_generator.state = content["state"]
         shared.content = self._content(value, [])
 
 
+def _is_plain(kind: type, plain: type) -> bool:
+    """Whether a class is list or dict by another name, without methods of its own."""
+    return issubclass(kind, plain) and all(name.startswith("_") for name in {*dir(kind)} - {*dir(plain)})
+
+
 def _is_generator(value: Any) -> bool:
-    return isinstance(value, np.random.Generator) and type(value.bit_generator) is np.random.PCG64
+    return (
+        isinstance(value, np.random.Generator)
+        and type(value.bit_generator) is np.random.PCG64
+        and type(value.bit_generator.seed_seq) is np.random.SeedSequence
+    )
+
+
+def _seed(generator: np.random.Generator) -> list[Any]:
+    """What `generator.spawn` depends on: the seed, as whole numbers; its place in a tree; the number of children."""
+    seed: Any = generator.bit_generator.seed_seq
+    numbers = [int(one) for one in np.ravel(np.asarray(seed.entropy, object))]
+    return [numbers, [*seed.spawn_key], seed.n_children_spawned]
+
+
+def _seeded(entropy: list[int], key: list[int], spawned: int) -> np.random.Generator:
+    seed = np.random.SeedSequence(entropy, spawn_key=key, n_children_spawned=spawned)
+    return np.random.Generator(np.random.PCG64(seed))
 
 
 def _kind(value: Any) -> str:
@@ -234,54 +283,3 @@ def _kind(value: Any) -> str:
 def _placed(content: bytes, buffers: Buffers) -> int:
     buffers.append(content)
     return len(buffers) - 1
-
-
-def _dtype(name: Any) -> np.dtype[Any]:
-    dtype = np.dtype(str(name))
-    if dtype.kind not in KINDS:
-        raise WireError(f"got an array of {dtype}: expected numbers or text")
-    return dtype
-
-
-def _check_sizes(numbers: Sequence[Any], least: int = 0) -> None:
-    """Raise WireError unless these are whole numbers that an array may have, and not more than it may have sides."""
-    if len(numbers) > SIDES or not all(type(one) is int and least <= one <= LARGEST for one in numbers):
-        raise WireError(f"got an array with the sizes {numbers}: expected at most {LARGEST}; return a smaller one")
-
-
-def _check_within(shape: list[int], strides: list[int], offset: int, itemsize: int, size: int) -> None:
-    """Raise WireError unless a view lies within an array of `size` bytes, and is itself not larger than LARGEST.
-
-    It is checked in Python's whole numbers: NumPy's own check overflows, and strides of 0 make an array of any size.
-    """
-    _check_sizes(shape, 1)  # an empty array is no view
-    _check_sizes([math.prod(shape) * itemsize], 1)
-    _check_sizes([*map(abs, strides)])
-    spans = [stride * (length - 1) for length, stride in zip(shape, strides, strict=True)]
-    first, last = (offset + sum(end(0, span) for span in spans) for end in (min, max))
-    if first < 0 or last + itemsize > size:
-        raise WireError("got a view that reaches beyond its array")
-
-
-def _order(array: NDArray[Any]) -> list[int]:
-    """The axes from the longest stride to the shortest: transposed so, an array without gaps is C-contiguous."""
-    return sorted(range(array.ndim), key=lambda axis: (-abs(array.strides[axis]), axis))
-
-
-def _lies_within(array: NDArray[Any], other: NDArray[Any]) -> bool:
-    """Whether `array` is a view of the memory of `other`, which has no gaps."""
-    if _owner(array) is not _owner(other) or not array.size:
-        return False
-    (first, last), (start, end) = byte_bounds(array), byte_bounds(other)
-    return start <= first and last <= end
-
-
-def _owner(array: NDArray[Any]) -> NDArray[Any]:
-    """The array that owns the memory of `array`."""
-    while isinstance(array.base, np.ndarray):
-        array = array.base
-    return array
-
-
-def _record(name: str, fields: tuple[str, ...]) -> Callable[..., Any]:
-    return namedtuple(name, fields)

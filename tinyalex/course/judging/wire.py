@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 from operator import contains, getitem, setitem
 from typing import Any
 
-from tinyalex.course.judging.values import LARGEST, Buffers, Values, WireError
+from tinyalex.course.judging.arrays import LARGEST, WireError
+from tinyalex.course.judging.values import Buffers, Values
 
 OPERATIONS: dict[str, Callable[..., Any]] = {
     "invoke": lambda one, args, named: one(*args, **dict(named)),
