@@ -270,11 +270,13 @@ def test_what_only_holds_values_is_those_values(value):
     assert error(student, test) == ""
 
 
-def test_a_list_with_methods_is_an_object():
+@pytest.mark.parametrize("method", ["forward", "__call__"])
+def test_a_list_with_methods_is_an_object(method):
     student = (
-        "class Net(list):\n    def forward(self, x):\n        return sum(self) * x\ndef f():\n    return Net([1, 2])"
+        f"class Net(list):\n    def {method}(self, x):\n        return sum(self) * x\ndef f():\n    return Net([1, 2])"
     )
-    assert error(student, "that(call(call(f).forward, 2) == 6, 'no')") == ""
+    use = "net" if method == "__call__" else "net.forward"
+    assert error(student, f"net = call(f)\nthat(call({use}, 2) == 6, 'no')") == ""
 
 
 def test_keys_are_a_set():

@@ -253,7 +253,8 @@ class Values:
 
 def _is_plain(kind: type, plain: type) -> bool:
     """Whether a class is list or dict by another name, without methods of its own."""
-    return issubclass(kind, plain) and all(name.startswith("_") for name in {*dir(kind)} - {*dir(plain)})
+    own = {*dir(kind)} - {*dir(plain)}
+    return issubclass(kind, plain) and all(name.startswith("_") and name != "__call__" for name in own)
 
 
 def _is_generator(value: Any) -> bool:
