@@ -68,7 +68,7 @@ test: lint ## lint, check the types, run the tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 .PHONY: test-course
-test-course: $(STAMP) ## mark 30 generated hand-ins, and more right and wrong solutions (about 10 minutes)
+test-course: $(STAMP) ## mark 30 generated hand-ins, and more right and wrong solutions (about 15 minutes)
 	$(BIN)/python -m pytest tests/course --whole-course
 
 .PHONY: class
