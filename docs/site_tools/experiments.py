@@ -16,7 +16,7 @@ from tinyalex.experiments.lab import SEARCH_SEED
 from tinyalex.experiments.outcome import ArmOutcome, Outcome, outcome
 from tinyalex.experiments.picture import chart, figure1
 from tinyalex.experiments.store import SETUP, Setup, Store
-from tinyalex.experiments.text import arm_value, difference, is_ratio, shown
+from tinyalex.experiments.text import arm_value, difference, is_ratio, percent, shown
 from tinyalex.files import write_text
 
 FOLDER = DOCS / "experiments"
@@ -110,7 +110,7 @@ def _arm_row(arm: ArmOutcome) -> tuple[str, ...]:
     rate = f", rate {arm.trial.settings.lr:g}" if arm.arm.rates else ""
     by_seed = ", ".join(arm_value(arm, value) for value in arm.by_seed)
     errors = [run.train_errors[-1] for run in arm.runs.values() if run.train_errors]
-    seen = f"{sum(errors) / len(errors):.1%}".replace("%", " %") if errors else NONE
+    seen = percent(sum(errors) / len(errors)) if errors else NONE
     return f"{arm.arm.name}{rate}", arm.arm.measure.name, arm_value(arm, arm.mean), by_seed, seen
 
 

@@ -21,7 +21,12 @@ def table(outcome: Outcome) -> str:
 
 def arm_value(arm: ArmOutcome, value: float) -> str:
     """A value of an arm, as people write it."""
-    return f"{value:.1f}" if arm.arm.measure.ratio else f"{value:.1%}".replace("%", " %")
+    return f"{value:.1f}" if arm.arm.measure.ratio else percent(value)
+
+
+def percent(share: float) -> str:
+    """A fraction in percent, as people write it."""
+    return f"{share:.1%}".replace("%", " %")
 
 
 def is_ratio(outcome: Outcome, found: Found) -> bool:
